@@ -1,0 +1,100 @@
+# `make` lists the targets. Nothing has to be set up first: a target makes, once, the environment it needs.
+
+PYTHON3 ?= python3
+PYTHON := .venv/bin/python
+SAM := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
+NPM := PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix tests/asl_linters --no-audit --no-fund --no-update-notifier
+
+DEV := .venv/.installed
+SAM_CLI := .venv-sam/.installed
+ASL_LINTERS := tests/asl_linters/node_modules/.installed
+
+PYTEST_ARGS ?=
+SAM_CONFIG_ENV ?= default
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run demo user test check format bench deploy lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+run: $(DEV) ## Serve the local stack on PORT (4566) until Ctrl-C
+	@$(PYTHON) -m local.run
+
+demo: $(DEV) ## Send, fail, retry, dead-letter and redrive real messages on a local stack
+	@$(PYTHON) -m local.demo
+
+user: $(DEV) ## Add a user to the running local stack
+	@$(PYTHON) -m local.user
+
+test: check ## Run every check and test; PYTEST_ARGS goes to pytest
+	$(PYTHON) -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+check: $(DEV) $(SAM_CLI) $(ASL_LINTERS) ## Lint code, types, state machines and template; changes nothing
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	$(PYTHON) -m tests.asl_linters
+	.venv/bin/cfn-lint template.yaml
+	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+
+format: $(DEV) ## Format the code and mend what ruff can mend
+	.venv/bin/ruff check --fix-only
+	.venv/bin/ruff format
+
+bench: $(DEV) ## Measure throughput and state transitions on a local stack
+	@$(PYTHON) -m local.bench
+
+deploy: $(SAM_CLI) ## Deploy to AWS with the samconfig.toml section SAM_CONFIG_ENV (default)
+	$(SAM) build --build-in-source --config-env $(SAM_CONFIG_ENV)
+	$(SAM) deploy --config-env $(SAM_CONFIG_ENV)
+
+lock: $(DEV) ## Pin every dependency anew; LOCK_ARGS=--upgrade raises the versions
+	for lock in lambdas/requirements requirements-dev requirements-sam; do \
+	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	    $(LOCK_ARGS) $$lock.in --output-file $$lock.txt || exit; \
+	done
+	$(NPM) install --package-lock-only --omit-lockfile-registry-resolved
+
+clean: ## Remove everything that make has made
+	rm -rf .local .venv .venv-sam .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/asl_linters/node_modules
+	find workflows lambdas local tests -name __pycache__ -prune -exec rm -rf {} +
+
+# Environments. --no-deps: the locks are complete, and older pips trip over a lock's extras. --no-compile: Python
+# compiles what is imported, not the whole of every package.
+
+.venv/.installed: requirements-dev.txt
+.venv-sam/.installed: requirements-sam.txt
+%/.installed:
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON3) is too old: Python 3.11 or later is needed, for example make PYTHON3=python3.13.")'
+	@echo "Making $*, once; this takes about a minute."
+	@$(PYTHON3) -m venv --clear $*
+	@$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r $<
+	@touch $@
+
+$(ASL_LINTERS): tests/asl_linters/package-lock.json $(DEV)
+	@$(NPM) ci --loglevel=error
+	@touch $@
+
+# `sam build` calls build-<function> for every function (CodeUri: ., BuildMethod: makefile). All get the same
+# code; the packages are for the Lambda platform, not for this machine, and are fetched once.
+
+PACKAGES := .aws-sam/packages
+
+$(PACKAGES)/.fetched: lambdas/requirements.txt
+	rm -rf $(PACKAGES)
+	$(firstword $(wildcard $(CURDIR)/.venv-sam/bin/python) $(PYTHON3)) -m pip install --quiet --disable-pip-version-check --no-compile \
+	  --no-deps --require-hashes --only-binary :all: --implementation cp --python-version 3.13 \
+	  --platform manylinux2014_aarch64 --target $(PACKAGES) -r $<
+	touch $@
+
+# Lambda cannot write bytecode, and SAM dates every file 1980, so only bytecode that checks no date is ever used; it
+# halves the import time. It is valid for one minor version of Python alone: without a python3.13 it is left out.
+build-%: $(PACKAGES)/.fetched
+	cp -R $(PACKAGES)/. workflows lambdas "$(ARTIFACTS_DIR)"
+	cd "$(ARTIFACTS_DIR)" && rm -rf .fetched bin lambdas/requirements.* && find . -name __pycache__ -prune -exec rm -rf {} +
+	if python3.13 --version >/dev/null 2>&1; then \
+	  cd "$(ARTIFACTS_DIR)" && python3.13 -m compileall -q --invalidation-mode unchecked-hash -s . -p /var/task .; \
+	fi
