@@ -1,0 +1,1 @@
+"""Who calls: one module a Lambda function, named by what it does: parse, one call, reply."""

@@ -1,0 +1,185 @@
+"""The HTTP boundary: routing, validation, roles, and the one shape of every error.
+
+Each API function imports `app`, registers its route and answers through `serve`. `show_docs`
+imports them all, so the OpenAPI document is made from the very code that answers.
+"""
+
+import time
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel
+
+from workflows import ledger, runs, send, telemetry, users
+from workflows.message import InvalidMessage, MessageTooLarge, loads
+
+
+class ErrorBody(BaseModel):
+    """What went wrong; `code` is for programs, `message` for people."""
+
+    code: str
+    message: str
+    details: dict[str, Any] | None = None
+
+
+class Problem(BaseModel):
+    """The answer to every request that fails; `trace_id` finds it in the logs."""
+
+    error: ErrorBody
+    trace_id: str
+
+
+class Caller(NamedTuple):
+    """Who sends the request, as the authorizer read it from the token."""
+
+    email: str
+    roles: frozenset[str]
+
+
+class Unauthorized(Exception):
+    """The token expired while its authorization was cached."""
+
+
+class Forbidden(Exception):
+    """Your roles do not allow this."""
+
+
+app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=loads)
+
+# Errors of `workflows` are mapped here and nowhere else: class, status, code.
+_STATUSES: list[tuple[type[Exception], HTTPStatus, str]] = [
+    (InvalidMessage, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_message"),
+    (MessageTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "message_too_large"),
+    (send.ConflictingMessage, HTTPStatus.CONFLICT, "message_id_conflict"),
+    (send.InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
+    (ledger.MessageNotFound, HTTPStatus.NOT_FOUND, "message_not_found"),
+    (runs.RunActive, HTTPStatus.CONFLICT, "run_active"),
+    (runs.RunNotFound, HTTPStatus.NOT_FOUND, "run_not_found"),
+    (runs.InvalidCursor, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
+    (users.WrongCredentials, HTTPStatus.UNAUTHORIZED, "wrong_credentials"),
+    (Unauthorized, HTTPStatus.UNAUTHORIZED, "unauthorized"),
+    (Forbidden, HTTPStatus.FORBIDDEN, "forbidden"),
+]
+
+
+def serve(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one API Gateway request; whatever happens, in the API's own shape."""
+    # The API speaks JSON only; under another content type Powertools would read a form.
+    event["headers"] = {
+        name: value
+        for name, value in (event.get("headers") or {}).items()
+        if name.lower() != "content-type"
+    } | {"content-type": "application/json"}
+    try:
+        return app.resolve(event, context)
+    finally:
+        telemetry.flush()
+
+
+def trace_id() -> str:
+    """Return the id under which this request is found: API Gateway's request id."""
+    return str(app.current_event.request_context.request_id)
+
+
+def caller(role: str) -> Caller:
+    """Return who calls.
+
+    Raises:
+        Unauthorized: the token has expired; API Gateway may cache an authorization longer.
+        Forbidden: the caller lacks the role.
+    """
+    context: dict[str, Any] = app.current_event.request_context.authorizer.raw_event
+    if int(context["expires_at"]) <= time.time():
+        raise Unauthorized
+    roles = frozenset(str(context["roles"]).split())
+    if role not in roles:
+        raise Forbidden(f"This needs the role {role}.")
+    return Caller(str(context["email"]), roles)
+
+
+def problems(*statuses: int) -> dict[int, Any]:
+    """Return the OpenAPI descriptions of a route's failures; 500 is always among them."""
+    shape = {"application/json": {"model": Problem}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": shape}
+        for status in (*statuses, HTTPStatus.INTERNAL_SERVER_ERROR)
+    }
+
+
+def answers(status: int, model: type[BaseModel], description: str) -> dict[int, Any]:
+    """Return the OpenAPI description of a route's success."""
+    return {status: {"description": description, "content": {"application/json": {"model": model}}}}
+
+
+def problem(
+    status: HTTPStatus,
+    code: str,
+    message: str,
+    details: dict[str, Any] | None = None,
+    headers: dict[str, Any] | None = None,
+) -> Response[str]:
+    """Return an error in the one shape."""
+    body = Problem(
+        error=ErrorBody(code=code, message=message, details=details), trace_id=trace_id()
+    )
+    return Response(
+        status_code=status,
+        content_type="application/json",
+        body=body.model_dump_json(exclude_none=True),
+        headers=headers or {},
+    )
+
+
+@app.exception_handler(RequestValidationError)
+def _invalid(error: RequestValidationError) -> Response[str]:
+    # Only place and rule: the value may be a password or a payload.
+    fields = [
+        {
+            "field": ".".join(str(part) for part in found["loc"]) or "body",
+            "problem": str(found["msg"]).removeprefix("Value error, "),
+        }
+        for found in error.errors()
+    ]
+    text = "; ".join(f"{found['field']}: {found['problem']}" for found in fields)
+    return problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", text, details={"fields": fields}
+    )
+
+
+@app.exception_handler(users.TooManyFailures)
+def _locked(error: users.TooManyFailures) -> Response[str]:
+    return problem(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "too_many_failures",
+        str(error),
+        details={"retry_after": error.retry_after},
+        headers={"Retry-After": str(error.retry_after)},
+    )
+
+
+@app.not_found
+def _not_found(_error: NotFoundError) -> Response[str]:
+    return problem(HTTPStatus.NOT_FOUND, "not_found", "There is nothing at this path and method.")
+
+
+@app.exception_handler(ServiceError)
+def _service(error: ServiceError) -> Response[str]:
+    status = HTTPStatus(error.status_code)
+    return problem(status, status.phrase.lower().replace(" ", "_"), str(error.msg))
+
+
+@app.exception_handler(Exception)
+def _failed(error: Exception) -> Response[str]:
+    for kind, status, code in _STATUSES:
+        if isinstance(error, kind):
+            return problem(status, code, str(error) or str(error.__doc__))
+    telemetry.count("Errors")
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "The request failed on our side; nothing was half done. Try again, or quote the trace_id.",
+    )

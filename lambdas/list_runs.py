@@ -1,0 +1,41 @@
+"""`GET /messages/dlq/reprocess`: the redrive runs, newest first."""
+
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel
+
+from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.run_record import RunRecord
+from workflows import runs, telemetry
+
+
+class RunPage(BaseModel):
+    """Runs, newest first; ask again with `cursor` for the next page, if there is one."""
+
+    runs: list[RunRecord]
+    cursor: str | None = None
+
+
+@app.get(
+    "/messages/dlq/reprocess",
+    summary="List redrive runs",
+    description="Needs the role `operator`.",
+    tags=["Redrive"],
+    responses=answers(200, RunPage, "A page of runs.") | problems(401, 403, 422),
+)
+def list_runs(
+    limit: Annotated[int, Query(ge=1, le=100, description="Runs a page.")] = 20,
+    cursor: Annotated[str | None, Query(description="From the page before.")] = None,
+) -> RunPage:
+    """List a page of runs."""
+    caller("operator")
+    with telemetry.action("list_runs", trace_id()):
+        rows, following = runs.page(limit, cursor)
+        return RunPage(runs=[RunRecord.model_validate(row) for row in rows], cursor=following)
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer API Gateway."""
+    return serve(event, context)

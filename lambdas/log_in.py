@@ -1,0 +1,54 @@
+"""POST /users/login: e-mail and password for an access token."""
+
+from typing import Any, Literal
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel, ConfigDict
+
+from lambdas.api import answers, app, problems, serve, trace_id
+from workflows import telemetry, tokens, users
+
+
+class Login(BaseModel):
+    """Who signs in."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    email: users.EmailAddress
+    password: users.Password
+
+
+class Token(BaseModel):
+    """The access token, for the header `Authorization: Bearer <access_token>`."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - a word of RFC 6750
+    expires_in: int  # seconds
+
+
+@app.post(
+    "/users/login",
+    summary="Sign in",
+    description="Answers with an access token. After five failed logins within 15 minutes the"
+    " e-mail takes no more of them until those 15 minutes are over: 429 with `retry_after`.",
+    tags=["Users"],
+    responses=answers(200, Token, "An access token") | problems(401, 422, 429),
+    security=[],
+)
+def log_in(login: Login) -> Token:
+    """Sign a user in; an e-mail appears in the log only once its password was right."""
+    with telemetry.action("login", trace_id()) as details:
+        try:
+            user = users.sign_in(login.email, login.password)
+        except (users.WrongCredentials, users.TooManyFailures):
+            telemetry.count("FailedLogins")
+            raise
+        details["email"] = user.email
+        token = tokens.issue(user)
+        telemetry.count("SuccessfulLogins")
+    return Token(access_token=token.access_token, expires_in=token.expires_in)
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request."""
+    return serve(event, context)

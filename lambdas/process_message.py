@@ -1,0 +1,19 @@
+"""`ProcessMessage` of the retry state machine: try a stored message once more."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from workflows import retry, telemetry
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Take {message_id, group_id, body, trace_id}; the machine catches errors by their class."""
+    try:
+        with telemetry.action("retry_message", event["trace_id"], message_id=event["message_id"]):
+            return retry.process(event["body"], event["group_id"])
+    except Exception:
+        telemetry.count("Errors")
+        raise
+    finally:
+        telemetry.flush()

@@ -1,0 +1,49 @@
+"""`POST /messages/send`: record a message and put it on the work queue."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.api import answers, app, caller, problems, serve, trace_id
+from workflows import telemetry
+from workflows.message import Identifier
+from workflows.send import InvalidRequest, SendRequest, Sent, send
+
+
+@app.post(
+    "/messages/send",
+    summary="Send a message",
+    description="Needs the role `producer`. Safe to repeat under the same `message_id`: the same"
+    " message is sent once, another one under that id is refused.",
+    tags=["Messages"],
+    responses=answers(202, Sent, "Queued.")
+    | answers(200, Sent, "A duplicate of a message sent before; `status` is where that one is.")
+    | problems(401, 403, 409, 413, 422),
+)
+def send_message(
+    request: Annotated[SendRequest, Body()],
+    idempotency_key: Annotated[
+        Identifier | None,
+        Header(alias="Idempotency-Key", description="Taken as `message_id`."),
+    ] = None,
+) -> Response[Sent]:
+    """Send for whoever may; 202 only when SQS has the message."""
+    sender = caller("producer")
+    if idempotency_key and request.message_id not in (None, idempotency_key):
+        raise InvalidRequest("Idempotency-Key: is not the message_id of the body")
+    if idempotency_key:
+        request = request.model_copy(update={"message_id": idempotency_key})
+    with telemetry.action("send_message", trace_id(), queue_name="work_queue") as details:
+        sent = send(request, submitted_by=sender.email, trace_id=trace_id())
+        details |= {"message_id": sent.message_id, "duplicate": sent.duplicate}
+    if not sent.duplicate:
+        telemetry.count("MessagesSent")
+    return Response(status_code=HTTPStatus.OK if sent.duplicate else HTTPStatus.ACCEPTED, body=sent)
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer API Gateway."""
+    return serve(event, context)

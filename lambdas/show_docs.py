@@ -1,0 +1,44 @@
+"""`GET /openapi.json` and `GET /docs`: the API's own description, open to everyone."""
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer, Server
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+# Importing a module registers its route: the document is made from the code that answers.
+from lambdas import (  # noqa: F401
+    list_runs,
+    log_in,
+    reprocess_dead_letters,
+    send_message,
+    show_message,
+    show_run,
+    show_status,
+)
+from lambdas.api import app, serve
+
+_ABOUT: dict[str, Any] = {
+    "title": "Guarded redrive",
+    "version": "1.0.0",
+    "summary": "Send to an SQS FIFO queue; bring dead letters back safely.",
+    "description": "Sign in with `POST /users/login`, then send `Authorization: Bearer <token>`."
+    " Every failure has one shape, with the `trace_id` under which the logs have it.",
+    "security_schemes": {"bearer": HTTPBearer(bearerFormat="JWT")},
+    "security": [{"bearer": []}],
+}
+
+app.enable_swagger(path="/docs", persist_authorization=True, **_ABOUT)
+
+
+@app.get("/openapi.json", include_in_schema=False)
+def openapi() -> Response[str]:
+    """Return the OpenAPI document; its server is the stage or domain that was asked."""
+    base = str(app.current_event.request_context.path).removesuffix("/openapi.json")
+    document = app.get_openapi_json_schema(servers=[Server(url=base or "/")], **_ABOUT)
+    return Response(status_code=200, content_type="application/json", body=document)
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer API Gateway."""
+    return serve(event, context)

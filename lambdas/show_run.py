@@ -1,0 +1,29 @@
+"""`GET /messages/dlq/reprocess/{run_id}`: how a redrive run goes or went."""
+
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler.openapi.params import Path
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.run_record import RunRecord
+from workflows import runs, telemetry
+
+
+@app.get(
+    "/messages/dlq/reprocess/<run_id>",
+    summary="Show a redrive run",
+    description="Needs the role `operator`. The counters move with every batch.",
+    tags=["Redrive"],
+    responses=answers(200, RunRecord, "The run.") | problems(401, 403, 404),
+)
+def show_run(run_id: Annotated[str, Path()]) -> RunRecord:
+    """Show one run."""
+    caller("operator")
+    with telemetry.action("show_run", trace_id(), run_id=run_id):
+        return RunRecord.model_validate(runs.get(run_id))
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer API Gateway."""
+    return serve(event, context)

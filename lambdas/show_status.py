@@ -1,0 +1,29 @@
+"""`GET /messages/status`: the queues and the messages in trouble."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.api import answers, app, caller, problems, serve, trace_id
+from workflows import telemetry
+from workflows.status import Status, status
+
+
+@app.get(
+    "/messages/status",
+    summary="Show both queues and the messages in trouble",
+    description="Needs the role `producer`. SQS's numbers are approximate; the messages in trouble"
+    " are counted in the ledger.",
+    tags=["Messages"],
+    responses=answers(200, Status, "The overview.") | problems(401, 403),
+)
+def show_status() -> Status:
+    """Show the overview."""
+    caller("producer")
+    with telemetry.action("show_status", trace_id()):
+        return status()
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer API Gateway."""
+    return serve(event, context)

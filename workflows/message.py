@@ -1,0 +1,218 @@
+"""The envelope: what every message on the queues looks like, and what makes one invalid.
+
+The envelope is the SQS body. It is written once, by the sender, and every hop forwards the very
+bytes: identity, first-sent time and trace survive SQS's own moves, which keep nothing else.
+"""
+
+import hashlib
+import json
+import re
+import uuid
+from datetime import datetime
+from typing import Annotated, Any, NoReturn
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+# Ids travel in URLs, execution histories and deduplication ids (128 characters at most, of which
+# a redrive takes a suffix): https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+_IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._:@=+-]*$"
+# "<id>.r<n>" is what a redrive of <id> uses; as an id of its own it would be taken for a duplicate.
+_REDRIVE_SUFFIX = re.compile(r"\.r[0-9]+$")
+# The ledger's key of a message that has no id of its own: "sqs:" and SQS's MessageId.
+FOREIGN_PREFIX = "sqs:"
+# SQS counts message attributes as size; the reasons that we add must fit beside any accepted body.
+ATTRIBUTE_RESERVE_BYTES = 1_024
+_REASON_LENGTH = 256
+
+Identifier = Annotated[str, StringConstraints(pattern=_IDENTIFIER, min_length=1, max_length=120)]
+
+
+class InvalidMessage(Exception):
+    """The message can never be processed, however often it is tried."""
+
+
+class InvalidEnvelope(InvalidMessage):
+    """The body is not an envelope of this service."""
+
+
+class InvalidPayload(InvalidMessage):
+    """The payload does not fit the message's type."""
+
+
+class UnknownType(InvalidMessage):
+    """No message type has that name."""
+
+
+class MessageConflict(InvalidMessage):
+    """Another message was sent under this message_id."""
+
+
+class RedriveLimitReached(Exception):
+    """The message was redriven as often as it may and failed each time."""
+
+
+class MessageTooLarge(Exception):
+    """The message is larger than the queues take."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        """Take both in bytes of the encoded envelope."""
+        super().__init__(f"The message is {size} bytes long; the limit is {limit} bytes.")
+        self.size = size
+        self.limit = limit
+
+
+class Message(BaseModel):
+    """One message. `group_id` is the FIFO message group, `first_sent_at` ISO 8601 in UTC."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    message_id: Identifier
+    type: Annotated[str, StringConstraints(pattern=_IDENTIFIER, max_length=64)]
+    group_id: Identifier
+    payload: dict[str, Any]
+    first_sent_at: datetime
+    trace_id: Annotated[str, StringConstraints(pattern=_IDENTIFIER, max_length=128)]
+    submitted_by: Annotated[str, StringConstraints(min_length=1, max_length=254)]
+
+    @property
+    def first_sent_at_text(self) -> str:
+        """Return the first-sent time as it stands in the body."""
+        return str(self.model_dump(mode="json")["first_sent_at"])
+
+    @property
+    def payload_hash(self) -> str:
+        """Tell apart two messages under one id: SHA-256 of type, group and payload."""
+        same = {"type": self.type, "group_id": self.group_id, "payload": self.payload}
+        return hashlib.sha256(_dumps(same, sort_keys=True).encode()).hexdigest()
+
+    def body(self) -> str:
+        """Return the SQS body: ASCII JSON, so no character needs care on the way.
+
+        Raises:
+            InvalidPayload: the payload has a number that JSON cannot write (NaN, infinity).
+        """
+        return _dumps(self.model_dump(mode="json"))
+
+
+def foreign_hash(body: str) -> str:
+    """Return the payload hash of a body that is no envelope."""
+    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def new_message_id() -> str:
+    """Return an id for a sender that brought none."""
+    return str(uuid.uuid4())
+
+
+def check_message_id(message_id: str) -> str:
+    """Return the id if a sender may use it.
+
+    Raises:
+        ValueError: it could be mistaken for the deduplication id of a redrive, or for the
+            ledger's key of a foreign message.
+    """
+    if _REDRIVE_SUFFIX.search(message_id):
+        raise ValueError("must not end in '.r' and a number: redrives use that ending")
+    if message_id.startswith(FOREIGN_PREFIX):
+        raise ValueError(f"must not begin with '{FOREIGN_PREFIX}': foreign messages use that")
+    return message_id
+
+
+def check_size(body: str, limit: int) -> None:
+    """Raise `MessageTooLarge` if the body and its future attributes exceed `limit` bytes."""
+    if len(body.encode()) > limit - ATTRIBUTE_RESERVE_BYTES:
+        raise MessageTooLarge(len(body.encode()), limit - ATTRIBUTE_RESERVE_BYTES)
+
+
+def parse(body: str, group_id: str | None) -> Message:
+    """Read a body as an envelope.
+
+    Args:
+        body: the SQS body, whatever it holds.
+        group_id: the SQS MessageGroupId it came with; the envelope must name the same.
+
+    Raises:
+        InvalidEnvelope: with a reason that never quotes the body.
+    """
+    try:
+        message = Message.model_validate(loads(body))
+        check_message_id(message.message_id)
+    except ValidationError as error:
+        raise InvalidEnvelope(describe(error)) from None
+    except ValueError as error:
+        raise InvalidEnvelope(str(error)) from None
+    if message.group_id != group_id:
+        raise InvalidEnvelope("group_id is not the message group of the queue")
+    return message
+
+
+def loads(text: str) -> Any:
+    """Parse JSON strictly: no duplicate keys, no NaN or infinity, no bottomless nesting.
+
+    Raises:
+        json.JSONDecodeError: a ValueError with a reason that never quotes the text.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise json.JSONDecodeError("the JSON is nested too deeply", "", 0) from None
+    except json.JSONDecodeError as error:
+        raise json.JSONDecodeError(f"not JSON: {error.msg}", "", error.pos) from None
+    except ValueError as error:  # a number with more digits than Python reads
+        raise json.JSONDecodeError(str(error), "", 0) from None
+
+
+def describe(error: ValidationError) -> str:
+    """Say what is wrong with which field, without the value: it may be confidential."""
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in problems)
+
+
+def reason(error: BaseException) -> dict[str, str]:
+    """Return an error as the ledger and the SQS attributes keep it: {type, message}.
+
+    SQS allows no control characters in attributes and we no more than 256 characters.
+    """
+    text = " ".join(str(error).split()) or (type(error).__doc__ or "").strip()
+    printable = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
+    return {"type": type(error).__name__, "message": printable[:_REASON_LENGTH] or "no message"}
+
+
+def fingerprint(message_type: str, why: dict[str, str]) -> str:
+    """Group failures alike: error class, message without its numbers and ids, message type."""
+    normalized = re.sub(r"\S*\d\S*", "#", why["message"].lower())
+    return hashlib.sha256("|".join((message_type, why["type"], normalized)).encode()).hexdigest()[
+        :16
+    ]
+
+
+def deduplication_id(message_id: str, redrives: int) -> str:
+    """Return the MessageDeduplicationId of a message's copy after its first `redrives` redrives.
+
+    Never the old one: within five minutes SQS would accept the copy and not deliver it.
+    """
+    return f"{message_id}.r{redrives}"
+
+
+def stem(message_id: str) -> str:
+    """Return a readable, unique beginning for execution names (80 of `A-Za-z0-9-_` at most)."""
+    readable = re.sub(r"[^A-Za-z0-9_-]", "-", message_id)[:40]
+    return f"{readable}-{hashlib.sha256(message_id.encode()).hexdigest()[:12]}"
+
+
+def _dumps(value: Any, *, sort_keys: bool = False) -> str:
+    try:
+        return json.dumps(value, sort_keys=sort_keys, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise InvalidPayload(str(error)) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise json.JSONDecodeError("a key stands twice in one JSON object", "", 0)
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise json.JSONDecodeError(f"{name} is not JSON", "", 0)

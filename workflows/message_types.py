@@ -1,0 +1,49 @@
+"""The message types: a new one is a module with a pydantic `Payload`, `group_id` and `process`."""
+
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ValidationError
+
+from workflows import transaction
+from workflows.message import InvalidPayload, Message, UnknownType, describe
+
+
+class MessageType(Protocol):
+    """What the module of a message type offers."""
+
+    Payload: type[Any]
+
+    def group_id(self, payload: Any) -> str | None:
+        """Return the message group for a payload whose sender named none; None: its own."""
+
+    def process(self, message_id: str, payload: Any) -> None:
+        """Have the effect, once for each message id.
+
+        Raises:
+            workflows.message.InvalidMessage: no further try can help.
+            Exception: any other error is retried.
+        """
+
+
+TYPES: dict[str, MessageType] = {"transaction": transaction}
+
+
+def validate(message_type: str, payload: dict[str, Any]) -> BaseModel:
+    """Return the payload as its type's model.
+
+    Raises:
+        UnknownType: the type is not in `TYPES`.
+        InvalidPayload: naming the fields, never their values.
+    """
+    if message_type not in TYPES:
+        raise UnknownType(f"type: must be one of {', '.join(sorted(TYPES))}")
+    try:
+        model: BaseModel = TYPES[message_type].Payload.model_validate(payload)
+    except ValidationError as error:
+        raise InvalidPayload(describe(error)) from None
+    return model
+
+
+def process(message: Message) -> None:
+    """Have the message's effect, once; raises what its type's `process` raises."""
+    TYPES[message.type].process(message.message_id, validate(message.type, message.payload))

@@ -1,0 +1,99 @@
+"""Sending: record the message, put it on the work queue, and only then say so."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from workflows import clock, ledger, message_types
+from workflows.aws import sqs
+from workflows.message import Identifier, Message, check_message_id, check_size, new_message_id
+from workflows.settings import settings
+
+
+class ConflictingMessage(Exception):
+    """Another message was sent under this message_id."""
+
+
+class InvalidRequest(Exception):
+    """The request cannot be met as it is."""
+
+
+class SendRequest(BaseModel):
+    """What a producer asks for; a missing `message_id` or `group_id` is chosen by the server."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str
+    payload: dict[str, Any]
+    group_id: Identifier | None = None
+    message_id: Identifier | None = None
+
+
+class Sent(BaseModel):
+    """What became of the request; `duplicate` if the same message had been sent before."""
+
+    message_id: str
+    group_id: str
+    status: str
+    duplicate: bool
+
+
+def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
+    """Send a message once for each message id, however often it is asked for.
+
+    Raises:
+        workflows.message.InvalidMessage: type or payload are wrong; nothing was recorded.
+        workflows.message.MessageTooLarge: nothing was recorded.
+        ConflictingMessage: the id belongs to another message.
+        InvalidRequest: the id is reserved.
+    """
+    payload = message_types.validate(request.type, request.payload)
+    message_id = request.message_id or new_message_id()
+    try:
+        check_message_id(message_id)
+    except ValueError as error:
+        raise InvalidRequest(f"message_id: {error}") from None
+    message = Message(
+        message_id=message_id,
+        type=request.type,
+        group_id=request.group_id
+        or message_types.TYPES[request.type].group_id(payload)
+        or message_id,
+        payload=request.payload,
+        first_sent_at=clock.now(),
+        trace_id=trace_id,
+        submitted_by=submitted_by,
+    )
+    check_size(message.body(), settings().max_message_bytes)
+    earlier = ledger.accept(message)
+    if earlier is None:
+        return _put(message, duplicate=False)
+    if earlier["payload_hash"] != message.payload_hash:
+        raise ConflictingMessage(f"message_id {message_id} was used for another message.")
+    if earlier["status"] == "ACCEPTED":
+        # The first try stopped between ledger and queue, or is still under way: the same bytes
+        # under the same deduplication id, which SQS takes for one message.
+        kept = {name: earlier[name] for name in ("first_sent_at", "submitted_by", "trace_id")}
+        return _put(Message.model_validate(message.model_dump() | kept), duplicate=True)
+    return Sent(
+        message_id=message_id,
+        group_id=message.group_id,
+        status=earlier["status"],
+        duplicate=True,
+    )
+
+
+def _put(message: Message, *, duplicate: bool) -> Sent:
+    sqs().send_message(
+        QueueUrl=settings().work_queue_url,
+        MessageBody=message.body(),
+        MessageGroupId=message.group_id,
+        MessageDeduplicationId=message.message_id,
+    )
+    ledger.queued(message.message_id)
+    return Sent(
+        message_id=message.message_id,
+        group_id=message.group_id,
+        status="QUEUED",
+        duplicate=duplicate,
+    )

@@ -1,0 +1,44 @@
+"""Configuration, read once from the environment; a missing or absurd value stops the start."""
+
+import os
+from functools import cache
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """Everything that differs by deployment; each field is the environment variable of its name.
+
+    `template.yaml` sets all of them for every function. Durations are seconds, sizes bytes.
+    """
+
+    model_config = ConfigDict(frozen=True, alias_generator=str.upper, populate_by_name=True)
+
+    aws_region: str = Field(min_length=1)
+    messages_table: str = Field(min_length=1)
+    groups_table: str = Field(min_length=1)
+    runs_table: str = Field(min_length=1)
+    users_table: str = Field(min_length=1)
+    accounts_table: str = Field(min_length=1)
+    work_queue_url: str = Field(min_length=1)
+    dead_letter_queue_url: str = Field(min_length=1)
+    retry_state_machine_arn: str = Field(min_length=1)
+    redrive_state_machine_arn: str = Field(min_length=1)
+    token_key_secret: str = Field(min_length=1)
+    token_lifetime_seconds: int = Field(ge=60, le=86_400)
+    max_attempts: int = Field(ge=1, le=100)
+    max_redrives: int = Field(ge=1, le=100)
+    max_message_bytes: int = Field(ge=4_096, le=1_048_576)
+    ledger_retention_days: int = Field(ge=15, le=3_650)
+    claim_lease_seconds: int = Field(ge=1, le=900)
+    run_lease_seconds: int = Field(ge=60, le=86_400)
+
+
+@cache
+def settings() -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        pydantic.ValidationError: naming each variable that is missing or out of bounds.
+    """
+    return Settings.model_validate(dict(os.environ))

@@ -1,0 +1,78 @@
+"""The operator's overview: how deep the queues are, how many messages are in trouble."""
+
+from datetime import datetime
+
+from pydantic import BaseModel
+
+from workflows import clock, ledger
+from workflows.aws import sqs
+from workflows.settings import settings
+
+
+class QueueStatus(BaseModel):
+    """SQS's approximate numbers of messages of one queue."""
+
+    name: str
+    visible: int
+    in_flight: int
+    delayed: int
+
+
+class DeadLetterQueueStatus(QueueStatus):
+    """`oldest_age_seconds`: since the oldest message that the ledger has as DEAD died."""
+
+    oldest_age_seconds: int | None = None
+
+
+class MessageCounts(BaseModel):
+    """Messages in trouble, by the ledger."""
+
+    dead: int
+    quarantined: int
+    retrying: int
+
+
+class Status(BaseModel):
+    """Both queues and the messages in trouble."""
+
+    work_queue: QueueStatus
+    dead_letter_queue: DeadLetterQueueStatus
+    messages: MessageCounts
+
+
+def status() -> Status:
+    """Return the overview; reading it locks no message group and receives nothing."""
+    return Status(
+        work_queue=QueueStatus(**_depths(settings().work_queue_url)),
+        dead_letter_queue=DeadLetterQueueStatus(
+            **_depths(settings().dead_letter_queue_url), oldest_age_seconds=_oldest_age()
+        ),
+        messages=MessageCounts(
+            **{trouble.lower(): ledger.count(trouble) for trouble in ledger.TROUBLES}
+        ),
+    )
+
+
+def _depths(queue_url: str) -> dict[str, int | str]:
+    attributes = sqs().get_queue_attributes(
+        QueueUrl=queue_url,
+        AttributeNames=[
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ],
+    )["Attributes"]
+    return {
+        "name": queue_url.rpartition("/")[2],
+        "visible": int(attributes["ApproximateNumberOfMessages"]),
+        "in_flight": int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+        "delayed": int(attributes["ApproximateNumberOfMessagesDelayed"]),
+    }
+
+
+def _oldest_age() -> int | None:
+    since = ledger.oldest("DEAD")
+    if since is None:
+        return None
+    age = datetime.fromisoformat(clock.now()) - datetime.fromisoformat(since)
+    return max(0, int(age.total_seconds()))

@@ -1,0 +1,120 @@
+"""The built-in message type `transaction`: a credit or debit of one account, applied once.
+
+The effect is one DynamoDB transaction that writes the balance and, beside it, the message id:
+a second application of the same message finds its own id and changes nothing.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from workflows.aws import dynamodb, plain
+from workflows.message import Identifier, InvalidMessage
+from workflows.settings import settings
+
+
+class AccountFrozen(Exception):
+    """The account takes no transactions until it is unfrozen."""
+
+
+class TransactionRejected(InvalidMessage):
+    """The account cannot take this transaction: too low a balance, or another currency."""
+
+
+class Payload(BaseModel):
+    """What a transaction says. `amount` is in units of `currency`, to the cent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    account_id: Identifier
+    kind: Literal["credit", "debit"]
+    # 15 digits: what a JSON number keeps exactly in every language.
+    amount: Annotated[Decimal, Field(gt=0, max_digits=15, decimal_places=2)]
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+
+
+def group_id(payload: Payload) -> str:
+    """Return the message group that keeps an account's transactions in order: the account."""
+    return payload.account_id
+
+
+def process(message_id: str, payload: Payload) -> None:
+    """Apply the transaction to its account, once for each message id.
+
+    An account that does not exist is ACTIVE with a balance of 0.
+
+    Raises:
+        AccountFrozen: try again later.
+        TransactionRejected: the debit is more than the balance.
+    """
+    change = payload.amount if payload.kind == "credit" else -payload.amount
+    names = {"#status": "status"}
+    values: dict[str, Any] = {
+        ":change": change,
+        ":zero": Decimal(0),
+        ":frozen": "FROZEN",
+        ":currency": payload.currency,
+    }
+    condition = (
+        "(attribute_not_exists(#status) OR #status <> :frozen)"
+        " AND (attribute_not_exists(currency) OR currency = :currency)"
+    )
+    if payload.kind == "debit":
+        condition += " AND balance >= :amount"
+        values[":amount"] = payload.amount
+    try:
+        dynamodb().transact_write_items(
+            TransactItems=[
+                {
+                    "Put": {
+                        "TableName": settings().accounts_table,
+                        "Item": {
+                            "account_id": _applied_key(message_id),
+                            "change": change,
+                            "of_account": payload.account_id,
+                        },
+                        "ConditionExpression": "attribute_not_exists(account_id)",
+                    }
+                },
+                {
+                    "Update": {
+                        "TableName": settings().accounts_table,
+                        "Key": {"account_id": payload.account_id},
+                        "UpdateExpression": "SET balance = if_not_exists(balance, :zero) + :change,"
+                        " currency = if_not_exists(currency, :currency)",
+                        "ConditionExpression": condition,
+                        "ExpressionAttributeNames": names,
+                        "ExpressionAttributeValues": values,
+                        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+                    }
+                },
+            ]
+        )
+    except dynamodb().exceptions.TransactionCanceledException as error:
+        _explain(error, payload)
+
+
+def _applied_key(message_id: str) -> str:
+    # '#' cannot stand in an account id, so the two kinds of item never meet.
+    return f"APPLIED#{message_id}"
+
+
+def _explain(error: ClientError, payload: Payload) -> None:
+    reasons: Any = error.response["CancellationReasons"]
+    applied, account = reasons
+    if applied["Code"] == "ConditionalCheckFailed":
+        return  # This very message was applied before.
+    if account["Code"] != "ConditionalCheckFailed":
+        raise error  # Conflict or throttling: nothing was written, so any retry may try again.
+    found = plain(account)
+    if found.get("status") == "FROZEN":
+        raise AccountFrozen(f"Account {payload.account_id} is frozen.") from None
+    if found.get("currency", payload.currency) != payload.currency:
+        raise TransactionRejected(
+            f"Account {payload.account_id} is kept in another currency."
+        ) from None
+    raise TransactionRejected(
+        f"The balance of account {payload.account_id} does not cover the debit."
+    ) from None
