@@ -1,0 +1,194 @@
+"""Every place where MiniStack differs from AWS and this stack makes up for it, with the reason.
+
+Written against the version below and checked by `tests/test_ministack_quirks.py`, which fails when
+the version changes or when a quirk is gone: then delete what is no longer needed.
+"""
+
+import json
+import re
+from typing import Any
+
+MINISTACK_VERSION = "1.5.33"
+
+# A handler's own exception reaches MiniStack as this, with the traceback in the log.
+_ANY_HANDLER_ERROR = "Runtime.HandlerError"
+_EXCEPTION_LINE = re.compile(r"^(?P<name>[A-Za-z_][\w.<>]*)(?::|$)")
+
+
+def environment(port: int, directory: str) -> dict[str, str]:
+    """Return MiniStack's own settings for one private emulator on loopback.
+
+    Args:
+        port: where it listens.
+        directory: takes everything it writes.
+    """
+    return {
+        "GATEWAY_PORT": str(port),
+        # It listens on all interfaces otherwise, and opens MQTT on 0.0.0.0:8883.
+        "BIND_HOST": "127.0.0.1",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        # It removes containers that it takes for its own on a machine with Docker.
+        "DOCKER_HOST": f"unix://{directory}/no-docker",
+        "LAMBDA_EXECUTOR": "local",
+        "PERSIST_STATE": "0",
+        "S3_PERSIST": "0",
+        "STATE_DIR": f"{directory}/state",
+        "S3_DATA_DIR": f"{directory}/s3",
+    }
+
+
+def patch() -> None:
+    """Change MiniStack inside its own process, before it starts."""
+    from ministack.services import apigateway_v1, lambda_svc, stepfunctions
+    from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
+
+    # `aws-sdk:sqs:*` tasks use the retired Query protocol and lose their shape: a bare list of
+    # messages, no `Attributes`. AWS answers in the shape of SQS's JSON protocol.
+    stepfunctions._AWS_SDK_SERVICE_MAP["sqs"] = {
+        "target_prefix": "AmazonSQS",
+        "protocol": "json",
+    }
+    # Every exception of a handler is called `Runtime.HandlerError`, so that no Catch of a state
+    # machine can tell one from another. AWS names the exception's class.
+    execute = lambda_svc._execute_function_warm
+
+    def execute_and_name_the_error(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        return name_the_error(execute(*args, **kwargs))
+
+    lambda_svc._execute_function_warm = execute_and_name_the_error
+    _answer_failed_lambdas_as_aws_does(apigateway_v1)
+    _create_resources_as_aws_does(_RESOURCE_HANDLERS)
+
+
+def _create_resources_as_aws_does(handlers: dict[str, dict[str, Any]]) -> None:
+    create_function = handlers["AWS::Lambda::Function"]["create"]
+    create_secret = handlers["AWS::SecretsManager::Secret"]["create"]
+
+    # A number in a template stays one in the environment of a Lambda, whose worker then cannot
+    # start. CloudFormation turns it into a string.
+    def create_function_with_strings(name: str, properties: dict[str, Any], stack: str) -> Any:
+        environment = properties.get("Environment") or {}
+        variables = {
+            key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in environment.get("Variables", {}).items()
+        }
+        properties = {**properties, "Environment": {**environment, "Variables": variables}}
+        return create_function(name, properties, stack)
+
+    # `Ref` of a secret is its name. On AWS it is the ARN, which a policy on the secret needs.
+    def create_secret_known_by_arn(name: str, properties: dict[str, Any], stack: str) -> Any:
+        _, attributes = create_secret(name, properties, stack)
+        return attributes["Arn"], attributes
+
+    handlers["AWS::Lambda::Function"]["create"] = create_function_with_strings
+    handlers["AWS::SecretsManager::Secret"]["create"] = create_secret_known_by_arn
+
+
+class _LambdaFailed(Exception):
+    """An integration's Lambda raised, timed out or died."""
+
+
+def _answer_failed_lambdas_as_aws_does(apigateway: Any) -> None:
+    """Answer 502 through the gateway response `DEFAULT_5XX`, without the text of the exception.
+
+    MiniStack sends the exception's message to the client, past the gateway responses.
+    """
+    shape = apigateway._lambda_proxy_response
+    invoke = apigateway._invoke_lambda_proxy_v1
+    render = apigateway._gateway_error_response
+
+    def shape_or_raise(result: Any) -> Any:
+        response, error = shape(result)
+        if error:
+            raise _LambdaFailed
+        return response, error
+
+    async def invoke_or_answer(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await invoke(*args, **kwargs)
+        except _LambdaFailed:
+            failure = apigateway._gw_error("DEFAULT_5XX", "Internal server error")
+            failure.status = 502
+            return failure
+
+    def render_with_status(error: Any, request: Any) -> Any:
+        status, headers, body = render(error, request)
+        return getattr(error, "status", status), headers, body
+
+    apigateway._lambda_proxy_response = shape_or_raise
+    apigateway._invoke_lambda_proxy_v1 = invoke_or_answer
+    apigateway._gateway_error_response = render_with_status
+
+
+def name_the_error(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result of MiniStack's Lambda worker with AWS's `errorType` in it.
+
+    AWS's is the name of the exception's class without its module, or `Runtime.ExitError` when the
+    process ended.
+    """
+    body = result.get("body")
+    if not (result.get("error") and isinstance(body, dict)):
+        return result
+    if body.get("errorType") != _ANY_HANDLER_ERROR:
+        return result
+    message = body.get("errorMessage", "")
+    if message == "Worker process died":
+        return {**result, "body": {**body, "errorType": "Runtime.ExitError"}}
+    # The log ends with the traceback, and a traceback with `module.Class: message`, where the
+    # message may have several lines: cut it off, and the last line left begins with the class.
+    trace = result.get("log", "").rstrip()
+    if message and trace.endswith(message.rstrip()):
+        trace = trace[: len(trace) - len(message.rstrip())]
+    found = _EXCEPTION_LINE.match(trace.rstrip().rpartition("\n")[2])
+    if not found:
+        return result
+    return {**result, "body": {**body, "errorType": found["name"].rpartition(".")[2]}}
+
+
+def serve_api(apigateway: Any, host: str, api_id: str, stage: str) -> None:
+    """Make a deployed REST API answer at `http://<host>:<port>/<stage>`, the path that AWS has.
+
+    MiniStack's own addresses are `http://<api-id>.execute-api.localhost:<port>/<stage>`, which curl
+    and browsers resolve but Python and macOS do not, and paths that begin otherwise than on AWS,
+    so that a client that relies on `/<stage>`, as Swagger UI may, goes astray. A custom domain
+    named as the host itself needs no name resolution. Handlers get the `path`,
+    `requestContext.path` and `requestContext.stage` that AWS gives.
+
+    Args:
+        apigateway: a boto3 client of the emulator.
+        host: with a dot in it, such as 127.0.0.1.
+        api_id: the REST API.
+        stage: its stage; no service of the emulator may have paths that begin like it.
+    """
+    apigateway.create_domain_name(domainName=host)
+    apigateway.create_base_path_mapping(
+        domainName=host, basePath=stage, restApiId=api_id, stage=stage
+    )
+
+
+def import_gateway_responses(apigateway: Any, api_id: str, stage: str, body: dict[str, Any]) -> int:
+    """Give a REST API the gateway responses of its OpenAPI body, and return how many there are.
+
+    MiniStack imports the paths and the authorizers of `AWS::ApiGateway::RestApi` bodies and drops
+    `x-amazon-apigateway-gateway-responses`. A deployment keeps the responses that it was made
+    with, hence the new one.
+
+    Args:
+        apigateway: a boto3 client of the emulator.
+        api_id: the REST API.
+        stage: the stage that is to answer with them.
+        body: the OpenAPI document that SAM made of `AWS::Serverless::Api`.
+    """
+    responses = body.get("x-amazon-apigateway-gateway-responses") or {}
+    for kind, response in responses.items():
+        arguments: dict[str, Any] = {
+            "responseParameters": response.get("responseParameters") or {},
+            "responseTemplates": response.get("responseTemplates") or {},
+        }
+        if response.get("statusCode"):
+            arguments["statusCode"] = str(response["statusCode"])
+        apigateway.put_gateway_response(restApiId=api_id, responseType=kind, **arguments)
+    if responses:
+        apigateway.create_deployment(restApiId=api_id, stageName=stage)
+    return len(responses)

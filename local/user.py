@@ -1,0 +1,100 @@
+"""Add a user, or change the password and roles of one and lift its lock.
+
+To the local stack of `make run`, answering what is asked (`make user` does this):
+
+    python -m local.user
+
+To a deployed stack, with the AWS credentials of the environment; the table is the stack's output
+`UsersTableName`:
+
+    python -m local.user --table NAME --region eu-central-1 --email you@example.com --role operator
+
+Roles are `producer` (send and read) and `operator` (redrive); `--role` may be given twice. The
+password is asked for, or taken from an environment variable named by `--password-from-env`; there
+is no option for it, because other users of a computer can read the arguments of a process.
+"""
+
+import argparse
+import getpass
+import os
+import sys
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.emulator import ACCESS_KEY
+from local.stack import STATE_FILE
+from local.state_file import StateFile
+from workflows import users
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Add the user that the arguments describe; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        table = options.table or _local_table()
+        if options.endpoint_url:
+            os.environ["AWS_ENDPOINT_URL"] = options.endpoint_url
+        if options.region:
+            boto3.setup_default_session(region_name=options.region)
+        email = options.email or input("E-mail: ")
+        roles = options.role or input(f"Roles ({', '.join(users.ROLES)}): ").split()
+        users.add_user(email, _password(options.password_from_env), roles, table=table)
+    except (users.InvalidUser, _Unusable, BotoCoreError, ClientError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except EOFError:
+        print("Nobody answers: give --email, --role, --password-from-env.", file=sys.stderr)
+        return 1
+    print(f"{email.strip().lower()} may now sign in as {', '.join(sorted(set(roles)))}.")
+    return 0
+
+
+class _Unusable(Exception):
+    """What was given does not suffice to add a user."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m local.user",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--email", help="asked for if missing")
+    parser.add_argument("--role", action="append", choices=users.ROLES, help="asked for if missing")
+    parser.add_argument("--password-from-env", metavar="VARIABLE", help="asked for if missing")
+    parser.add_argument("--table", help="the Users table; without it, the running local stack's")
+    parser.add_argument("--region", help="of the table; by default your AWS profile's")
+    parser.add_argument("--endpoint-url", help="of an emulator that is not the local stack")
+    return parser
+
+
+def _local_table() -> str:
+    state = StateFile(STATE_FILE)
+    endpoint, stack = state.live_owner(), state.read()
+    if endpoint is None or stack is None:
+        raise _Unusable("No local stack is running: start one with `make run`, or give --table.")
+    os.environ["AWS_ENDPOINT_URL"] = endpoint
+    os.environ["NO_PROXY"] = "127.0.0.1"
+    # Explicit, so that your AWS profile and its credentials have no say.
+    boto3.setup_default_session(
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=ACCESS_KEY,
+        region_name=stack["region"],
+    )
+    return str(stack["tables"]["users"])
+
+
+def _password(variable: str | None) -> str:
+    if variable is not None:
+        if variable not in os.environ:
+            raise _Unusable(f"The environment variable {variable} is not set.")
+        return os.environ[variable]
+    password = getpass.getpass(f"Password (at least {users.MIN_PASSWORD_CHARACTERS} characters): ")
+    if getpass.getpass("Once more: ") != password:
+        raise _Unusable("The two passwords differ.")
+    return password
+
+
+if __name__ == "__main__":
+    sys.exit(main())

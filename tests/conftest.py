@@ -1,0 +1,248 @@
+"""What tests without sockets share: settings, moto's AWS made from `template.yaml`, events."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from moto import mock_aws
+
+from workflows import aws, telemetry, tokens
+from workflows.settings import settings
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"  # moto's
+STAGE = "v1"
+TOKEN_KEY = "k" * 64
+TEMPLATE = Path(__file__).parent.parent / "template.yaml"
+
+_QUEUES = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}"
+_MACHINES = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine"
+ENVIRONMENT = {
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "MESSAGES_TABLE": "Messages",
+    "GROUPS_TABLE": "Groups",
+    "RUNS_TABLE": "Runs",
+    "USERS_TABLE": "Users",
+    "ACCOUNTS_TABLE": "Accounts",
+    "WORK_QUEUE_URL": f"{_QUEUES}/work.fifo",
+    "DEAD_LETTER_QUEUE_URL": f"{_QUEUES}/dead-letter.fifo",
+    "RETRY_STATE_MACHINE_ARN": f"{_MACHINES}:retry",
+    "REDRIVE_STATE_MACHINE_ARN": f"{_MACHINES}:redrive",
+    "TOKEN_KEY_SECRET": "token-key",
+    "TOKEN_LIFETIME_SECONDS": "21600",
+    "MAX_ATTEMPTS": "5",
+    "MAX_REDRIVES": "3",
+    "MAX_MESSAGE_BYTES": "12288",
+    "LEDGER_RETENTION_DAYS": "90",
+    "CLAIM_LEASE_SECONDS": "30",
+    "RUN_LEASE_SECONDS": "900",
+}
+# What a developer's shell may hold and no test may follow.
+_FOREIGN = ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN")
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Set every variable of `Settings`, and let no client or secret of another test be left."""
+    for name in _FOREIGN:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    _forget()
+    yield ENVIRONMENT
+    _forget()
+
+
+@cache
+def _session() -> boto3.Session:
+    """Return the session of all tests: reading botocore's models takes a quarter of a second."""
+    return boto3.Session(
+        aws_access_key_id=ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+        region_name=REGION,
+    )
+
+
+def _forget() -> None:
+    for cached in (settings, aws.dynamodb, aws.sqs, aws.stepfunctions, tokens.key_store):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def cloud(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put moto in the place of AWS."""
+    with mock_aws(), monkeypatch.context() as patch:
+        patch.setattr(boto3, "DEFAULT_SESSION", _session())  # moto leaves none
+        yield
+
+
+@cache
+def template_tables() -> dict[str, dict[str, Any]]:
+    """Return the properties of each table in `template.yaml`, by logical id."""
+    template = yaml.load(TEMPLATE.read_text(), _TemplateLoader)  # noqa: S506 - a SafeLoader
+    return {
+        name: resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::DynamoDB::Table"
+    }
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """Reads CloudFormation's YAML; `!Ref X` and its like become the bare `X`."""
+
+
+def _bare(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_scalar(node)  # type: ignore[arg-type]  # what is left is a scalar
+
+
+_TemplateLoader.add_multi_constructor("!", _bare)
+
+
+@pytest.fixture
+def tables(cloud: None) -> Any:
+    """Create the tables of `template.yaml` (`MessagesTable` as `Messages`); give the client."""
+    client = boto3.client("dynamodb")
+    for name, properties in template_tables().items():
+        client.create_table(
+            TableName=name.removesuffix("Table"),
+            BillingMode="PAY_PER_REQUEST",
+            **{
+                key: properties[key]
+                for key in ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+                if key in properties
+            },
+        )
+    return aws.dynamodb()
+
+
+@pytest.fixture
+def queues(cloud: None) -> Any:
+    """Create the work queue and its dead-letter queue; give the client."""
+    client = boto3.client("sqs")
+    client.create_queue(QueueName="dead-letter.fifo", Attributes={"FifoQueue": "true"})
+    target = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead-letter.fifo"
+    client.create_queue(
+        QueueName="work.fifo",
+        Attributes={
+            "FifoQueue": "true",
+            "RedrivePolicy": json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": 3}),
+        },
+    )
+    return client
+
+
+@pytest.fixture
+def token_key(cloud: None) -> str:
+    """Put the key of the access tokens into Secrets Manager."""
+    client = boto3.client("secretsmanager")
+    client.create_secret(Name=ENVIRONMENT["TOKEN_KEY_SECRET"], SecretString=TOKEN_KEY)
+    return TOKEN_KEY
+
+
+@pytest.fixture
+def output(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """Give all that was written to standard output since the last call: log lines and metrics."""
+    handler: Any = telemetry.logger.registered_handler
+    before = handler.setStream(_Stdout())
+    yield lambda: capsys.readouterr().out
+    handler.setStream(before)
+
+
+class _Stdout:
+    """Standard output as it is at each write: pytest puts another one there for each phase."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+@dataclass
+class FakeContext:
+    """What Lambda tells a handler about its invocation."""
+
+    aws_request_id: str = "invocation-1"
+    function_name: str = "function"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:function"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 29_000
+
+
+CONTEXT: Any = FakeContext()
+
+
+def api_event(
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: dict[str, str] | None = None,
+    roles: tuple[str, ...] = ("producer",),
+    email: str = "p@example.com",
+    path_parameters: dict[str, str] | None = None,
+    query: dict[str, str] | None = None,
+    resource: str | None = None,
+) -> dict[str, Any]:
+    """Return the event with which a REST API calls a Lambda.
+
+    Args:
+        method: of HTTP.
+        path: without the stage.
+        body: text as it is, or anything else as JSON.
+        headers: more of them, or other ones.
+        roles: of the caller, as the authorizer read them; none for a route that is open to all.
+        email: of the caller.
+        path_parameters: values of the path's variables.
+        query: the query string's parameters.
+        resource: the path with its variables, if it has some.
+    """
+    sent = {"Content-Type": "application/json", "Host": "api.example.com"} | (headers or {})
+    authorizer = {
+        "principalId": email,
+        "email": email,
+        "roles": " ".join(roles),
+        "expires_at": "4102444800",  # the year 2100
+    }
+    return {
+        "resource": resource or path,
+        "path": path,
+        "httpMethod": method,
+        "headers": sent,
+        "multiValueHeaders": {name: [value] for name, value in sent.items()},
+        "queryStringParameters": query,
+        "multiValueQueryStringParameters": query and {name: [query[name]] for name in query},
+        "pathParameters": path_parameters,
+        "stageVariables": None,
+        "requestContext": {
+            "accountId": ACCOUNT,
+            "apiId": "api1234567",
+            "authorizer": authorizer if roles else None,
+            "domainName": "api.example.com",
+            "httpMethod": method,
+            "identity": {"sourceIp": "192.0.2.1", "userAgent": "test"},
+            "path": f"/{STAGE}{path}",
+            "protocol": "HTTP/1.1",
+            "requestId": "request-1",
+            "requestTimeEpoch": 1_764_000_000_000,
+            "resourcePath": resource or path,
+            "stage": STAGE,
+        },
+        "body": body if body is None or isinstance(body, str) else json.dumps(body),
+        "isBase64Encoded": False,
+    }

@@ -1,0 +1,129 @@
+"""Why the quirks of MiniStack stand: each is shown made up for, and as MiniStack comes."""
+
+import json
+import sys
+from importlib.metadata import version
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from local import deployment, ministack_quirks, stack
+from local.deadline import wait_until
+from local.emulator import Emulator
+from local.stack import Stack
+from tests import small_project
+
+
+class BareEmulator(Emulator):
+    """MiniStack as it comes."""
+
+    def _command(self):
+        return [sys.executable, "-m", "ministack"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return small_project.copy_to(tmp_path_factory.mktemp("quirks") / "project")
+
+
+@pytest.fixture(scope="module")
+def small(project):
+    with Stack(root=project, with_users=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def bare(project):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stack, "Emulator", BareEmulator)
+        patch.setattr(deployment, "_import_gateway_responses", lambda *_: None)
+        with Stack(root=project, with_users=False) as running:
+            yield running
+
+
+def http_get(running, path):
+    try:
+        with urlopen(running.api_url + path) as answer:  # noqa: S310 - our own stack
+            return answer.status, json.loads(answer.read())
+    except HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def run_machine(running):
+    states = running.client("stepfunctions")
+    arn = states.start_execution(stateMachineArn=running.outputs["RetryStateMachineArn"])[
+        "executionArn"
+    ]
+    wait_until(
+        lambda: states.describe_execution(executionArn=arn)["status"] != "RUNNING",
+        20,
+        "the execution ends",
+    )
+    return json.loads(states.describe_execution(executionArn=arn)["output"])
+
+
+def test_quirks_are_of_this_version():
+    assert version("ministack") == ministack_quirks.MINISTACK_VERSION
+
+
+def test_sqs_tasks_keep_the_shape_that_aws_gives(small, bare):
+    assert run_machine(small)["received"] == {}
+    assert run_machine(bare)["received"] != {}, "no longer needed: the patch of sqs"
+
+
+def test_error_of_a_lambda_has_the_name_of_its_class(small, bare):
+    assert run_machine(small)["error"] == "AccountFrozen"
+    assert run_machine(bare)["error"] != "AccountFrozen", "no longer needed: name_the_error"
+
+
+def test_failed_lambda_is_answered_by_the_gateway_response(small, bare):
+    assert http_get(small, "/fail") == (502, {"error": "internal"})
+    assert "two lines" in str(http_get(bare, "/fail")), "no longer needed: _LambdaFailed"
+
+
+def test_gateway_responses_of_the_template_are_used(small, bare):
+    assert http_get(small, "/none") == (404, {"error": "no such route"})
+    assert http_get(bare, "/none")[0] == 403, "no longer needed: import_gateway_responses"
+
+
+def variables(running):
+    functions = running.client("lambda").list_functions()["Functions"]
+    (function,) = (f for f in functions if "Unused" in f["FunctionName"])
+    return function["Environment"]["Variables"]
+
+
+def test_numbers_in_the_environment_of_a_lambda_are_strings(small, bare):
+    assert variables(small)["NUMBER"] == "7"
+    assert variables(bare)["NUMBER"] == 7, "no longer needed: create_function_with_strings"
+
+
+def test_reference_to_a_secret_is_its_arn(small, bare):
+    arn = variables(small)["SECRET"]
+    assert arn.startswith("arn:aws:secretsmanager:")
+    assert small.client("secretsmanager").get_secret_value(SecretId=arn)["ARN"] == arn
+    assert ":" not in variables(bare)["SECRET"], "no longer needed: create_secret_known_by_arn"
+
+
+@pytest.mark.parametrize(
+    ("message", "log", "name"),
+    [
+        ("m", "Traceback\n  File\nworkflows.transaction.AccountFrozen: m", "AccountFrozen"),
+        ("", "Traceback\n  File\nKeyboard", "Keyboard"),
+        ("a\nb: c\n", "x\nRuntimeError: 1\n\nDuring\n\npkg.f.<locals>.Odd: a\nb: c\n", "Odd"),
+        ("Worker process died", "", "Runtime.ExitError"),
+        ("m", "no traceback at all", "Runtime.HandlerError"),
+    ],
+)
+def test_error_name_is_read_from_the_traceback(message, log, name):
+    body = {"errorMessage": message, "errorType": "Runtime.HandlerError"}
+
+    named = ministack_quirks.name_the_error({"error": True, "body": body, "log": log})
+
+    assert named["body"]["errorType"] == name
+
+
+def test_result_without_an_error_is_left_alone():
+    result = {"body": {"errorType": "Runtime.HandlerError"}, "log": ""}
+
+    assert ministack_quirks.name_the_error(result) is result
