@@ -4,6 +4,7 @@ Each API function imports `app`, registers its route and answers through `serve`
 imports them all, so the OpenAPI document is made from the very code that answers.
 """
 
+import json
 import time
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -48,7 +49,15 @@ class Forbidden(Exception):
     """Your roles do not allow this."""
 
 
-app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=loads)
+def _read_body(text: str) -> Any:
+    # Powertools would take the first element of an array for the object that a route wants.
+    body = loads(text)
+    if isinstance(body, list):
+        raise json.JSONDecodeError("a JSON object is wanted, not an array", "", 0)
+    return body
+
+
+app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_read_body)
 
 # Errors of `workflows` are mapped here and nowhere else: class, status, code.
 _STATUSES: list[tuple[type[Exception], HTTPStatus, str]] = [
@@ -137,17 +146,18 @@ def problem(
 @app.exception_handler(RequestValidationError)
 def _invalid(error: RequestValidationError) -> Response[str]:
     # Only place and rule: the value may be a password or a payload.
-    fields = [
-        {
-            "field": ".".join(str(part) for part in found["loc"]) or "body",
-            "problem": str(found["msg"]).removeprefix("Value error, "),
-        }
-        for found in error.errors()
-    ]
+    fields = [_field(found) for found in error.errors()]
     text = "; ".join(f"{found['field']}: {found['problem']}" for found in fields)
     return problem(
         HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", text, details={"fields": fields}
     )
+
+
+def _field(found: dict[str, Any]) -> dict[str, str]:
+    if found["type"] == "json_invalid":
+        return {"field": "body", "problem": str(found["ctx"]["error"])}
+    name = ".".join(str(part) for part in found["loc"])
+    return {"field": name or "body", "problem": str(found["msg"]).removeprefix("Value error, ")}
 
 
 @app.exception_handler(users.TooManyFailures)
@@ -178,6 +188,7 @@ def _failed(error: Exception) -> Response[str]:
         if isinstance(error, kind):
             return problem(status, code, str(error) or str(error.__doc__))
     telemetry.count("Errors")
+    telemetry.failed("answer_request", trace_id(), error)
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import hypothesis
 import pytest
 import yaml
 from moto import mock_aws
 
-from workflows import aws, telemetry, tokens
+from tests.stack_fixtures import stack  # noqa: F401 - the fixture, for every test module
+from workflows import aws, clock, telemetry, tokens
+from workflows.message import Message
 from workflows.settings import settings
 
 REGION = "us-east-1"
@@ -21,6 +24,9 @@ ACCOUNT = "123456789012"  # moto's
 STAGE = "v1"
 TOKEN_KEY = "k" * 64
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
+# The same examples at each run: what fails in CI fails here.
+hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile("fixed")
 
 _QUEUES = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}"
 _MACHINES = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine"
@@ -87,12 +93,17 @@ def cloud(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @cache
+def template() -> dict[str, Any]:
+    """Return `template.yaml`; of `!Ref X` and its like only `X` is left."""
+    return dict(yaml.load(TEMPLATE.read_text(), _TemplateLoader))  # noqa: S506 - a SafeLoader
+
+
+@cache
 def template_tables() -> dict[str, dict[str, Any]]:
     """Return the properties of each table in `template.yaml`, by logical id."""
-    template = yaml.load(TEMPLATE.read_text(), _TemplateLoader)  # noqa: S506 - a SafeLoader
     return {
         name: resource["Properties"]
-        for name, resource in template["Resources"].items()
+        for name, resource in template()["Resources"].items()
         if resource["Type"] == "AWS::DynamoDB::Table"
     }
 
@@ -143,6 +154,100 @@ def queues(cloud: None) -> Any:
         },
     )
     return client
+
+
+@pytest.fixture
+def machines(cloud: None) -> Any:
+    """Create both state machines, whose executions run until they are stopped; give the client."""
+    client = boto3.client("stepfunctions")
+    for name in ("retry", "redrive"):
+        client.create_state_machine(
+            name=name,
+            definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
+            roleArn=f"arn:aws:iam::{ACCOUNT}:role/machine",
+        )
+    return client
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Give a function that puts the clock of `workflows` forward by seconds."""
+    ahead = [0.0]
+    epoch = clock.epoch
+    monkeypatch.setattr(clock, "epoch", lambda: int(epoch() + sum(ahead)))
+    return ahead.append
+
+
+class WorkerDied(BaseException):
+    """Out of memory or time: no `except Exception` sees it."""
+
+
+class Calls:
+    """Every call to AWS that `workflows` makes; at one of its two ends an error can be raised.
+
+    `ends` holds `before X` and `after X`; set `error_at` to an index of it, and to what `error` is.
+    """
+
+    def __init__(self) -> None:
+        self.ends: list[str] = []
+        self.error_at: int | str | None = None
+        self.error: BaseException = WorkerDied()
+        for client in (aws.dynamodb(), aws.sqs(), aws.stepfunctions()):
+            for end in ("before", "after"):
+                client.meta.events.register(f"{end}-call", getattr(self, f"_{end}"))
+
+    def _before(self, model: Any, **_: Any) -> None:
+        self._end(f"before {model.name}")
+
+    def _after(self, model: Any, **_: Any) -> None:
+        self._end(f"after {model.name}")
+
+    def _end(self, name: str) -> None:
+        self.ends.append(name)
+        if self.error_at in (name, len(self.ends) - 1):
+            self.error_at = None
+            raise self.error
+
+
+@pytest.fixture
+def calls(cloud: None) -> Calls:
+    """Watch the calls to AWS."""
+    return Calls()
+
+
+def drain(client: Any, queue_url: str) -> list[dict[str, Any]]:
+    """Receive and delete all messages of a queue, in their order."""
+    found: list[dict[str, Any]] = []
+    while messages := client.receive_message(
+        QueueUrl=queue_url,
+        MaxNumberOfMessages=10,
+        AttributeNames=["All"],
+        MessageAttributeNames=["All"],
+    ).get("Messages"):
+        found += messages
+        for message in messages:
+            client.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return found
+
+
+def a_transaction(**changes: Any) -> dict[str, Any]:
+    """Return the payload of a transaction."""
+    usual = {"account_id": "acc-1", "kind": "credit", "amount": "10.00", "currency": "EUR"}
+    return usual | changes
+
+
+def a_message(**changes: Any) -> Message:
+    """Return a message as the sender makes it."""
+    usual = {
+        "message_id": "m-1",
+        "type": "transaction",
+        "group_id": "acc-1",
+        "payload": a_transaction(),
+        "first_sent_at": "2026-11-24T12:00:00.123Z",
+        "trace_id": "trace-1",
+        "submitted_by": "p@example.com",
+    }
+    return Message.model_validate(usual | changes)
 
 
 @pytest.fixture

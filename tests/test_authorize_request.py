@@ -121,7 +121,7 @@ def test_key_that_cannot_be_read_is_an_error_not_unauthorized(token, output):
     )
     tokens.key_store.cache_clear()
 
-    with pytest.raises(Exception, match="^(?!Unauthorized).*$"):
+    with pytest.raises(Exception, match=r"^(?!Unauthorized).*$"):
         authorize(f"Bearer {token}")
 
     assert _errors(output())[-1]["details"]["error"] == "GetParameterError"

@@ -38,12 +38,16 @@ def action(name: str, trace_id: str, **details: Any) -> Iterator[dict[str, Any]]
     try:
         yield details
     except Exception as error:
-        details |= {"duration": round(time.perf_counter() - began, 3)}
-        details |= {"error": type(error).__name__, "at": _places(error.__traceback__)}
-        _log("error", name, "error", trace_id, details)
+        failed(name, trace_id, error, **details, duration=round(time.perf_counter() - began, 3))
         raise
     details |= {"duration": round(time.perf_counter() - began, 3)}
     _log("info", name, "success", trace_id, details)
+
+
+def failed(name: str, trace_id: str, error: Exception, **details: Any) -> None:
+    """Log an action as `error`, by the error's class and place only."""
+    details |= {"error": type(error).__name__, "at": _places(error.__traceback__)}
+    _log("error", name, "error", trace_id, details)
 
 
 def count(metric: str, value: float = 1, unit: MetricUnit = MetricUnit.Count) -> None:

@@ -12,7 +12,7 @@ import boto3
 import jwt
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from botocore.config import Config
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from workflows import clock
 from workflows.settings import settings
@@ -92,8 +92,8 @@ def verify(token: str) -> Claims:
             options={"require": list(_CLAIMS)},
         )
         return Claims.model_validate(claims)
-    # RecursionError: PyJWT parses a header before it knows who wrote it, however deep it is.
-    except (jwt.PyJWTError, ValidationError, ValueError, RecursionError) as error:
+    # ValueError: pydantic's, for a claim of the wrong type, and a token that is not Unicode text.
+    except (jwt.PyJWTError, ValueError) as error:
         raise InvalidToken from error
 
 
