@@ -15,7 +15,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from workflows import ledger, runs, send, telemetry, users
+from workflows import groups, ledger, paging, runs, send, telemetry, users
 from workflows.message import InvalidMessage, MessageTooLarge, loads
 
 
@@ -68,7 +68,9 @@ _STATUSES: list[tuple[type[Exception], HTTPStatus, str]] = [
     (ledger.MessageNotFound, HTTPStatus.NOT_FOUND, "message_not_found"),
     (runs.RunActive, HTTPStatus.CONFLICT, "run_active"),
     (runs.RunNotFound, HTTPStatus.NOT_FOUND, "run_not_found"),
-    (runs.InvalidCursor, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
+    (groups.GroupNotFenced, HTTPStatus.NOT_FOUND, "group_not_fenced"),
+    (ledger.NotInTrouble, HTTPStatus.CONFLICT, "message_not_in_trouble"),
+    (paging.InvalidCursor, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
     (users.WrongCredentials, HTTPStatus.UNAUTHORIZED, "wrong_credentials"),
     (Unauthorized, HTTPStatus.UNAUTHORIZED, "unauthorized"),
     (Forbidden, HTTPStatus.FORBIDDEN, "forbidden"),
@@ -111,11 +113,12 @@ def caller(role: str) -> Caller:
 
 
 def problems(*statuses: int) -> dict[int, Any]:
-    """Return the OpenAPI descriptions of a route's failures; 500 is always among them."""
+    """Return the OpenAPI descriptions of a route's failures; 422 and 500 are always there."""
     shape = {"application/json": {"model": Problem}}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": shape}
-        for status in (*statuses, HTTPStatus.INTERNAL_SERVER_ERROR)
+        # 422 too: Powertools describes one in a shape of its own wherever there is none.
+        for status in (*statuses, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR)
     }
 
 

@@ -1,5 +1,6 @@
 """Work queue → this function: process messages, in order inside each message group."""
 
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -8,23 +9,30 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from workflows import telemetry
-from workflows.consume import Delivery, MessageBusy, consume
+from workflows.consume import Batch, Delivery, MessageBusy
 
 # A failure sends back the rest of its own group only; the other groups go on.
 _processor = SqsFifoPartialProcessor(skip_group_on_error=True)
 _processor.raise_on_entire_batch_failure = False
 
 
-def _consume(record: SQSRecord) -> None:
-    delivery = Delivery(
-        body=record.body,
-        group_id=record.attributes.message_group_id or "",
-        sqs_message_id=record.message_id,
+def _delivery(record: dict[str, Any]) -> Delivery:
+    attributes = record["attributes"]
+    return Delivery(
+        body=record["body"],
+        group_id=attributes.get("MessageGroupId", ""),
+        sqs_message_id=record["messageId"],
+        sequence_number=attributes.get("SequenceNumber", ""),
+        receive_count=int(attributes.get("ApproximateReceiveCount", 1)),
     )
+
+
+def _consume(batch: Batch, record: SQSRecord) -> None:
+    delivery = _delivery(record.raw_event)
     try:
         with telemetry.action("consume_message", delivery.trace_id) as details:
             details |= {"sqs_message_id": record.message_id}
-            details |= {"outcome": consume(delivery)}
+            details |= {"outcome": batch.consume(delivery)}
     except MessageBusy:
         raise
     except Exception:
@@ -36,8 +44,12 @@ def _consume(record: SQSRecord) -> None:
 def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     """Consume a batch; answer which records SQS must deliver again."""
     try:
+        batch = Batch([_delivery(record) for record in event["Records"]])
         return process_partial_response(
-            event=event, record_handler=_consume, processor=_processor, context=context
+            event=event,
+            record_handler=partial(_consume, batch),
+            processor=_processor,
+            context=context,
         )
     finally:
         telemetry.flush()

@@ -28,14 +28,20 @@ class RunStarted(BaseModel):
     responses=answers(202, RunStarted, "The run has started.") | problems(401, 403, 409, 422),
 )
 def reprocess_dead_letters(
-    request: Annotated[redrive.RedriveRequest, Body()],
+    request: Annotated[redrive.RedriveRequest | None, Body()] = None,
 ) -> Response[RunStarted]:
     """Start a run in the caller's name."""
     operator = caller("operator")
     with telemetry.action("reprocess_dlq", trace_id()) as details:
-        run = redrive.start(request, requested_by=operator.email, trace_id=trace_id())
+        run = redrive.start(
+            request or redrive.RedriveRequest(), requested_by=operator.email, trace_id=trace_id()
+        )
         details |= {"run_id": run["run_id"]}
-    return Response(status_code=HTTPStatus.ACCEPTED, body=RunStarted.model_validate(run))
+    return Response(
+        status_code=HTTPStatus.ACCEPTED,
+        content_type="application/json",
+        body=RunStarted.model_validate(run),
+    )
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

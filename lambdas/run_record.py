@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 
 class RunRecord(BaseModel):
-    """A redrive run. Each dead letter received is counted once among the four outcomes.
+    """A redrive run. Each dead letter received is counted once among the five outcomes.
 
     `already_processed` were settled before and only deleted; `failed` stayed on the dead-letter
     queue. Times are ISO 8601 in UTC.
@@ -18,6 +18,7 @@ class RunRecord(BaseModel):
     redriven: int
     quarantined: int
     already_processed: int
+    discarded: int = 0
     failed: int
     started_at: str
     finished_at: str | None = None

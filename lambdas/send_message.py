@@ -41,7 +41,11 @@ def send_message(
         details |= {"message_id": sent.message_id, "duplicate": sent.duplicate}
     if not sent.duplicate:
         telemetry.count("MessagesSent")
-    return Response(status_code=HTTPStatus.OK if sent.duplicate else HTTPStatus.ACCEPTED, body=sent)
+    return Response(
+        status_code=HTTPStatus.OK if sent.duplicate else HTTPStatus.ACCEPTED,
+        content_type="application/json",
+        body=sent,
+    )
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

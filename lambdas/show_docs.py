@@ -9,10 +9,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 # Importing a module registers its route: the document is made from the code that answers.
 from lambdas import (  # noqa: F401
+    discard_message,
+    list_groups,
     list_runs,
     log_in,
     reprocess_dead_letters,
     send_message,
+    show_group,
     show_message,
     show_run,
     show_status,

@@ -41,9 +41,9 @@ class LedgerRecord(BaseModel):
     summary="Show a message's record",
     description="Needs the role `producer`. Never shows the message's body.",
     tags=["Messages"],
-    responses=answers(200, LedgerRecord, "The record.") | problems(401, 403, 404),
+    responses=answers(200, LedgerRecord, "The record.") | problems(401, 403, 404, 422),
 )
-def show_message(message_id: Annotated[str, Path()]) -> LedgerRecord:
+def show_message(message_id: Annotated[str, Path(max_length=256)]) -> LedgerRecord:
     """Show one record."""
     caller("producer")
     with telemetry.action("show_message", trace_id(), message_id=message_id):

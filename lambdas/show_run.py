@@ -15,9 +15,9 @@ from workflows import runs, telemetry
     summary="Show a redrive run",
     description="Needs the role `operator`. The counters move with every batch.",
     tags=["Redrive"],
-    responses=answers(200, RunRecord, "The run.") | problems(401, 403, 404),
+    responses=answers(200, RunRecord, "The run.") | problems(401, 403, 404, 422),
 )
-def show_run(run_id: Annotated[str, Path()]) -> RunRecord:
+def show_run(run_id: Annotated[str, Path(max_length=256)]) -> RunRecord:
     """Show one run."""
     caller("operator")
     with telemetry.action("show_run", trace_id(), run_id=run_id):

@@ -12,4 +12,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     with telemetry.action("validate_dlq", event["trace_id"]) as details:
         verdicts = redrive.judge(event["messages"], event["run_id"])
         details |= {"verdicts": [verdict["verdict"] for verdict in verdicts]}
+        details |= {"trace_ids": [verdict["trace_id"] for verdict in verdicts]}
         return {"verdicts": verdicts}

@@ -1,5 +1,7 @@
 """The AWS clients of this process, made on first use and kept while it lives."""
 
+import random
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,9 @@ _CONFIG = Config(
 )
 
 
+_CONFLICT_TRIES = 6
+
+
 @cache
 def dynamodb() -> "DynamoDBClient":
     """Return a DynamoDB client that takes and gives plain Python values (numbers as `Decimal`)."""
@@ -34,6 +39,33 @@ def plain(failure: Any) -> dict[str, Any]:
     """
     item = failure.get("Item", {})
     return {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
+
+
+def transact(items: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """Write all items or none; return None if they were written, else each one's reason.
+
+    A reason is {"Code": "None"} or {"Code": "ConditionalCheckFailed"}, with the item where it was
+    asked for. A conflict with another transaction is tried again: it says nothing about the items.
+
+    Raises:
+        ClientError: anything but a failed condition.
+    """
+    for attempt in range(_CONFLICT_TRIES):
+        try:
+            dynamodb().transact_write_items(TransactItems=items)  # type: ignore[arg-type]
+        except dynamodb().exceptions.TransactionCanceledException as error:
+            reasons: Any = error.response["CancellationReasons"]
+            codes = {reason["Code"] for reason in reasons}
+            if codes <= {"None", "ConditionalCheckFailed"}:
+                return list(reasons)
+            if codes - {"None", "ConditionalCheckFailed", "TransactionConflict"}:
+                raise
+            if attempt + 1 == _CONFLICT_TRIES:
+                raise
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, no secret
+        else:
+            return None
+    raise AssertionError("unreachable")
 
 
 @cache

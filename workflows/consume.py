@@ -1,16 +1,17 @@
-"""Consuming: what happens to one message that the work queue delivered.
+"""Consuming: what happens to the messages that the work queue delivered.
 
 A worker may die between any two lines here. What SQS then brings again meets the ledger first, so
-a message has its effect once; it leaves the queue only when its effect, the dead-letter queue or
-the retry machine has it.
+a message has its effect once; it leaves the queue only when its effect, the fence, the retry
+machine or the dead-letter queue has it.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
-from workflows import ledger, message_types, retry
+from workflows import fence, ledger, message_types
 from workflows.aws import sqs
-from workflows.ledger import Verdict
+from workflows.ledger import Claim, Verdict
 from workflows.message import (
     InvalidMessage,
     Message,
@@ -29,11 +30,13 @@ class MessageBusy(Exception):
 
 @dataclass(frozen=True)
 class Delivery:
-    """One SQS record: its body as it came, its message group, and SQS's own MessageId."""
+    """One SQS record: its body as it came, its message group, and what SQS says of it."""
 
     body: str
     group_id: str
     sqs_message_id: str
+    sequence_number: str
+    receive_count: int
 
     @cached_property
     def message(self) -> Message | InvalidMessage:
@@ -49,52 +52,113 @@ class Delivery:
         return self.message.trace_id if isinstance(self.message, Message) else self.sqs_message_id
 
 
-def consume(delivery: Delivery) -> str:
-    """Deal with one delivery; return what became of it. Returning means: acknowledge it.
+class Batch:
+    """The messages of one delivery, in order, and the fences of their groups."""
 
-    Raises:
-        MessageBusy: leave it on the queue.
-        Exception: something did not answer; leave it on the queue.
-    """
-    message = delivery.message
-    if isinstance(message, InvalidMessage):
-        return _dead_letter(delivery, delivery.sqs_message_id, reason(message))
-    claim = ledger.claim(message)
-    match claim.verdict:
-        case Verdict.DROP:
-            return "DROPPED"
-        case Verdict.BUSY:
-            raise MessageBusy(message.message_id)
-        case Verdict.RETRYING:
-            # Started before, unless the worker died just then: the name makes this idempotent.
-            retry.start(message, claim.redrives)
+    def __init__(self, deliveries: list[Delivery]) -> None:
+        """Read the fences, and fence what comes for the second time.
+
+        A message that comes again may have killed its worker, or have been in one batch with the
+        one that did. Before any is tried again, the first of each such group fences it and the
+        rest are parked: even if SQS moves them to the dead-letter queue, their order is kept.
+        """
+        self._fences = fence.held(delivery.group_id for delivery in deliveries)
+        self._unguarded: dict[str, Exception] = {}
+        for delivery in deliveries:
+            if delivery.receive_count < 2 or delivery.group_id in self._unguarded:
+                continue
+            try:
+                self._guard(delivery)
+            except Exception as error:  # noqa: BLE001 - its group waits, the others go on
+                self._unguarded[delivery.group_id] = error
+
+    def _guard(self, delivery: Delivery) -> None:
+        message = delivery.message
+        if isinstance(message, InvalidMessage):
+            return
+        holding = self._fences.get(message.group_id)
+        if holding is None and ledger.may_try(message):
+            self._fences[message.group_id] = fence.guard(message)
+        elif holding is not None and holding.holder != message.message_id:
+            with suppress(MessageBusy):  # Its own turn says so.
+                self.consume(delivery)
+
+    def consume(self, delivery: Delivery) -> str:
+        """Deal with one delivery; return what became of it. Returning means: acknowledge it.
+
+        Raises:
+            MessageBusy: leave it on the queue.
+            Exception: something did not answer; leave it on the queue.
+        """
+        if delivery.group_id in self._unguarded:
+            raise self._unguarded[delivery.group_id]
+        message = delivery.message
+        if isinstance(message, InvalidMessage):
+            return _dead_letter(delivery, delivery.sqs_message_id, message)
+        claim = ledger.claim(message, delivery.sqs_message_id)
+        holding = self._fences.get(message.group_id)
+        ours = holding if holding and holding.holder == message.message_id else None
+        if claim.verdict is not Verdict.PROCESS:
+            return self._answer(message, claim, delivery, ours)
+        if holding and not ours:
+            if fence.park(message, delivery.body, delivery.sequence_number):
+                return "PARKED"
+            self._ask_again(message.group_id)
+        return self._process(message, claim.redrives, delivery, ours)
+
+    def _answer(
+        self, message: Message, claim: Claim, delivery: Delivery, ours: fence.Fence | None
+    ) -> str:
+        match claim.verdict:
+            case Verdict.SETTLED if ours:
+                # The worker died after the effect, before it let the group go on.
+                self._let_go(ours, claim.redrives)
+            case Verdict.RETRYING if ours:
+                # Started before, unless the worker died just then.
+                fence.start(ours, claim.redrives)
+            case Verdict.EXHAUSTED:
+                ledger.quarantine(message, delivery.body, RedriveLimitReached())
+                if ours and settings().on_dead_letter == "continue":
+                    self._let_go(ours, claim.redrives)
+            case Verdict.CONFLICT:
+                # The row is the other message's, so this one is known by SQS's id only.
+                _dead_letter(delivery, delivery.sqs_message_id, MessageConflict())
+            case Verdict.BUSY:
+                raise MessageBusy(message.message_id)
+        return claim.verdict.name
+
+    def _process(
+        self, message: Message, redrives: int, delivery: Delivery, ours: fence.Fence | None
+    ) -> str:
+        try:
+            message_types.process(message)
+        except InvalidMessage as error:
+            # First the queue, then the ledger: a crash in between leaves a second copy, never none.
+            _dead_letter(delivery, deduplication_id(message.message_id, redrives), error)
+            fence.dead(message, delivery.body, redrives, error, ours)
+            self._ask_again(message.group_id)
+            return "DEAD"
+        except Exception as error:  # noqa: BLE001 - whatever a type raises, the machine decides
+            fence.retrying(message, delivery.body, redrives, error, ours)
+            self._ask_again(message.group_id)
             return "RETRYING"
-        case Verdict.EXHAUSTED:
-            ledger.quarantine(message, reason(RedriveLimitReached()))
-            return "QUARANTINED"
-        case Verdict.CONFLICT:
-            # The row is the other message's, so this one is known by SQS's id only.
-            return _dead_letter(delivery, delivery.sqs_message_id, reason(MessageConflict()))
-        case Verdict.PROCESS:
-            return _process(message, claim.redrives, delivery)
+        ledger.processed(message.message_id)
+        if ours:
+            self._let_go(ours, redrives)
+        return "PROCESSED"
+
+    def _let_go(self, ours: fence.Fence, redrives: int) -> None:
+        fence.settle(ours, redrives)
+        self._ask_again(ours.group_id)
+
+    def _ask_again(self, group_id: str) -> None:
+        # This batch just raised, removed or handed over the group's fence.
+        self._fences.pop(group_id, None)
+        self._fences |= fence.held([group_id])
 
 
-def _process(message: Message, redrives: int, delivery: Delivery) -> str:
-    try:
-        message_types.process(message)
-    except InvalidMessage as error:
-        # First the queue, then the ledger: a crash in between leaves a second copy, never none.
-        _dead_letter(delivery, deduplication_id(message.message_id, redrives), reason(error))
-        ledger.dead(message, reason(error))
-        return "DEAD"
-    except Exception as error:  # noqa: BLE001 - whatever a type raises, the retry machine decides
-        retry.hand_over(message, redrives, error)
-        return "RETRYING"
-    ledger.processed(message.message_id)
-    return "PROCESSED"
-
-
-def _dead_letter(delivery: Delivery, deduplication: str, why: dict[str, str]) -> str:
+def _dead_letter(delivery: Delivery, deduplication: str, error: Exception) -> str:
+    why = reason(error)
     sqs().send_message(
         QueueUrl=settings().dead_letter_queue_url,
         MessageBody=delivery.body,

@@ -6,6 +6,7 @@ bytes: identity, first-sent time and trace survive SQS's own moves, which keep n
 
 import hashlib
 import json
+import math
 import re
 import uuid
 from datetime import datetime
@@ -23,6 +24,8 @@ FOREIGN_PREFIX = "sqs:"
 # SQS counts message attributes as size; the reasons that we add must fit beside any accepted body.
 ATTRIBUTE_RESERVE_BYTES = 1_024
 _REASON_LENGTH = 256
+# Far more than any payload needs, far less than where Python's own readers and writers give up.
+_LEVELS = 100
 
 Identifier = Annotated[str, StringConstraints(pattern=_IDENTIFIER, min_length=1, max_length=120)]
 
@@ -77,7 +80,7 @@ class Message(BaseModel):
     @property
     def first_sent_at_text(self) -> str:
         """Return the first-sent time as it stands in the body."""
-        return str(self.model_dump(mode="json")["first_sent_at"])
+        return self.first_sent_at.isoformat().replace("+00:00", "Z")
 
     @property
     def payload_hash(self) -> str:
@@ -91,7 +94,7 @@ class Message(BaseModel):
         Raises:
             InvalidPayload: the payload has a number that JSON cannot write (NaN, infinity).
         """
-        return _dumps(self.model_dump(mode="json"))
+        return _dumps(dict(self) | {"first_sent_at": self.first_sent_at_text})
 
 
 def foreign_hash(body: str) -> str:
@@ -153,13 +156,21 @@ def loads(text: str) -> Any:
         json.JSONDecodeError: a ValueError with a reason that never quotes the text.
     """
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_float=_finite,
+            parse_constant=_refuse_constant,
+        )
     except RecursionError:
         raise json.JSONDecodeError("the JSON is nested too deeply", "", 0) from None
     except json.JSONDecodeError as error:
         raise json.JSONDecodeError(f"not JSON: {error.msg}", "", error.pos) from None
     except ValueError as error:  # a number with more digits than Python reads
         raise json.JSONDecodeError(str(error), "", 0) from None
+    if _levels(value) > _LEVELS:
+        raise json.JSONDecodeError(f"the JSON is nested deeper than {_LEVELS} levels", "", 0)
+    return value
 
 
 def describe(error: ValidationError) -> str:
@@ -212,6 +223,26 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise json.JSONDecodeError("a key stands twice in one JSON object", "", 0)
     return found
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise json.JSONDecodeError("a number is too large", "", 0)
+    return number
+
+
+def _levels(value: Any) -> int:
+    levels, row = 0, [value]
+    while row:
+        levels += 1
+        row = [
+            child
+            for node in row
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+    return levels
 
 
 def _refuse_constant(name: str) -> NoReturn:

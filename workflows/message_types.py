@@ -46,4 +46,5 @@ def validate(message_type: str, payload: dict[str, Any]) -> BaseModel:
 
 def process(message: Message) -> None:
     """Have the message's effect, once; raises what its type's `process` raises."""
-    TYPES[message.type].process(message.message_id, validate(message.type, message.payload))
+    payload = validate(message.type, message.payload)  # first: the type may be unknown
+    TYPES[message.type].process(message.message_id, payload)

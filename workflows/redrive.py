@@ -29,7 +29,15 @@ from workflows.settings import settings
 
 # Of a message's past executions; with many redrives a batch of them must still fit a state.
 _EXECUTIONS_KEPT = 9
-_SETTLED = ("PROCESSED", "DISCARDED", "QUARANTINED")
+# By the row: what to do with the copy on the dead-letter queue. A parked message waits in its
+# group, a quarantined one in the ledger; of a RETRYING one this may be the copy about to be DEAD.
+_BY_STATUS: dict[str, Literal["settled", "discarded", "left"]] = {
+    "PROCESSED": "settled",
+    "PARKED": "settled",
+    "QUARANTINED": "settled",
+    "DISCARDED": "discarded",
+    "RETRYING": "left",
+}
 
 
 class UnknownMessage(Exception):
@@ -60,7 +68,7 @@ class Verdict(TypedDict):
     under `ledger_id`; the rest of the fields fill that row.
     """
 
-    verdict: Literal["redrive", "quarantine", "settled", "left"]
+    verdict: Literal["redrive", "quarantine", "settled", "discarded", "left"]
     index: int
     group: str
     wave: int
@@ -74,7 +82,6 @@ class Verdict(TypedDict):
     first_sent_at: str
     payload_hash: str
     trace_id: str
-    expires_at: int
 
 
 def start(request: RedriveRequest, requested_by: str, trace_id: str) -> dict[str, Any]:
@@ -157,7 +164,6 @@ def _judge(
         "first_sent_at": clock.now(),
         "payload_hash": foreign_hash(letter.get("Body", "")),
         "trace_id": letter["MessageId"],
-        "expires_at": ledger.expiry(),
     }
     if _foreign_id(letter) in rows:
         # Stored by a run that stopped before it could delete this.
@@ -187,9 +193,9 @@ def _judge(
 
 def _verdict(
     message: Message, row: dict[str, Any] | None, run_id: str
-) -> Literal["redrive", "settled", "left"]:
-    if row is not None and row["status"] in _SETTLED:
-        return "settled"
+) -> Literal["redrive", "settled", "discarded", "left"]:
+    if row is not None and row["status"] in _BY_STATUS:
+        return _BY_STATUS[row["status"]]
     if row is not None and str(row.get("redrive_mark", "")).startswith(f"{run_id}#"):
         # This run redrove it and it died again: once a run, or a run would burn all its redrives.
         return "left"

@@ -5,52 +5,37 @@ from typing import Any
 
 from workflows import ledger, message_types
 from workflows.aws import stepfunctions
-from workflows.message import InvalidMessage, Message, parse, reason, stem
+from workflows.message import InvalidMessage, parse, reason, stem
 from workflows.settings import settings
 
 
-def hand_over(message: Message, redrives: int, error: Exception) -> None:
-    """Give a message whose processing failed to the machine: first the ledger, then the start.
+def start(group_id: str, message_id: str, redrives: int, generation: int) -> None:
+    """Start the machine for a group and the message that holds its fence.
 
-    Raises:
-        Exception: it could not be started; SQS delivers again and `start` is called again.
-    """
-    ledger.retrying(message, reason(error), execution_arn(message.message_id, redrives))
-    start(message, redrives)
-
-
-def start(message: Message, redrives: int) -> None:
-    """Start the machine for a message that the ledger has as RETRYING.
-
-    The name is derived, so a second start of the same life of a message finds the first:
+    The name is derived, so a second start of the same generation finds the first:
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
     try:
         stepfunctions().start_execution(
             stateMachineArn=settings().retry_state_machine_arn,
-            name=execution_name(message.message_id, redrives),
+            name=_name(message_id, redrives, generation),
             input=json.dumps(
-                {
-                    "message_id": message.message_id,
-                    "group_id": message.group_id,
-                    "trace_id": message.trace_id,
-                }
+                {"group_id": group_id, "message_id": message_id, "generation": generation}
             ),
         )
     except stepfunctions().exceptions.ExecutionAlreadyExists:
         return
 
 
-def execution_name(message_id: str, redrives: int) -> str:
-    """Return the name of the execution that retries a message in its life after `redrives`."""
-    return f"{stem(message_id)}-r{redrives}"
-
-
-def execution_arn(message_id: str, redrives: int) -> str:
-    """Return the ARN that the execution has or will have."""
+def execution_arn(message_id: str, redrives: int, generation: int) -> str:
+    """Return the ARN that the execution of a fence's generation has or will have."""
     machine = settings().retry_state_machine_arn
-    name = execution_name(message_id, redrives)
+    name = _name(message_id, redrives, generation)
     return f"{machine.replace(':stateMachine:', ':execution:', 1)}:{name}"
+
+
+def _name(message_id: str, redrives: int, generation: int) -> str:
+    return f"{stem(message_id)}-r{redrives}-g{generation}"
 
 
 def process(body: str, group_id: str) -> dict[str, Any]:
@@ -61,7 +46,10 @@ def process(body: str, group_id: str) -> dict[str, Any]:
             the machine catches it by name; the ledger keeps the precise one.
         Exception: the machine waits and tries again.
     """
-    message = parse(body, group_id)
+    try:
+        message = parse(body, group_id)
+    except InvalidMessage as error:
+        raise InvalidMessage(str(error)) from error
     try:
         message_types.process(message)
     except Exception as error:
@@ -72,3 +60,13 @@ def process(body: str, group_id: str) -> dict[str, Any]:
         raise
     ledger.processed(message.message_id)
     return {"message_id": message.message_id, "status": "PROCESSED"}
+
+
+def execution_status(arn: str) -> str | None:
+    """Return an execution's status, or None if there is no such execution."""
+    if not arn:
+        return None
+    try:
+        return stepfunctions().describe_execution(executionArn=arn)["status"]
+    except stepfunctions().exceptions.ExecutionDoesNotExist:
+        return None

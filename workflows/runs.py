@@ -4,17 +4,23 @@ The lock is a lease. A run renews it with every batch; a run whose execution was
 timed out loses it at once to whoever asks next, and at the latest when the lease ends.
 """
 
-import base64
-import json
+from datetime import datetime
 from typing import Any
 
-from workflows import clock
-from workflows.aws import dynamodb, plain, stepfunctions
+from workflows import clock, paging, retry
+from workflows.aws import dynamodb, plain
 from workflows.settings import settings
 
 # The index that lists the runs of a dead-letter queue by time; lock rows are not in it.
 BY_START_INDEX = "ByStartIndex"
-COUNTERS = ("received", "redriven", "quarantined", "already_processed", "failed")
+COUNTERS = (
+    "received",
+    "redriven",
+    "quarantined",
+    "already_processed",
+    "discarded",
+    "failed",
+)
 # Between taking the lock and StartExecution lies one call; after this long it is not coming.
 _START_GRACE_SECONDS = 60
 
@@ -30,10 +36,6 @@ class RunActive(Exception):
 
 class RunNotFound(Exception):
     """There is no such run."""
-
-
-class InvalidCursor(ValueError):
-    """The cursor is not one that a page of runs ended with."""
 
 
 def dead_letter_queue() -> str:
@@ -73,6 +75,10 @@ def acquire(run_id: str, trigger: str, requested_by: str) -> dict[str, Any]:
 def abandon(run_id: str, why: str) -> None:
     """Release a run's lock and mark the run FAILED, after it could not be started."""
     _end(run_id, "FAILED", why)
+    _release(run_id)
+
+
+def _release(run_id: str) -> None:
     try:
         dynamodb().delete_item(
             TableName=settings().runs_table,
@@ -100,9 +106,11 @@ def page(limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | No
     """Return at most `limit` runs, newest first, and the cursor of the next page or None.
 
     Raises:
-        InvalidCursor: the cursor is not ours.
+        workflows.paging.InvalidCursor: the cursor is not ours.
     """
-    start: Any = {"ExclusiveStartKey": _read_cursor(cursor)} if cursor else {}
+    start = paging.start(
+        cursor, run_id=None, dead_letter_queue=dead_letter_queue(), started_at=None
+    )
     answer: Any = dynamodb().query(
         TableName=settings().runs_table,
         IndexName=BY_START_INDEX,
@@ -112,9 +120,26 @@ def page(limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | No
         Limit=limit,
         **start,
     )
-    last = answer.get("LastEvaluatedKey")
-    following = base64.urlsafe_b64encode(json.dumps(last).encode()).decode() if last else None
-    return [_settle(row) for row in answer["Items"]], following
+    rows = [_settle(row) for row in answer["Items"]]
+    return rows, paging.cursor(answer.get("LastEvaluatedKey"))
+
+
+def recover() -> str | None:
+    """Free the lock if its run's execution ended without a word; return that run's id.
+
+    The executions' status events are best effort, so this is also called on a schedule.
+    """
+    lock: Any = dynamodb().get_item(
+        TableName=settings().runs_table, Key={"run_id": _lock_key()}, ConsistentRead=True
+    )
+    if "Item" not in lock or _alive(lock["Item"]):
+        return None
+    run_id = str(lock["Item"]["holder"])
+    row = _find(run_id)
+    if row is not None:
+        _settle(row)
+    _release(run_id)
+    return run_id
 
 
 def _find(run_id: str) -> dict[str, Any] | None:
@@ -149,7 +174,7 @@ def _try_lock(run_id: str, expected_holder: str | None) -> dict[str, Any] | None
 
 
 def _alive(lock: dict[str, Any]) -> bool:
-    status = _execution_status(lock["holder"])
+    status = retry.execution_status(_execution_arn(lock["holder"]))
     if status is None:
         return clock.epoch() - int(lock.get("acquired_at", 0)) < _START_GRACE_SECONDS
     return status == "RUNNING"
@@ -158,11 +183,18 @@ def _alive(lock: dict[str, Any]) -> bool:
 def _settle(row: dict[str, Any]) -> dict[str, Any]:
     if row["status"] != "RUNNING":
         return row
-    status = _execution_status(row["run_id"])
+    status = retry.execution_status(_execution_arn(row["run_id"]))
+    if status is None and _age_seconds(row) >= _START_GRACE_SECONDS:
+        return _end(row["run_id"], "FAILED", "The execution never began.") or row
     if status in (None, "RUNNING"):
         return row
     # A machine that ended by itself wrote the row after we read it: the condition keeps its word.
     return _end(row["run_id"], status, "The execution was ended from outside.") or row
+
+
+def _age_seconds(row: dict[str, Any]) -> float:
+    age = datetime.fromisoformat(clock.now()) - datetime.fromisoformat(row["started_at"])
+    return age.total_seconds()
 
 
 def _end(run_id: str, status: str, why: str) -> dict[str, Any] | None:
@@ -187,14 +219,6 @@ def _end(run_id: str, status: str, why: str) -> dict[str, Any] | None:
     return dict(answer["Attributes"])
 
 
-def _execution_status(run_id: str) -> str | None:
-    try:
-        found = stepfunctions().describe_execution(executionArn=_execution_arn(run_id))
-    except stepfunctions().exceptions.ExecutionDoesNotExist:
-        return None
-    return found["status"]
-
-
 def _execution_arn(run_id: str) -> str:
     machine = settings().redrive_state_machine_arn
     return f"{machine.replace(':stateMachine:', ':execution:', 1)}:{run_id}"
@@ -202,14 +226,3 @@ def _execution_arn(run_id: str) -> str:
 
 def _lock_key() -> str:
     return f"LOCK#{dead_letter_queue()}"
-
-
-def _read_cursor(cursor: str) -> dict[str, str]:
-    try:
-        key = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        found = {name: str(key[name]) for name in ("run_id", "dead_letter_queue", "started_at")}
-    except (ValueError, KeyError, TypeError):
-        found = {}
-    if found.get("dead_letter_queue") != dead_letter_queue():
-        raise InvalidCursor("cursor: is not one that a page of runs ended with")
-    return found

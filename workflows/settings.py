@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,9 +27,10 @@ class Settings(BaseModel):
     redrive_state_machine_arn: str = Field(min_length=1)
     token_key_secret: str = Field(min_length=1)
     token_lifetime_seconds: int = Field(ge=60, le=86_400)
+    on_dead_letter: Literal["hold", "continue"]
     max_attempts: int = Field(ge=1, le=100)
     max_redrives: int = Field(ge=1, le=100)
-    max_message_bytes: int = Field(ge=4_096, le=1_048_576)
+    max_message_bytes: int = Field(ge=4_096, le=122_880)
     ledger_retention_days: int = Field(ge=15, le=3_650)
     claim_lease_seconds: int = Field(ge=1, le=900)
     run_lease_seconds: int = Field(ge=60, le=86_400)

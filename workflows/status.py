@@ -4,8 +4,9 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from workflows import clock, ledger
+from workflows import clock, groups, ledger
 from workflows.aws import sqs
+from workflows.groups import GroupCounts
 from workflows.settings import settings
 
 
@@ -33,11 +34,12 @@ class MessageCounts(BaseModel):
 
 
 class Status(BaseModel):
-    """Both queues and the messages in trouble."""
+    """Both queues, the messages in trouble, and the groups that wait."""
 
     work_queue: QueueStatus
     dead_letter_queue: DeadLetterQueueStatus
     messages: MessageCounts
+    groups: GroupCounts
 
 
 def status() -> Status:
@@ -50,6 +52,7 @@ def status() -> Status:
         messages=MessageCounts(
             **{trouble.lower(): ledger.count(trouble) for trouble in ledger.TROUBLES}
         ),
+        groups=groups.counts(),
     )
 
 

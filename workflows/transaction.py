@@ -4,11 +4,12 @@ The effect is one DynamoDB transaction that writes the balance and, beside it, t
 a second application of the same message finds its own id and changes nothing.
 """
 
+import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from workflows.aws import dynamodb, plain
 from workflows.message import Identifier, InvalidMessage
@@ -23,6 +24,15 @@ class TransactionRejected(InvalidMessage):
     """The account cannot take this transaction: too low a balance, or another currency."""
 
 
+def _plain_number(value: object) -> object:
+    # Python reads more as a number than a payment should be: underscores, other alphabets' digits.
+    if isinstance(value, bool) or (
+        isinstance(value, str) and not re.fullmatch(r"[0-9]+(\.[0-9]+)?", value)
+    ):
+        raise ValueError("Input should be a finite number, written with digits and a point")
+    return value
+
+
 class Payload(BaseModel):
     """What a transaction says. `amount` is in units of `currency`, to the cent."""
 
@@ -31,7 +41,9 @@ class Payload(BaseModel):
     account_id: Identifier
     kind: Literal["credit", "debit"]
     # 15 digits: what a JSON number keeps exactly in every language.
-    amount: Annotated[Decimal, Field(gt=0, max_digits=15, decimal_places=2)]
+    amount: Annotated[
+        Decimal, BeforeValidator(_plain_number), Field(gt=0, max_digits=15, decimal_places=2)
+    ]
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 
 

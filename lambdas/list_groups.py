@@ -1,0 +1,42 @@
+"""`GET /groups?fenced=true`: the message groups that wait behind a failed message."""
+
+from typing import Annotated, Any, Literal
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel
+
+from lambdas.api import answers, app, caller, problems, serve, trace_id
+from workflows import groups, telemetry
+
+
+class GroupPage(BaseModel):
+    """Fenced groups, longest fenced first; ask again with `cursor` for the next page."""
+
+    groups: list[groups.Group]
+    cursor: str | None = None
+
+
+@app.get(
+    "/groups",
+    summary="List the fenced groups",
+    description="Needs the role `producer`. Only fenced groups are known, so `fenced` can only be"
+    " `true`.",
+    tags=["Groups"],
+    responses=answers(200, GroupPage, "A page of groups.") | problems(401, 403, 422),
+)
+def list_groups(
+    fenced: Annotated[Literal["true"], Query(description="Only fenced groups.")] = "true",
+    limit: Annotated[int, Query(ge=1, le=100, description="Groups a page.")] = 20,
+    cursor: Annotated[str | None, Query(description="From the page before.")] = None,
+) -> GroupPage:
+    """List a page of groups."""
+    caller("producer")
+    with telemetry.action("list_groups", trace_id()):
+        found, following = groups.page(limit, cursor)
+        return GroupPage(groups=found, cursor=following)
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer API Gateway."""
+    return serve(event, context)

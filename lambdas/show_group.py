@@ -1,0 +1,28 @@
+"""`GET /groups/{group_id}`: a fenced group and the messages parked behind its fence."""
+
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler.openapi.params import Path
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.api import answers, app, caller, problems, serve, trace_id
+from workflows import groups, telemetry
+
+
+@app.get(
+    "/groups/<group_id>",
+    summary="Show a fenced group and its parked messages in order",
+    description="Needs the role `producer`. 404 for a group that is not fenced.",
+    tags=["Groups"],
+    responses=answers(200, groups.FencedGroup, "The group.") | problems(401, 403, 404, 422),
+)
+def show_group(group_id: Annotated[str, Path(max_length=256)]) -> groups.FencedGroup:
+    """Show one group."""
+    caller("producer")
+    with telemetry.action("show_group", trace_id(), group_id=group_id):
+        return groups.show(group_id)
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer API Gateway."""
+    return serve(event, context)

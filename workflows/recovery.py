@@ -1,0 +1,68 @@
+"""No fence outlives its owner, and no lock: what ended without a word is taken over.
+
+EventBridge tells of executions that were stopped, failed or timed out, but on best effort; so the
+same check also runs on a schedule over everything. It is safe to run at any time, any number of
+times: a take-over is conditional on the fence's generation.
+"""
+
+from pydantic import BaseModel
+
+from workflows import clock, fence, ledger, retry, runs
+from workflows.fence import START_GRACE_SECONDS, Fence
+from workflows.settings import settings
+
+_CHUNK = 100
+# A group waits behind these without any execution, until somebody acts on the message or SQS
+# delivers it. `hold` keeps it behind a dead or quarantined one; `continue` does not.
+_WAITING = {"ACCEPTED", "QUEUED", "REDRIVEN", "PROCESSING"}
+_HELD = {"DEAD", "QUARANTINED"}
+
+
+class Recovered(BaseModel):
+    """What a check set right: the groups that got a new execution, the run whose lock is free."""
+
+    groups: list[str]
+    run_id: str | None
+
+
+def recover() -> Recovered:
+    """Check every fence and the redrive lock."""
+    groups: list[str] = []
+    chunk: list[Fence] = []
+    for held in fence.every():
+        chunk.append(held)
+        if len(chunk) == _CHUNK:
+            groups += _recover_fences(chunk)
+            chunk = []
+    groups += _recover_fences(chunk)
+    return Recovered(groups=groups, run_id=runs.recover())
+
+
+def recover_group(group_id: str) -> Recovered:
+    """Check the fence of one group and the redrive lock."""
+    found = fence.held([group_id])
+    return Recovered(groups=_recover_fences(list(found.values())), run_id=runs.recover())
+
+
+def _recover_fences(fences: list[Fence]) -> list[str]:
+    rows = ledger.get_many(held.holder for held in fences)
+    recovered = []
+    for held in fences:
+        row = rows.get(held.holder, {"status": "GONE", "redrives": 0})
+        if _needs_nobody(str(row["status"])) or _has_owner(held):
+            continue
+        if fence.resume(held, int(row["redrives"])):
+            recovered.append(held.group_id)
+    return recovered
+
+
+def _needs_nobody(status: str) -> bool:
+    return status in _WAITING or (status in _HELD and settings().on_dead_letter == "hold")
+
+
+def _has_owner(held: Fence) -> bool:
+    status = retry.execution_status(held.execution_arn)
+    if status in (None, "FAILED"):
+        # Not started yet; or it failed at once, and so would the next: that one is for the sweep.
+        return clock.epoch() - held.owned_at < START_GRACE_SECONDS
+    return status == "RUNNING"
