@@ -6,6 +6,8 @@ the version changes or when a quirk is gone: then delete what is no longer neede
 
 import json
 import re
+import threading
+import time
 from typing import Any
 
 MINISTACK_VERSION = "1.5.33"
@@ -40,6 +42,7 @@ def environment(port: int, directory: str) -> dict[str, str]:
 
 def patch() -> None:
     """Change MiniStack inside its own process, before it starts."""
+    from ministack.core import lambda_runtime
     from ministack.services import apigateway_v1, lambda_svc, stepfunctions
     from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
@@ -57,6 +60,7 @@ def patch() -> None:
         return name_the_error(execute(*args, **kwargs))
 
     lambda_svc._execute_function_warm = execute_and_name_the_error
+    _keep_workers_as_aws_does(lambda_runtime)
     _answer_failed_lambdas_as_aws_does(apigateway_v1)
     _create_resources_as_aws_does(_RESOURCE_HANDLERS)
 
@@ -83,6 +87,45 @@ def _create_resources_as_aws_does(handlers: dict[str, dict[str, Any]]) -> None:
 
     handlers["AWS::Lambda::Function"]["create"] = create_function_with_strings
     handlers["AWS::SecretsManager::Secret"]["create"] = create_secret_known_by_arn
+
+
+def _keep_workers_as_aws_does(runtime: Any) -> None:
+    """Keep the process of a Lambda whose handler raised.
+
+    MiniStack ends it, so the next call pays for a cold start. AWS ends it only when it timed out or
+    died: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+    """
+    invoke, signal, collect = runtime.Worker.invoke, runtime._signal, runtime._collect
+    call = threading.local()
+
+    def signal_later(process: Any) -> None:
+        if getattr(call, "running", False):
+            call.process = process
+        else:
+            signal(process)
+
+    def collect_later(process: Any, deadline: float) -> None:
+        if not getattr(call, "running", False):
+            collect(process, deadline)
+
+    def invoke_and_keep(worker: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        call.running, call.process = True, None
+        try:
+            result: dict[str, Any] = invoke(worker, *args, **kwargs)
+        finally:
+            call.running = False
+        process = call.process
+        if process is None:
+            return result
+        if "trace" in result and process.poll() is None:  # only the handler's errors have one
+            worker._proc = process
+        else:
+            signal(process)
+            collect(process, time.monotonic() + runtime._REAP_GRACE)
+        return result
+
+    runtime.Worker.invoke = invoke_and_keep
+    runtime._signal, runtime._collect = signal_later, collect_later
 
 
 class _LambdaFailed(Exception):

@@ -77,6 +77,20 @@ def test_error_of_a_lambda_has_the_name_of_its_class(small, bare):
     assert run_machine(bare)["error"] != "AccountFrozen", "no longer needed: name_the_error"
 
 
+def cold_starts(running):
+    before = running.lambda_log().count("cold start")
+    for _ in range(2):
+        http_get(running, "/fail")
+    return running.lambda_log().count("cold start") - before
+
+
+def test_lambda_that_raised_stays_warm(small, bare):
+    http_get(small, "/fail")
+
+    assert cold_starts(small) == 0
+    assert cold_starts(bare) > 0, "no longer needed: _keep_workers_as_aws_does"
+
+
 def test_failed_lambda_is_answered_by_the_gateway_response(small, bare):
     assert http_get(small, "/fail") == (502, {"error": "internal"})
     assert "two lines" in str(http_get(bare, "/fail")), "no longer needed: _LambdaFailed"
