@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import pytest
 import yaml
 from moto import mock_aws
 
-from tests.stack_fixtures import stack  # noqa: F401 - the fixture, for every test module
+from tests.redrive_runs import empty_queues  # noqa: F401 - a fixture, for every test module
+from tests.stack_fixtures import stack  # noqa: F401 - likewise
 from workflows import aws, clock, telemetry, tokens
 from workflows.message import Message
 from workflows.settings import settings
@@ -46,9 +48,10 @@ ENVIRONMENT = {
     "REDRIVE_STATE_MACHINE_ARN": f"{_MACHINES}:redrive",
     "TOKEN_KEY_SECRET": "token-key",
     "TOKEN_LIFETIME_SECONDS": "21600",
+    "ON_DEAD_LETTER": "hold",
     "MAX_ATTEMPTS": "5",
     "MAX_REDRIVES": "3",
-    "MAX_MESSAGE_BYTES": "12288",
+    "MAX_MESSAGE_BYTES": "12000",
     "LEDGER_RETENTION_DAYS": "90",
     "CLAIM_LEASE_SECONDS": "30",
     "RUN_LEASE_SECONDS": "900",
@@ -69,6 +72,15 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     _forget()
 
 
+@pytest.fixture
+def recursion_limit() -> Iterator[None]:
+    """Give Python's own limit, as in Lambda: importing jsonata raises it for the whole process."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    yield
+    sys.setrecursionlimit(before)
+
+
 @cache
 def _session() -> boto3.Session:
     """Return the session of all tests: reading botocore's models takes a quarter of a second."""
@@ -77,6 +89,12 @@ def _session() -> boto3.Session:
         aws_secret_access_key=ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
         region_name=REGION,
     )
+
+
+@cache
+def _client(service: Any) -> Any:
+    """Return the client with which fixtures set moto up; the code under test has its own."""
+    return _session().client(service)
 
 
 def _forget() -> None:
@@ -126,7 +144,7 @@ _TemplateLoader.add_multi_constructor("!", _bare)
 @pytest.fixture
 def tables(cloud: None) -> Any:
     """Create the tables of `template.yaml` (`MessagesTable` as `Messages`); give the client."""
-    client = boto3.client("dynamodb")
+    client = _client("dynamodb")
     for name, properties in template_tables().items():
         client.create_table(
             TableName=name.removesuffix("Table"),
@@ -143,7 +161,7 @@ def tables(cloud: None) -> Any:
 @pytest.fixture
 def queues(cloud: None) -> Any:
     """Create the work queue and its dead-letter queue; give the client."""
-    client = boto3.client("sqs")
+    client = _client("sqs")
     client.create_queue(QueueName="dead-letter.fifo", Attributes={"FifoQueue": "true"})
     target = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead-letter.fifo"
     client.create_queue(
@@ -159,7 +177,7 @@ def queues(cloud: None) -> Any:
 @pytest.fixture
 def machines(cloud: None) -> Any:
     """Create both state machines, whose executions run until they are stopped; give the client."""
-    client = boto3.client("stepfunctions")
+    client = _client("stepfunctions")
     for name in ("retry", "redrive"):
         client.create_state_machine(
             name=name,
@@ -173,8 +191,14 @@ def machines(cloud: None) -> Any:
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Give a function that puts the clock of `workflows` forward by seconds."""
     ahead = [0.0]
-    epoch = clock.epoch
+    epoch, now = clock.epoch, clock.now
+
+    def later_now() -> str:
+        moved = datetime.fromisoformat(now()) + timedelta(seconds=sum(ahead))
+        return moved.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
     monkeypatch.setattr(clock, "epoch", lambda: int(epoch() + sum(ahead)))
+    monkeypatch.setattr(clock, "now", later_now)
     return ahead.append
 
 
@@ -253,7 +277,7 @@ def a_message(**changes: Any) -> Message:
 @pytest.fixture
 def token_key(cloud: None) -> str:
     """Put the key of the access tokens into Secrets Manager."""
-    client = boto3.client("secretsmanager")
+    client = _client("secretsmanager")
     client.create_secret(Name=ENVIRONMENT["TOKEN_KEY_SECRET"], SecretString=TOKEN_KEY)
     return TOKEN_KEY
 

@@ -1,0 +1,141 @@
+"""What the tests of the redrive machine share: empty queues, runs, and what to look at.
+
+The consumer is off unless a test turns it on, so that what was sent can be seen. A run that is
+given as many messages as there are ends without polling an empty queue, which takes 6 s.
+"""
+
+from contextlib import contextmanager
+
+import pytest
+
+from local.deadline import wait_until
+from tests.stack_fixtures import (
+    delete,
+    queued,
+    row,
+    run_machine,
+)
+
+MAX_REDRIVES = 3  # the template's default
+QUEUE = "local-dead-letters.fifo"
+LOCK = f"LOCK#{QUEUE}"
+START = ["AcquireRun", "InspectQueue"]
+EMPTY_POLL = ["ReceiveDeadLetters", "AnyDeadLetters"]
+JUDGED = [*EMPTY_POLL, "ValidateMessages"]
+WAVE = ["GuardLoop", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"]
+STORED = ["GuardLoop", "AnyToRedrive", "DeleteDeadLetters", "MoreToDo"]
+FINISH = ["PublishMetrics", "FinishRun"]
+FAILED = ["FailRun", "RunFailed"]
+COUNTERS = ("received", "redriven", "quarantined", "already_processed", "discarded", "failed")
+
+
+@pytest.fixture
+def empty_queues(stack):
+    """Begin with both queues empty, the lock free and the consumer off; leave them so, it on."""
+    quiet(stack)
+    yield
+    quiet(stack)
+    consume(stack, True)
+
+
+def quiet(stack):
+    """Turn the consumer off, empty both queues and free the lock."""
+    consume(stack, False)
+    for queue in ("Work", "DeadLetter"):
+        stack.client("sqs").purge_queue(QueueUrl=stack.outputs[f"{queue}QueueUrl"])
+    delete(stack, "Runs", LOCK)
+
+
+def consume(stack, enabled):
+    client = stack.client("lambda")
+    (mapping,) = client.list_event_source_mappings()["EventSourceMappings"]
+    client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=enabled)
+
+
+def redrive(stack, max_messages, **options):
+    """Run the machine for at most so many messages."""
+    return run_machine(stack, "redrive", {"max_messages": max_messages}, **options)
+
+
+def counters(stack, execution):
+    """Return a run's counters, the same in its row and in its output, without the zeros."""
+    run = row(stack, "Runs", execution.name)
+    if execution.status == "SUCCEEDED":
+        assert {name: execution.output[name] for name in COUNTERS} == {
+            name: run[name] for name in COUNTERS
+        }
+    return {name: int(run[name]) for name in COUNTERS if run[name]}
+
+
+def sent(stack, message):
+    """Return the copies of a message on the work queue."""
+    return [m for m in queued(stack, "Work", message.group_id) if m["Body"] == message.body()]
+
+
+def on_dlq(stack, message):
+    """Return the copies of a message on the dead-letter queue."""
+    return [m for m in queued(stack, "DeadLetter", message.group_id) if m["Body"] == message.body()]
+
+
+def is_visible_again(stack, message):
+    (letter,) = on_dlq(stack, message)
+    return bool(letter["ReceiveCount"] and letter["IsVisible"])
+
+
+def ledger(stack, message):
+    return row(stack, "Messages", message.message_id)
+
+
+def balance(stack, message):
+    return row(stack, "Accounts", message.payload["account_id"]).get("balance", 0)
+
+
+def process_all(stack, *messages):
+    """Turn the consumer on until every copy on the work queue is consumed."""
+    consume(stack, True)
+    wait_until(lambda: not queued(stack, "Work"), 30, "the work queue is empty")
+    consume(stack, False)
+    for message in messages:
+        assert ledger(stack, message)["status"] == "PROCESSED"
+
+
+def quarantine_of(stack, key):
+    """Return why a message is in quarantine, and its body as kept there."""
+    found = row(stack, "Messages", key)
+    assert (found["status"], found["trouble"]) == ("QUARANTINED", "QUARANTINED")
+    assert found["reason"]["message"]
+    assert len(found["fingerprint"]) == 16
+    assert "expires_at" not in found  # what is in trouble is not forgotten
+    return found["reason"]["type"], found["body"]
+
+
+@contextmanager
+def maximum_message_size(stack, queue, size):
+    """Change a queue's MaximumMessageSize for a while."""
+    sqs, url = stack.client("sqs"), stack.outputs[f"{queue}QueueUrl"]
+    names = ["MaximumMessageSize"]
+    before = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": str(size)})
+    try:
+        yield
+    finally:
+        sqs.set_queue_attributes(QueueUrl=url, Attributes=before)
+
+
+def throw(error):
+    """Return a state's first entry that fails, for `mocks`."""
+    return [{"Throw": {"Error": error, "Cause": "made up by a test"}}]
+
+
+def received(*letters):
+    """Return what SQS gave, (MessageId, body, group) each, before the receipt handles ran out."""
+    messages = [
+        {
+            "MessageId": sqs_message_id,
+            "ReceiptHandle": "stale",
+            "Body": body,
+            "Attributes": {"MessageGroupId": group},
+        }
+        for sqs_message_id, body, group in letters
+    ]
+    return [{"Return": {"Messages": messages}}]

@@ -1,0 +1,120 @@
+"""The whole story with IAM enforced: what each function's role in the template must suffice for."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from local.client import Client
+from local.deadline import wait_until
+from local.stack import ROOT, Stack
+from tests.flows import credit, dead_message, finished, settled
+from tests.stack_fixtures import ended, put, put_on_dlq, row
+
+pytestmark = [pytest.mark.xdist_group("iam"), pytest.mark.timeout(180)]
+
+
+def actions_logged(stack):
+    """Return what the functions say they did; all log to one group."""
+    lines = [line for line in stack.lambda_log().splitlines() if line.startswith("{")]
+    return {line["action"] for line in map(json.loads, lines) if "action" in line}
+
+
+def actions_of_the_functions():
+    sources = "".join(path.read_text() for path in (ROOT / "lambdas").glob("*.py"))
+    return set(re.findall(r'telemetry\.action\(\s*"(\w+)"', sources))
+
+
+def test_every_function_may_do_what_it_must():
+    with Stack(enforce_iam=True, wait_scale=0.01) as stack:
+        anybody = Client(stack.api_url)
+        producer = anybody.signed_in(**stack.users["producer"])
+        operator = anybody.signed_in(**stack.users["operator"])
+        settled(producer, producer.send(credit()).expect(202)["message_id"], "PROCESSED")
+        poor = producer.send(credit(kind="debit")).expect(202)["message_id"]
+        settled(producer, poor, "DEAD")
+        account_id, record = dead_message(stack, producer)
+        put(stack, "Accounts", {"account_id": account_id, "status": "ACTIVE"})
+        foreign = put_on_dlq(stack, "not an envelope", "foreign")
+        assert producer.status().expect(200)["messages"]["dead"] == 2
+
+        run_id = operator.reprocess(max_messages=3).expect(202)["run_id"]
+        run = finished(operator, run_id)
+        settled(producer, record["message_id"], "PROCESSED")
+        wait_until(
+            lambda: producer.message(poor).expect(200)["redrives"] == 1, 30, "the debit came back"
+        )
+
+        assert (run["status"], run["redriven"], run["quarantined"]) == ("SUCCEEDED", 2, 1)
+        assert row(stack, "Messages", f"sqs:{foreign}")["status"] == "QUARANTINED"
+        assert [r["run_id"] for r in operator.runs().expect(200)["runs"]] == [run_id]
+        assert anybody.call("GET", "/docs").status == 200
+        assert anybody.call("GET", "/openapi.json").status == 200
+        stopped_run_is_set_right(stack, operator)
+        held_group_goes_on(stack, producer, operator)
+        assert errors_in(stack.lambda_log()) == {"AccountFrozen"}
+        assert "AccessDenied" not in stack.lambda_log() + stack.log()
+        assert actions_logged(stack) >= actions_of_the_functions()
+
+
+def stopped_run_is_set_right(stack, operator):
+    """Stop a run from outside; its record, its lock and the next run need further permissions."""
+    stopped = operator.reprocess().expect(202)
+    stack.client("stepfunctions").stop_execution(executionArn=stopped["execution_arn"])
+    ended(stack, stopped["execution_arn"])
+
+    assert operator.run(stopped["run_id"]).expect(200)["status"] == "ABORTED"
+    following = operator.reprocess(max_messages=1).expect(202)
+    assert finished(operator, following["run_id"])["status"] == "SUCCEEDED"
+
+
+def held_group_goes_on(stack, producer, operator):
+    """Fence a group, look at it, and discard the message it waits for."""
+    account_id, record = dead_message(stack, producer)
+    later = producer.send(credit(account_id)).expect(202)["message_id"]
+    settled(producer, later, "PARKED")
+    assert account_id in {g["group_id"] for g in operator.call("GET", "/groups").json["groups"]}
+    assert operator.call("GET", f"/groups/{account_id}").json["parked_message_ids"] == [later]
+    put(stack, "Accounts", {"account_id": account_id, "status": "ACTIVE"})
+
+    path = f"/messages/{record['message_id']}/discard"
+    assert operator.call("POST", path, {"reason": "a test"}).status == 200
+    settled(producer, later, "PROCESSED")
+
+
+def errors_in(log):
+    """Return the classes of all errors that functions logged."""
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    return {line["details"]["error"] for line in lines if line.get("status") == "error"}
+
+
+def with_other_policy(template, function, old, new):
+    """Return the template with something else in the policies of one function."""
+    before, after = template.split(f"  {function}:", 1)
+    policies, events = after.split("      Events:", 1)
+    assert policies.count(old) == 1
+    return f"{before}  {function}:{policies.replace(old, new)}      Events:{events}"
+
+
+def test_enforcement_is_real(tmp_path):
+    for folder in ("workflows", "lambdas", "statemachines", "local"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "samconfig.toml", tmp_path)
+    template = (ROOT / "template.yaml").read_text()
+    send = "        - SQSSendMessagePolicy:\n            QueueName: !GetAtt WorkQueue.QueueName\n"
+    template = with_other_policy(template, "SendMessageFunction", send, "")
+    template = with_other_policy(
+        template, "ShowMessageFunction", "dynamodb:GetItem", "dynamodb:DescribeTable"
+    )
+    (tmp_path / "template.yaml").write_text(template)
+
+    with Stack(enforce_iam=True, root=tmp_path) as stack:
+        producer = Client(stack.api_url).signed_in(**stack.users["producer"])
+        answers = [producer.send(credit()), producer.message("no-such-message")]
+
+        assert [answer.status for answer in answers] == [500, 500]
+        assert producer.status().status == 200
+        for answer in answers:
+            assert answer.json["error"]["code"] == "internal_error"
+            assert "AccessDenied" not in answer.text

@@ -1,0 +1,320 @@
+"""The judgement of dead letters: a verdict for each, whatever it holds, in the right order."""
+
+import json
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import ENVIRONMENT, a_message, a_transaction
+from workflows import aws, ledger, redrive
+from workflows.message import FOREIGN_PREFIX, foreign_hash
+from workflows.redrive import RedriveRequest, judge
+
+pytestmark = pytest.mark.usefixtures("recursion_limit")
+
+RUN = "20261124T120000Z-abcdef01"
+LIMIT = int(ENVIRONMENT["MAX_REDRIVES"])
+MESSAGE = a_message()
+NO_REASON = {"type": "", "message": ""}
+
+
+@pytest.fixture(autouse=True)
+def _messages(tables):
+    """Every test needs the table."""
+
+
+def letter(message=MESSAGE, group="acc-1", sqs_id="0000-sqs"):
+    body = message if isinstance(message, str) else message.body()
+    return {"MessageId": sqs_id, "Body": body, "Attributes": {"MessageGroupId": group}}
+
+
+def given_row(status="DEAD", message=MESSAGE, **attributes):
+    ledger.accept(message)
+    changed = ledger.get(message.message_id) | {"status": status} | attributes
+    aws.dynamodb().put_item(TableName="Messages", Item=changed)
+
+
+def judge_one(message=MESSAGE, **where):
+    (verdict,) = judge([letter(message, **where)], RUN)
+    return verdict
+
+
+def said(verdict):
+    return verdict["verdict"], verdict["reason"]["type"]
+
+
+@pytest.mark.parametrize("status", ["ACCEPTED", "QUEUED", "PROCESSING", "DEAD", "REDRIVEN"])
+def test_dead_message_is_redriven_whatever_stopped_its_worker(status):
+    given_row(status, redrives=LIMIT - 1, execution_arns=["arn:1"])
+
+    verdict = judge_one()
+
+    assert said(verdict) == ("redrive", "")
+    assert (verdict["known"], verdict["ledger_id"], verdict["redrives"]) == (True, "m-1", LIMIT - 1)
+    assert verdict["execution_arns"] == ["arn:1"]
+    assert verdict["payload_hash"] == MESSAGE.payload_hash
+
+
+@pytest.mark.parametrize("status", ["PROCESSED", "PARKED", "QUARANTINED"])
+def test_settled_message_is_only_deleted(status):
+    given_row(status, redrives=LIMIT)
+
+    assert said(judge_one()) == ("settled", "")
+
+
+@pytest.mark.parametrize("redrives", [LIMIT, LIMIT + 1, 10**9])
+def test_message_out_of_redrives_is_quarantined(redrives):
+    given_row(redrives=redrives)
+
+    verdict = judge_one()
+
+    assert said(verdict) == ("quarantine", "RedriveLimitReached")
+    assert (verdict["known"], verdict["redrives"]) == (True, redrives)
+
+
+def test_message_that_the_ledger_does_not_know_is_quarantined_under_its_own_id():
+    verdict = judge_one()
+
+    assert said(verdict) == ("quarantine", "UnknownMessage")
+    assert (verdict["known"], verdict["ledger_id"]) == (False, "m-1")
+    assert verdict["first_sent_at"] == "2026-11-24T12:00:00.123000Z"
+    assert (verdict["type"], verdict["trace_id"]) == ("transaction", "trace-1")
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"type": "unknown"}, "UnknownType"),
+        ({"payload": {}}, "InvalidPayload"),
+        ({"payload": {"note": "\ud800"}}, "InvalidPayload"),
+    ],
+)
+def test_message_that_no_type_takes_is_quarantined(change, error):
+    wrong = a_message(**change)
+    assert said(judge_one(wrong)) == ("quarantine", error)
+
+    given_row(message=wrong)
+    assert said(judge_one(wrong)) == ("quarantine", error)
+    assert judge_one(wrong)["known"] is True
+
+
+def test_other_message_under_a_taken_id_is_quarantined_under_sqs_s_id():
+    given_row("PROCESSED")
+    other = a_message(payload=a_transaction(amount="99"))
+
+    verdict = judge_one(other)
+
+    assert said(verdict) == ("quarantine", "MessageConflict")
+    assert (verdict["known"], verdict["ledger_id"]) == (False, "sqs:0000-sqs")
+    assert (verdict["redrives"], verdict["execution_arns"]) == (0, [])
+    assert verdict["payload_hash"] == other.payload_hash
+
+
+def test_message_that_this_run_redrove_is_left_for_another_run():
+    given_row(redrive_mark=f"{RUN}#4", redrives=1)
+
+    assert said(judge_one()) == ("left", "")
+
+
+@pytest.mark.parametrize("mark", [f"{RUN}0#4", "20261124T110000Z-00000000#4", "", f"x{RUN}#4"])
+def test_message_that_another_run_redrove_is_not_left(mark):
+    given_row(redrive_mark=mark, redrives=1)
+
+    assert said(judge_one()) == ("redrive", "")
+
+
+@pytest.mark.parametrize("status", ["PROCESSED", "PARKED", "QUARANTINED"])
+def test_settled_comes_before_left(status):
+    given_row(status, redrive_mark=f"{RUN}#4")
+
+    assert said(judge_one()) == ("settled", "")
+
+
+def test_left_comes_before_the_limit_and_before_the_payload():
+    wrong = a_message(payload={})
+    given_row(message=wrong, redrive_mark=f"{RUN}#4", redrives=LIMIT)
+
+    assert said(judge_one(wrong)) == ("left", "")
+
+
+def test_wrong_payload_comes_before_the_limit():
+    wrong = a_message(payload={})
+    given_row(message=wrong, redrives=LIMIT)
+
+    assert said(judge_one(wrong)) == ("quarantine", "InvalidPayload")
+
+
+def test_conflict_comes_before_settled():
+    given_row("PROCESSED")
+
+    assert said(judge_one(a_message(payload={}))) == ("quarantine", "MessageConflict")
+
+
+def given_foreign_row():
+    aws.dynamodb().put_item(
+        TableName="Messages",
+        Item={"message_id": FOREIGN_PREFIX + "0000-sqs", "status": "QUARANTINED"},
+    )
+
+
+@pytest.mark.parametrize("body", ["{", MESSAGE.body()])
+def test_letter_that_a_stopped_run_stored_is_only_deleted(body):
+    given_row()
+    given_foreign_row()
+
+    assert said(judge_one(body)) == ("settled", "")
+
+
+BODIES = {
+    "malformed": "{",
+    "empty": "",
+    "array": "[]",
+    "number": "1",
+    "null": "null",
+    "duplicate key": MESSAGE.body()[:-1] + ',"type":"transaction"}',
+    "NaN": MESSAGE.body().replace('"10.00"', "NaN"),
+    "overflow": MESSAGE.body().replace('"10.00"', "1e999"),
+    "5,000 digits": MESSAGE.body().replace('"10.00"', "1" * 5_000),
+    "10,000 levels": "[" * 10_000,
+    **{
+        f"{levels} levels": MESSAGE.body().replace('"10.00"', "[" * levels + "]" * levels)
+        for levels in (200, 255, 256, 300, 600, 900, 980)
+    },
+    "reserved id": MESSAGE.body().replace('"m-1"', '"m-1.r7"'),
+    "foreign prefix": MESSAGE.body().replace('"m-1"', '"sqs:0000-sqs"'),
+    "lone surrogate": '{"a": "\ud800"}',
+    "lone surrogate as a field": MESSAGE.body()[:-1] + ',"\\ud800":1}',
+    "NUL": "\x00",
+    "expression": "{% $states.input %}${MessagesTable}",
+    "quotes": "\"; $s := \"x 'y' \\",
+    "emoji": "\U0001f600\u2028",
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_no_body_spoils_the_batch_and_each_foreign_one_is_quarantined(body):
+    given_row()
+
+    foreign, healthy = judge([letter(body), letter(sqs_id="1111-sqs")], RUN)
+
+    assert healthy["verdict"] == "redrive"
+    assert foreign["verdict"] == "quarantine"
+    assert re.fullmatch(r"[\x20-\x7e]{1,256}", foreign["reason"]["message"])
+    assert re.fullmatch("[0-9a-f]{16}", foreign["fingerprint"])
+    assert foreign["known"] is False
+
+
+def test_foreign_letter_is_kept_under_sqs_s_id_and_judged_by_its_bytes():
+    verdict = judge_one("hello", group="any group")
+
+    assert said(verdict) == ("quarantine", "InvalidEnvelope")
+    assert verdict["ledger_id"] == "sqs:0000-sqs"
+    assert (verdict["type"], verdict["group"]) == ("foreign", "any group")
+    assert (verdict["trace_id"], verdict["payload_hash"]) == ("0000-sqs", foreign_hash("hello"))
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text(st.characters(exclude_categories=[])), max_size=10))
+def test_any_texts_get_a_verdict_each_that_lambda_can_answer_with(bodies):
+    verdicts = judge([letter(body, sqs_id=str(n)) for n, body in enumerate(bodies)], RUN)
+
+    assert [verdict["verdict"] for verdict in verdicts] == ["quarantine"] * len(bodies)
+    assert json.loads(json.dumps(verdicts)) == verdicts
+
+
+@pytest.mark.parametrize("missing", ["Body", "Attributes"])
+def test_letter_without_body_or_group_is_quarantined(missing):
+    half = letter()
+    del half[missing]
+
+    (verdict,) = judge([half], RUN)
+
+    assert said(verdict) == ("quarantine", "InvalidEnvelope")
+
+
+def test_group_of_the_queue_decides_not_the_one_in_the_body():
+    given_row()
+
+    assert said(judge_one(group="acc-2")) == ("quarantine", "InvalidEnvelope")
+    assert judge_one(group="acc-2")["group"] == "acc-2"
+
+
+def test_waves_count_the_letters_ahead_in_the_same_group():
+    groups = ["a", "b", "a", "a", "c", "b"]
+
+    verdicts = judge([letter("{", group, str(n)) for n, group in enumerate(groups)], RUN)
+
+    assert [verdict["wave"] for verdict in verdicts] == [0, 0, 1, 2, 0, 1]
+    assert [verdict["index"] for verdict in verdicts] == [0, 1, 2, 3, 4, 5]
+    assert [verdict["group"] for verdict in verdicts] == groups
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=10))
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_wave_holds_two_letters_of_a_group(groups):
+    verdicts = judge([letter("{", group, str(n)) for n, group in enumerate(groups)], RUN)
+
+    places = [(verdict["wave"], verdict["group"]) for verdict in verdicts]
+    assert len(set(places)) == len(groups)
+    for group in set(groups):
+        waves = [verdict["wave"] for verdict in verdicts if verdict["group"] == group]
+        assert waves == list(range(len(waves)))
+
+
+def test_two_copies_of_a_message_are_judged_each():
+    given_row()
+
+    verdicts = judge([letter(), letter(sqs_id="1111-sqs")], RUN)
+
+    assert [(v["verdict"], v["wave"]) for v in verdicts] == [("redrive", 0), ("redrive", 1)]
+
+
+def test_only_the_latest_executions_are_handed_on():
+    given_row(execution_arns=[f"arn:{n}" for n in range(12)])
+
+    assert judge_one()["execution_arns"] == [f"arn:{n}" for n in range(3, 12)]
+
+
+def test_every_verdict_has_the_same_fields():
+    given_row()
+    verdicts = judge([letter(), letter("{", sqs_id="1111-sqs")], RUN)
+
+    for verdict in verdicts:
+        assert set(verdict) == set(redrive.Verdict.__annotations__)
+    assert verdicts[0]["reason"] == NO_REASON
+
+
+def test_discarded_message_is_told_from_a_processed_one():
+    given_row("DISCARDED")
+
+    assert judge_one()["verdict"] == "discarded"
+
+
+def test_copy_of_a_retrying_message_is_left_alone():
+    given_row("RETRYING")
+
+    assert judge_one()["verdict"] == "left"
+
+
+def test_empty_batch_has_no_verdicts():
+    assert judge([], RUN) == []
+
+
+def test_ledger_that_does_not_answer_is_loud(tables):
+    tables.delete_table(TableName="Messages")
+
+    with pytest.raises(tables.exceptions.ResourceNotFoundException):
+        judge([letter()], RUN)
+
+
+@pytest.mark.parametrize("body", ["{}", '{"max_messages": 1}', '{"max_messages": null}'])
+def test_request_may_limit_the_run(body):
+    assert RedriveRequest.model_validate_json(body).max_messages in (None, 1)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1_000_001, "x", 1.5, [], "true"])
+def test_absurd_limit_is_refused(value):
+    with pytest.raises(ValueError, match="max_messages"):
+        RedriveRequest.model_validate({"max_messages": value})

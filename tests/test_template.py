@@ -1,0 +1,446 @@
+"""`template.yaml` and the machines: the pairs and the numbers that nothing else checks."""
+
+import importlib
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonata import jsonata
+
+from tests.conftest import ENVIRONMENT, TEMPLATE, template, template_tables
+from workflows import ledger, redrive, retry, runs
+from workflows.settings import Settings
+
+STATE_BYTES = 262_144
+RESOURCES = template()["Resources"]
+GLOBALS = template()["Globals"]["Function"]
+DEFAULTS = {name: entry.get("Default") for name, entry in template()["Parameters"].items()}
+VARIABLES = GLOBALS["Environment"]["Variables"]
+
+
+def of_type(kind):
+    return {
+        name: resource["Properties"]
+        for name, resource in RESOURCES.items()
+        if resource["Type"] == kind
+    }
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+MACHINES = of_type("AWS::Serverless::StateMachine")
+QUEUES = of_type("AWS::SQS::Queue")
+TABLES = template_tables()
+
+
+@cache
+def definition(machine):
+    return (TEMPLATE.parent / MACHINES[machine]["DefinitionUri"]).read_text()
+
+
+def states(machine):
+    return json.loads(definition(machine))["States"]
+
+
+TASKS = [
+    (machine, name)
+    for machine in MACHINES
+    for name, state in states(machine).items()
+    if state["Type"] == "Task"
+]
+
+
+def timeout(function):
+    return FUNCTIONS[function].get("Timeout", GLOBALS["Timeout"])
+
+
+# --- Pairs --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_substitutions_given_are_those_used(machine):
+    used = set(re.findall(r"\$\{(\w+)\}", definition(machine)))
+
+    assert used == set(MACHINES[machine]["DefinitionSubstitutions"])
+
+
+def test_every_machine_file_belongs_to_a_machine():
+    files = {f"statemachines/{path.name}" for path in Path("statemachines").iterdir()}
+
+    assert files == {machine["DefinitionUri"] for machine in MACHINES.values()}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_handler_exists_and_is_named_like_its_function(function):
+    module, _, name = FUNCTIONS[function]["Handler"].rpartition(".")
+
+    assert callable(getattr(importlib.import_module(module), name))
+    noun = "".join(part.title() for part in module.rpartition(".")[2].split("_"))
+    assert function == f"{noun}Function"
+
+
+def test_every_module_with_a_handler_is_a_function():
+    modules = {
+        f"lambdas.{path.stem}.handler"
+        for path in Path("lambdas").glob("*.py")
+        if re.search("^def handler", path.read_text(), re.MULTILINE)
+    }
+    assert modules == {properties["Handler"] for properties in FUNCTIONS.values()}
+
+
+def test_environment_is_what_the_settings_want():
+    wanted = {name.upper() for name in Settings.model_fields} - {"AWS_REGION"}  # Lambda's own
+
+    assert set(VARIABLES) == wanted
+    assert set(ENVIRONMENT) >= wanted
+
+
+@pytest.mark.parametrize(
+    ("parameter", "field"),
+    [
+        ("MaxAttempts", "max_attempts"),
+        ("MaxRedrives", "max_redrives"),
+        ("MaxMessageBytes", "max_message_bytes"),
+        ("TokenLifetimeSeconds", "token_lifetime_seconds"),
+        ("LedgerRetentionDays", "ledger_retention_days"),
+    ],
+)
+@pytest.mark.parametrize("bound", ["MinValue", "MaxValue", "Default"])
+def test_value_that_the_template_allows_the_settings_take(parameter, field, bound, environment):
+    value = template()["Parameters"][parameter][bound]
+
+    assert VARIABLES[field.upper()] == parameter
+    assert getattr(Settings.model_validate(environment | {field.upper(): value}), field) == value
+
+
+def test_numbers_that_people_tune_have_their_defaults():
+    assert DEFAULTS["TokenLifetimeSeconds"] == 6 * 3_600
+    assert DEFAULTS["RedriveScheduleState"] == "DISABLED"
+
+
+@pytest.mark.parametrize(
+    ("table", "index"),
+    [("MessagesTable", ledger.TROUBLE_INDEX), ("RunsTable", runs.BY_START_INDEX)],
+)
+def test_index_that_the_code_asks_is_there(table, index):
+    assert [found["IndexName"] for found in TABLES[table]["GlobalSecondaryIndexes"]] == [index]
+
+
+def test_trouble_index_does_not_copy_bodies():
+    projection = TABLES["MessagesTable"]["GlobalSecondaryIndexes"][0]["Projection"]
+
+    assert projection["ProjectionType"] == "INCLUDE"
+    assert "body" not in projection["NonKeyAttributes"]
+
+
+def test_verdicts_of_the_code_are_those_of_the_machine():
+    verdicts = get_args(get_type_hints(redrive.Verdict)["verdict"])
+
+    for verdict in verdicts:
+        assert f'\\"{verdict}\\"' in definition("RedriveStateMachine")
+
+
+# --- Numbers ------------------------------------------------------------------------------
+
+
+def test_message_is_invisible_for_six_times_the_consumer_s_time():
+    assert QUEUES["WorkQueue"]["VisibilityTimeout"] >= 6 * timeout("ConsumeMessagesFunction")
+
+
+def test_claim_outlives_its_worker_and_not_the_message_s_visibility():
+    lease = VARIABLES["CLAIM_LEASE_SECONDS"]
+
+    assert timeout("ConsumeMessagesFunction") <= lease < QUEUES["WorkQueue"]["VisibilityTimeout"]
+
+
+def test_run_lease_is_one_number_and_outlives_a_batch():
+    substitutions = MACHINES["RedriveStateMachine"]["DefinitionSubstitutions"]
+    found = states("RedriveStateMachine")
+    slowest = max(state.get("TimeoutSeconds", 0) for state in found.values())
+
+    assert substitutions["RunLeaseSeconds"] == VARIABLES["RUN_LEASE_SECONDS"] > 6 * slowest
+
+
+def test_dead_letter_outlasts_a_batch_of_a_redrive():
+    receive = states("RedriveStateMachine")["ReceiveDeadLetters"]
+
+    assert receive["Arguments"]["VisibilityTimeout"] == QUEUES["DeadLetterQueue"][
+        "VisibilityTimeout"
+    ]  # fmt: skip
+    assert receive["TimeoutSeconds"] > receive["Arguments"]["WaitTimeSeconds"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "state", "function"),
+    [
+        ("RetryStateMachine", "ProcessMessage", "ProcessMessageFunction"),
+        ("RedriveStateMachine", "ValidateMessages", "ValidateMessagesFunction"),
+    ],
+)
+def test_machine_waits_longer_than_its_function_runs(machine, state, function):
+    assert states(machine)[state]["TimeoutSeconds"] > timeout(function)
+
+
+def test_functions_of_the_api_answer_before_it_gives_up():
+    for function, properties in FUNCTIONS.items():
+        if any(event["Type"] == "Api" for event in properties.get("Events", {}).values()):
+            assert timeout(function) <= 29, function
+
+
+def test_retry_machine_lives_longer_than_all_its_waits():
+    parameters = template()["Parameters"]
+    longest = parameters["MaxAttempts"]["MaxValue"] * parameters["BackoffCapSeconds"]["MaxValue"]
+
+    assert json.loads(definition("RetryStateMachine"))["TimeoutSeconds"] >= longest
+
+
+@pytest.mark.usefixtures("environment")
+def test_execution_names_of_every_redrive_fit():
+    most = template()["Parameters"]["MaxRedrives"]["MaxValue"]
+    name = retry.execution_arn("m" * 120, most, 9_999).rpartition(":")[2] + "-s999"
+
+    assert len(name) <= 80
+
+
+# --- Queues and tables --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_queue_is_fifo_encrypted_and_limited(queue):
+    assert QUEUES[queue]["FifoQueue"] is True
+    assert QUEUES[queue]["QueueName"].endswith(".fifo")
+    assert QUEUES[queue]["SqsManagedSseEnabled"] is True
+    assert QUEUES[queue]["MaximumMessageSize"] == "MaxMessageBytes"
+    assert QUEUES[queue]["DeduplicationScope"] == "messageGroup"
+    assert "ContentBasedDeduplication" not in QUEUES[queue]
+
+
+def test_third_receive_is_the_last_and_the_dead_letter_queue_keeps_fourteen_days():
+    policy = QUEUES["WorkQueue"]["RedrivePolicy"]
+
+    assert policy == {"deadLetterTargetArn": "DeadLetterQueue.Arn", "maxReceiveCount": 3}
+    assert QUEUES["DeadLetterQueue"]["MessageRetentionPeriod"] == 14 * 86_400
+
+
+def test_consumer_takes_ten_and_reports_what_failed():
+    (event,) = FUNCTIONS["ConsumeMessagesFunction"]["Events"].values()
+
+    assert (event["Type"], event["Properties"]["BatchSize"]) == ("SQS", 10)
+    assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert "FilterCriteria" not in event["Properties"]  # it deletes what it rejects
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_table_is_recoverable_encrypted_on_demand_and_kept(table):
+    properties = TABLES[table]
+
+    assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert properties["SSESpecification"]["SSEEnabled"] is True
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert RESOURCES[table]["DeletionPolicy"] == RESOURCES[table]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_only_rows_that_may_be_forgotten_expire():
+    expiring = {name for name in TABLES if "TimeToLiveSpecification" in TABLES[name]}
+
+    assert expiring == {"MessagesTable", "RunsTable", "UsersTable"}
+    for name in expiring:
+        assert TABLES[name]["TimeToLiveSpecification"] == {
+            "AttributeName": "expires_at", "Enabled": True,
+        }  # fmt: skip
+
+
+def test_ledger_remembers_longer_than_a_message_can_live_on_both_queues():
+    parameters = template()["Parameters"]
+    longest = parameters["WorkQueueRetentionSeconds"]["MaxValue"] / 86_400 + 14
+
+    assert parameters["LedgerRetentionDays"]["MinValue"] > longest
+
+
+def test_functions_are_built_small_and_for_one_platform():
+    assert (GLOBALS["Runtime"], GLOBALS["Architectures"]) == ("python3.13", ["arm64"])
+    for function in FUNCTIONS:
+        assert RESOURCES[function]["Metadata"] == {"BuildMethod": "makefile"}
+
+
+def test_star_stands_only_where_there_is_no_resource():
+    for name, properties in (FUNCTIONS | MACHINES).items():
+        for policy in properties.get("Policies", []):
+            statements = policy.get("Statement", [])
+            for statement in statements if isinstance(statements, list) else [statements]:
+                actions = statement["Action"]
+                actions = [actions] if isinstance(actions, str) else actions
+                assert not any("*" in action for action in actions), name
+                if statement["Resource"] == "*":
+                    assert all(a.split(":")[0] in ("logs", "cloudwatch") for a in actions), name
+
+
+# --- Machines -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_machine_is_standard_logged_without_bodies_and_traced(machine):
+    properties = MACHINES[machine]
+
+    assert properties["Type"] == "STANDARD"
+    assert properties["Tracing"]["Enabled"] is True
+    assert properties["Logging"]["Level"] == "ALL"
+    assert properties["Logging"]["IncludeExecutionData"] is False
+    assert json.loads(definition(machine))["QueryLanguage"] == "JSONata"
+    assert json.loads(definition(machine))["TimeoutSeconds"] > 0
+
+
+@pytest.mark.parametrize(("machine", "name"), TASKS)
+def test_task_has_a_time_limit_and_a_bounded_jittered_retry(machine, name):
+    state = states(machine)[name]
+
+    assert state["TimeoutSeconds"] > 0
+    assert "Retry" in state or "Comment" in state
+    for retrier in state.get("Retry", []):
+        if retrier.get("MaxAttempts") != 0:
+            assert retrier["JitterStrategy"] == "FULL"
+            assert 1 <= retrier["MaxAttempts"] <= 10
+            assert retrier["MaxDelaySeconds"] <= 60
+
+
+@pytest.mark.parametrize(("machine", "name"), TASKS)
+def test_a_failed_condition_is_an_answer_and_never_tried_again(machine, name):
+    state = states(machine)[name]
+    caught = {error for catcher in state.get("Catch", []) for error in catcher["ErrorEquals"]}
+    conditions = {error for error in caught if "ConditionalCheck" in error}
+    at_once = {
+        error
+        for retrier in state["Retry"]
+        if retrier.get("MaxAttempts") == 0
+        for error in retrier["ErrorEquals"]
+    }
+    assert conditions <= at_once
+    if '"ConditionExpression"' in json.dumps(state):
+        assert conditions or "DynamoDb.TransactionCanceledException" in caught
+
+
+@pytest.mark.parametrize(("machine", "name"), TASKS)
+def test_a_cancelled_transaction_may_be_a_conflict_and_is_soon_tried_again(machine, name):
+    state = states(machine)[name]
+    if state["Resource"].endswith(":transactWriteItems"):
+        first = state["Retry"][0]
+        assert first["ErrorEquals"] == ["DynamoDb.TransactionCanceledException"]
+        assert 1 <= first["MaxAttempts"] <= 2
+        assert first["MaxDelaySeconds"] <= 20
+
+
+REDRIVE_TASKS = [name for machine, name in TASKS if machine == "RedriveStateMachine"]
+
+
+@pytest.mark.parametrize("name", [name for name in REDRIVE_TASKS if name != "FailRun"])
+def test_whatever_goes_wrong_in_a_run_frees_the_lock_or_is_no_reason_to_fail(name):
+    last = states("RedriveStateMachine")[name]["Catch"][-1]
+
+    assert last["ErrorEquals"] == ["States.ALL"]
+    assert last["Next"] == {"AcquireRun": "RunFailed", "PublishMetrics": "FinishRun"}.get(
+        name, "FailRun"
+    )
+
+
+def test_delete_comes_after_send_and_guard_before_it():
+    found = states("RedriveStateMachine")
+    leads_to = {
+        name: {state.get("Next"), state.get("Default")}
+        | {choice["Next"] for choice in state.get("Choices", [])}
+        for name, state in found.items()
+    }
+
+    assert "DeleteDeadLetters" in leads_to["RedriveMessages"]
+    assert [name for name in found if "RedriveMessages" in leads_to[name]] == ["AnyToRedrive"]
+    assert [name for name in found if "AnyToRedrive" in leads_to[name]] == ["GuardLoop"]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_no_expression_is_ever_built_from_data(machine):
+    assert not re.search(r"\$(parse|eval)\b", definition(machine))
+
+
+def test_machine_s_metrics_have_the_original_s_names():
+    arguments = states("RedriveStateMachine")["PublishMetrics"]["Arguments"]
+
+    assert arguments["Namespace"] == "API-Producer-SQS/Messages"
+    assert {metric["MetricName"] for metric in arguments["MetricData"]} == {
+        "MessagesReprocessed",
+        "Errors",
+    }
+
+
+# --- Sizes --------------------------------------------------------------------------------
+
+
+def evaluate(machine, expression, **variables):
+    text = expression.removeprefix("{%").removesuffix("%}")
+    for name, given_value in MACHINES[machine]["DefinitionSubstitutions"].items():
+        value = DEFAULTS.get(name) or (given_value if isinstance(given_value, int) else "x" * 60)
+        text = text.replace("${" + name + "}", str(value))
+    compiled = jsonata.Jsonata(text)
+    frame = compiled.create_frame()
+    for name, value in variables.items():
+        frame.bind(name, value)
+    return compiled.evaluate(None, frame)
+
+
+@cache
+def batch_size(maximum):
+    found = {"result": {"Attributes": {"MaximumMessageSize": str(maximum)}}}
+    expression = states("RedriveStateMachine")["InspectQueue"]["Assign"]["batch_size"]
+    return evaluate("RedriveStateMachine", expression, states=found)
+
+
+def test_ten_messages_of_the_default_size_fit_a_state_with_every_byte_escaped():
+    escaped = len(json.dumps('"' * DEFAULTS["MaxMessageBytes"])) - 2
+
+    assert escaped == 2 * DEFAULTS["MaxMessageBytes"]
+    assert 10 * (escaped + 1_800) < STATE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("maximum", "size"), [(4_096, 10), (12_000, 10), (12_100, 10), (12_101, 9), (122_880, 1)]
+)
+def test_batch_is_as_large_as_a_state_takes(maximum, size):
+    assert batch_size(maximum) == size
+
+
+@given(st.integers(1_024, 122_880))
+def test_no_batch_is_larger_than_a_state(maximum):
+    size = batch_size(maximum)
+
+    assert 1 <= size <= 10
+    assert size == 1 or size * (2 * maximum + 1_800) < STATE_BYTES
+    assert size == 10 or (size + 1) * (2 * maximum + 1_800) > 260_000
+
+
+def longest_verdict(index):
+    """Return the verdict on a letter of the most bytes that are not its body's."""
+    return {
+        "verdict": "quarantine", "index": index, "wave": 0, "group": "g" * 120, "known": False,
+        "ledger_id": "i" * 120, "redrives": 0, "execution_arns": [], "fingerprint": "f" * 16,
+        "reason": {"type": "RedriveLimitReached", "message": "m" * 256}, "type": "transaction",
+        "first_sent_at": "2026-11-24T12:00:00.123000Z", "payload_hash": "h" * 64,
+        "trace_id": "t" * 128,
+    }  # fmt: skip
+
+
+def test_guard_s_statements_for_ten_of_the_longest_letters_fit_a_state():
+    longest = '"' * DEFAULTS["MaxMessageBytes"]
+    statements = evaluate(
+        "RedriveStateMachine",
+        states("RedriveStateMachine")["GuardLoop"]["Arguments"]["Statements"],
+        turn=[longest_verdict(index) for index in range(10)],
+        batch=[{"Body": longest}] * 10,
+        run_id="20261124T120000Z-abcdef01",
+        states={"context": {"Execution": {"Id": "arn:" + "e" * 150}}},
+        **dict.fromkeys(["redriven", "quarantined", "already_processed", "failed", "turns"], 0),
+    )
+
+    assert len(statements) == 12
+    assert len(json.dumps({"Statements": statements})) < STATE_BYTES
