@@ -17,7 +17,8 @@ DEFAULT_PORT = 4566
 
 def main() -> int:
     """Run the stack on `PORT` and return the exit code: 0 when stopped, 1 when it cannot start."""
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background ignores the second
+        signal.signal(number, _stop)
     try:
         port = port_of(os.environ.get("PORT", ""))
         other = StateFile(STATE_FILE).live_owner()
