@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from tests.conftest import ENVIRONMENT, WorkerDied, a_message, a_transaction, drain
 from tests.fenced_group import consume_all, fence_of, freeze
-from workflows import aws, ledger, message_types
+from workflows import aws, claims, ledger, message_types
 from workflows.consume import Delivery, MessageBusy
 from workflows.fence import FenceTaken
 from workflows.message import reason
@@ -84,7 +84,7 @@ def test_second_copy_of_a_processed_message_has_no_effect():
 )
 @pytest.mark.parametrize("receive_count", [1, 2])
 def test_message_that_needs_no_worker_is_acknowledged_untried(status, outcome, receive_count):
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     change_row(status=status)
     before = row()
 
@@ -93,7 +93,7 @@ def test_message_that_needs_no_worker_is_acknowledged_untried(status, outcome, r
 
 
 def test_message_in_another_worker_s_hands_stays_on_the_queue():
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
 
     with pytest.raises(MessageBusy, match="m-1"):
         deliver()
@@ -241,7 +241,7 @@ def test_other_message_under_a_taken_id_is_dead_lettered_and_leaves_the_row(dead
 
 
 def test_native_redrive_of_a_mended_message_is_processed(executions):
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     change_row(status="DEAD", trouble="DEAD")
 
     assert deliver() == "PROCESSED"
@@ -250,7 +250,7 @@ def test_native_redrive_of_a_mended_message_is_processed(executions):
 
 def test_native_redrive_is_quarantined_at_the_limit_and_never_processed(dead_letters):
     freeze()
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     for redrives in range(LIMIT):
         change_row(status="DEAD", trouble="DEAD")
         assert deliver() == "RETRYING"
@@ -385,7 +385,7 @@ def deliver_until_settled(message, calls, later, error_at, receive_count=1):
 
 
 def given_exhausted():
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     change_row(status="DEAD", trouble="DEAD", redrives=LIMIT)
 
 

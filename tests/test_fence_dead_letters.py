@@ -15,7 +15,7 @@ from tests.fenced_group import (
     generations,
     row,
 )
-from workflows import discard, ledger, message_types
+from workflows import claims, discard, ledger, message_types
 from workflows.discard import DiscardRequest
 from workflows.settings import settings
 
@@ -93,7 +93,7 @@ def test_native_redrive_of_what_crashing_workers_left_counts_too(monkeypatch, la
 
 
 def test_crashing_message_that_sqs_delivers_again_was_not_redriven(later):
-    ledger.claim(delivery(1).message, "sqs-1")
+    claims.claim(delivery(1).message, "sqs-1")
     later(LEASE + 1)
 
     assert consume_all(replace(delivery(1, receive_count=2), sqs_message_id="sqs-1")) == [

@@ -15,7 +15,7 @@ from tests.fenced_group import (
     message,
     row,
 )
-from workflows import fence, groups, ledger, message_types
+from workflows import claims, fence, groups, message_types
 from workflows.consume import Batch, MessageBusy
 from workflows.fence import FenceTaken
 from workflows.transaction import AccountFrozen
@@ -60,14 +60,14 @@ def test_fence_of_another_message_is_not_taken():
 
     with pytest.raises(FenceTaken):
         fence.guard(message(2))
-    ledger.claim(message(2))
+    claims.claim(message(2))
     with pytest.raises(FenceTaken):
         fence.retrying(message(2), "{}", 0, ERROR, None)
     assert (fence_of().holder, row(2)["status"]) == (f"{GROUP}-1", "PROCESSING")
 
 
 def test_fence_and_ledger_are_written_together_or_not_at_all():
-    ledger.claim(message(1))
+    claims.claim(message(1))
     change(1, status="REDRIVEN")  # by a run, while the worker was busy
 
     with pytest.raises(FenceTaken):
@@ -120,7 +120,7 @@ def test_message_that_finds_the_fence_gone_is_processed():
 
 def test_message_in_other_hands_is_not_parked():
     fail()
-    ledger.claim(message(2))
+    claims.claim(message(2))
     change(2, status="REDRIVEN")
 
     with pytest.raises(FenceTaken):
@@ -163,7 +163,7 @@ def test_second_delivery_of_a_processed_message_fences_nothing():
 
 
 def test_second_delivery_while_another_worker_holds_the_message_waits():
-    ledger.claim(message(1))
+    claims.claim(message(1))
 
     with pytest.raises(MessageBusy):
         consume_all(delivery(1, receive_count=2), delivery(2, receive_count=2))

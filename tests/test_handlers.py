@@ -19,7 +19,7 @@ from lambdas import (
     validate_messages,
 )
 from tests.conftest import CONTEXT, ENVIRONMENT, a_message, a_transaction, api_event, drain
-from workflows import aws, ledger, runs
+from workflows import aws, claims, ledger, runs
 from workflows import status as overview
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
@@ -249,7 +249,7 @@ def in_trouble(change, message=MESSAGE, *execution):
 
 def test_status_has_the_promised_shape(queues):
     send()
-    ledger.claim(a_message(message_id="m-2"))
+    claims.claim(a_message(message_id="m-2"))
     in_trouble(ledger.dead, a_message(message_id="m-2"))
 
     status, body = call("status")
@@ -266,7 +266,7 @@ def test_status_has_the_promised_shape(queues):
 
 
 def test_age_of_the_oldest_dead_message_is_in_seconds(later):
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     in_trouble(ledger.dead)
     later(3_600)
 
@@ -280,7 +280,7 @@ def test_status_receives_nothing(calls):
 
 
 def test_message_s_record_has_all_but_its_body():
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     in_trouble(ledger.retrying, MESSAGE, "arn:1")
 
     status, body = call("message")
@@ -575,7 +575,7 @@ def test_invalid_and_failing_messages_are_dealt_with_and_no_failures():
 
 
 def test_busy_message_sends_back_the_rest_of_its_own_group_only(output):
-    ledger.claim(a_message(message_id="m-2", group_id="a", payload=a_transaction(account_id="a")))
+    claims.claim(a_message(message_id="m-2", group_id="a", payload=a_transaction(account_id="a")))
 
     failed = consume(
         numbered(0, "a"), numbered(1, "b"), numbered(2, "a"), numbered(3, "b"), numbered(4, "a"),
@@ -605,7 +605,7 @@ def test_retry_machine_that_cannot_be_started_sends_the_message_back(calls, outp
 
 
 def test_failures_of_one_batch_are_not_those_of_the_next():
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     assert consume(record(MESSAGE, 7)) == ["sqs-7"]
 
     assert consume(numbered(1, "b")) == []
@@ -633,7 +633,7 @@ def test_consumer_s_log_follows_the_message_s_trace_and_never_tells_its_body(out
 
 
 def test_process_message_answers_and_logs_under_the_message_s_trace(output):
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     in_trouble(ledger.retrying, MESSAGE, "arn:1")
     event = {"message_id": "m-1", "group_id": "acc-1", "trace_id": "t-9", "body": MESSAGE.body()}
 

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.conftest import ENVIRONMENT, a_message, a_transaction
-from workflows import aws, clock, ledger
-from workflows.ledger import MessageNotFound, NotInTrouble, Verdict
+from workflows import aws, claims, clock, ledger, trouble
+from workflows.claims import Verdict
+from workflows.ledger import MessageNotFound, NotInTrouble
 from workflows.message import reason
 from workflows.transaction import AccountFrozen
 
@@ -98,7 +99,7 @@ STEPS = {
         {"RETRYING": "RETRYING"},
     ),
     "claim": (
-        lambda: ledger.claim(MESSAGE),
+        lambda: claims.claim(MESSAGE),
         dict.fromkeys(["ACCEPTED", "QUEUED", "REDRIVEN", "PROCESSING", "DEAD"], "PROCESSING"),
     ),
 }
@@ -168,7 +169,7 @@ def test_id_that_is_taken_gives_the_older_row_and_stays():
 def test_claim_follows_the_status(status):
     put(status)
 
-    claim = ledger.claim(MESSAGE)
+    claim = claims.claim(MESSAGE)
 
     assert claim.verdict is CLAIMS[status]
     assert claim.redrives == (1 if status == "DEAD" else 0)
@@ -179,12 +180,12 @@ def test_claim_of_another_message_under_the_id_is_a_conflict(status):
     put(status)
     before = row()
 
-    assert ledger.claim(OTHER).verdict is Verdict.CONFLICT
+    assert claims.claim(OTHER).verdict is Verdict.CONFLICT
     assert row() == before
 
 
 def test_claim_makes_the_row_of_a_message_that_came_without_the_api():
-    assert ledger.claim(MESSAGE) == ledger.Claim(Verdict.PROCESS, 0)
+    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 0)
 
     found = row()
     assert (found["status"], found["attempts"], found["redrives"]) == ("PROCESSING", 1, 0)
@@ -194,103 +195,103 @@ def test_claim_makes_the_row_of_a_message_that_came_without_the_api():
 
 def test_claim_keeps_who_sent_the_message_first():
     ledger.accept(MESSAGE)
-    ledger.claim(a_message(submitted_by="o@example.com", trace_id="trace-2"))
+    claims.claim(a_message(submitted_by="o@example.com", trace_id="trace-2"))
 
     assert (row()["submitted_by"], row()["trace_id"]) == ("p@example.com", "trace-1")
 
 
 def test_live_lease_keeps_others_away_and_an_expired_one_does_not(later):
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
 
     later(LEASE - 2)
-    assert ledger.claim(MESSAGE).verdict is Verdict.BUSY
+    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
     assert row()["attempts"] == 1
     later(3)
-    assert ledger.claim(MESSAGE).verdict is Verdict.PROCESS
+    assert claims.claim(MESSAGE).verdict is Verdict.PROCESS
     assert row()["attempts"] == 2
 
 
 def test_lease_ends_at_its_second(monkeypatch):
     monkeypatch.setattr(clock, "epoch", lambda: 1_000)
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     monkeypatch.setattr(clock, "epoch", lambda: 1_000 + LEASE - 1)
-    assert ledger.claim(MESSAGE).verdict is Verdict.BUSY
+    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
     monkeypatch.setattr(clock, "epoch", lambda: 1_000 + LEASE)
-    assert ledger.claim(MESSAGE).verdict is Verdict.PROCESS
+    assert claims.claim(MESSAGE).verdict is Verdict.PROCESS
 
 
 def test_new_claim_renews_the_lease(later):
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     later(LEASE + 1)
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
 
     later(LEASE - 2)
-    assert ledger.claim(MESSAGE).verdict is Verdict.BUSY
+    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
 
 
 def test_claim_of_a_redriven_message_says_how_often_it_came_back():
     put("REDRIVEN", redrives=2)
 
-    assert ledger.claim(MESSAGE) == ledger.Claim(Verdict.PROCESS, 2)
+    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 2)
 
 
 def test_native_redrive_counts_against_the_limit_and_is_exhausted_at_it():
     put("DEAD", redrives=2, attempts=5)
 
-    assert ledger.claim(MESSAGE) == ledger.Claim(Verdict.PROCESS, 3)
+    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 3)
     assert (row()["redrives"], row()["attempts"]) == (3, 1)
     assert "trouble" not in row()
 
     fall_into("DEAD")
-    assert ledger.claim(MESSAGE) == ledger.Claim(Verdict.EXHAUSTED, 3)
+    assert claims.claim(MESSAGE) == claims.Claim(Verdict.EXHAUSTED, 3)
     assert row()["status"] == "DEAD"
 
 
 def test_native_redrive_is_leased_like_any_claim():
     put("DEAD")
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
 
-    assert ledger.claim(MESSAGE).verdict is Verdict.BUSY
+    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
     assert row()["redrives"] == 1
 
 
 def test_message_that_sqs_delivers_again_was_not_redriven(later):
-    ledger.claim(MESSAGE, "sqs-1")
+    claims.claim(MESSAGE, "sqs-1")
     later(LEASE + 1)
 
-    assert ledger.claim(MESSAGE, "sqs-1") == ledger.Claim(Verdict.PROCESS, 0)
+    assert claims.claim(MESSAGE, "sqs-1") == claims.Claim(Verdict.PROCESS, 0)
     assert row()["attempts"] == 2
 
 
 def test_message_of_a_dead_worker_that_comes_under_another_sqs_id_was_redriven(later):
-    ledger.claim(MESSAGE, "sqs-1")
+    claims.claim(MESSAGE, "sqs-1")
 
-    assert ledger.claim(MESSAGE, "sqs-2").verdict is Verdict.BUSY
+    assert claims.claim(MESSAGE, "sqs-2").verdict is Verdict.BUSY
     later(LEASE + 1)
-    assert ledger.claim(MESSAGE, "sqs-2") == ledger.Claim(Verdict.PROCESS, 1)
+    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.PROCESS, 1)
     assert (row()["attempts"], row()["sqs_message_id"]) == (1, "sqs-2")
-    assert ledger.claim(MESSAGE, "sqs-3").verdict is Verdict.BUSY
+    assert claims.claim(MESSAGE, "sqs-3").verdict is Verdict.BUSY
 
 
 @pytest.mark.parametrize("status", ["ACCEPTED", "QUEUED", "REDRIVEN"])
 def test_message_that_waits_for_a_worker_may_have_any_sqs_id(status):
     put(status, sqs_message_id="sqs-1")
 
-    assert ledger.claim(MESSAGE, "sqs-2") == ledger.Claim(Verdict.PROCESS, 0)
+    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.PROCESS, 0)
 
 
 def test_message_of_dead_workers_is_exhausted_at_the_limit_and_can_be_quarantined(later):
     put("REDRIVEN", redrives=3)
-    ledger.claim(MESSAGE, "sqs-1")
+    claims.claim(MESSAGE, "sqs-1")
     later(LEASE + 1)
 
-    assert ledger.claim(MESSAGE, "sqs-2") == ledger.Claim(Verdict.EXHAUSTED, 3)
+    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.EXHAUSTED, 3)
     ledger.quarantine(MESSAGE, BODY, ERROR)
     assert (row()["status"], row()["body"]) == ("QUARANTINED", BODY)
 
 
 def test_message_in_a_living_worker_s_hands_is_not_quarantined():
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     before = row()
 
     ledger.quarantine(MESSAGE, BODY, ERROR)
@@ -299,7 +300,7 @@ def test_message_in_a_living_worker_s_hands_is_not_quarantined():
 
 def test_dead_message_that_a_faster_worker_took_is_busy(monkeypatch):
     put("DEAD")
-    update, seen = ledger._update, []
+    update, seen = ledger.update, []
 
     def raced(message_id, *arguments, **names):
         seen.append(message_id)
@@ -307,8 +308,8 @@ def test_dead_message_that_a_faster_worker_took_is_busy(monkeypatch):
             put("PROCESSING", redrives=1, lease_until=clock.epoch() + LEASE)
         return update(message_id, *arguments, **names)
 
-    monkeypatch.setattr(ledger, "_update", raced)
-    assert ledger.claim(MESSAGE).verdict is Verdict.BUSY
+    monkeypatch.setattr(ledger, "update", raced)
+    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -316,26 +317,26 @@ def test_may_try_says_what_a_claim_would_and_claims_nothing(status):
     put(status)
     before = row()
 
-    assert ledger.may_try(MESSAGE) == (CLAIMS[status] is Verdict.PROCESS)
-    assert not ledger.may_try(OTHER)
+    assert claims.may_try(MESSAGE) == (CLAIMS[status] is Verdict.PROCESS)
+    assert not claims.may_try(OTHER)
     assert row() == before
 
 
 def test_message_without_a_row_may_be_tried_and_gets_none():
-    assert ledger.may_try(MESSAGE)
+    assert claims.may_try(MESSAGE)
     with pytest.raises(MessageNotFound):
         row()
 
 
 def test_may_try_asks_for_the_status_and_not_for_the_lease():
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
 
-    assert ledger.may_try(MESSAGE)
+    assert claims.may_try(MESSAGE)
 
 
 @pytest.mark.parametrize("trouble", sorted(TROUBLES))
 def test_row_in_trouble_holds_body_and_reason_and_is_free_and_lasting(trouble):
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     fall_into(trouble)
 
     found = row()
@@ -348,7 +349,7 @@ def test_row_in_trouble_holds_body_and_reason_and_is_free_and_lasting(trouble):
 
 def test_parked_row_is_free_untried_and_lasting():
     ledger.accept(MESSAGE)
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     write(ledger.parked(MESSAGE))
 
     found = row()
@@ -375,7 +376,7 @@ def test_executions_are_kept_in_order():
 
 @pytest.mark.parametrize("trouble", ["DEAD", "QUARANTINED"])
 def test_discarded_row_keeps_body_reason_and_who_gave_it_up_but_not_forever(trouble):
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     fall_into(trouble)
 
     found = ledger.discard(ID, GIVEN_UP)
@@ -443,18 +444,18 @@ def test_first_processing_time_stays(monkeypatch):
 def test_index_shows_messages_in_trouble_and_no_others(status):
     put(status, updated_at=clock.now())
 
-    counts = {trouble: ledger.count(trouble) for trouble in ledger.TROUBLES}
-    assert counts == {trouble: int(trouble == status) for trouble in ledger.TROUBLES}
-    found = aws.dynamodb().scan(TableName="Messages", IndexName=ledger.TROUBLE_INDEX)
+    counts = {name: trouble.count(name) for name in trouble.TROUBLES}
+    assert counts == {name: int(name == status) for name in trouble.TROUBLES}
+    found = aws.dynamodb().scan(TableName="Messages", IndexName=trouble.TROUBLE_INDEX)
     assert found["Count"] == int(status in TROUBLES)
 
 
 @pytest.mark.parametrize("leave", [lambda: ledger.processed(ID), discard])
 def test_index_follows_a_message_through_its_trouble(leave):
     def seen():
-        return [ledger.count(trouble) for trouble in ("RETRYING", "DEAD", "QUARANTINED")]
+        return [trouble.count(name) for name in ("RETRYING", "DEAD", "QUARANTINED")]
 
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     assert seen() == [0, 0, 0]
     fall_into("RETRYING")
     assert seen() == [1, 0, 0]
@@ -468,13 +469,13 @@ def test_index_follows_a_message_through_its_trouble(leave):
 
 
 def test_oldest_is_the_one_longest_in_trouble():
-    assert ledger.oldest("DEAD") is None
+    assert trouble.oldest("DEAD") is None
     for number, day in enumerate(("03", "01", "02")):
         message = a_message(message_id=f"m-{number}")
         put("DEAD", message, updated_at=f"2026-01-{day}T00:00:00.000Z")
     put("RETRYING", a_message(message_id="m-9"), updated_at="2025-01-01T00:00:00.000Z")
 
-    assert ledger.oldest("DEAD") == "2026-01-01T00:00:00.000Z"
+    assert trouble.oldest("DEAD") == "2026-01-01T00:00:00.000Z"
 
 
 def test_many_rows_are_read_by_id_and_unknown_ids_are_absent():
@@ -528,7 +529,7 @@ def test_expression_uses_every_name_and_value_it_is_given(step):
 
 
 def test_times_are_utc_and_updated_with_each_step():
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
 
     assert datetime.fromisoformat(row()["updated_at"]).utcoffset() == timedelta(0)
     assert row()["updated_at"].endswith("Z")

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.conftest import ENVIRONMENT, WorkerDied, a_message, a_transaction
-from workflows import aws, fence, ledger, retry
+from workflows import aws, claims, fence, ledger, retry
 from workflows.message import InvalidMessage, reason
 from workflows.transaction import AccountFrozen
 
@@ -30,7 +30,7 @@ def freeze(status="FROZEN"):
 
 
 def given_retrying(message=MESSAGE):
-    ledger.claim(message)
+    claims.claim(message)
     arn = retry.execution_arn("m-1", 0, 1)
     assert aws.transact([ledger.retrying(message, message.body(), FROZEN, arn)]) is None
 
@@ -49,7 +49,7 @@ def test_execution_is_told_its_group_holder_and_generation(executions, machines)
 
 
 def test_ledger_comes_before_the_start_of_the_execution_it_names(calls, executions):
-    ledger.claim(MESSAGE)
+    claims.claim(MESSAGE)
     calls.ends.clear()
 
     fence.retrying(MESSAGE, BODY, 0, FROZEN, None)

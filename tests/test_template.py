@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonata import jsonata
 
 from tests.conftest import ENVIRONMENT, TEMPLATE, template, template_tables
-from workflows import ledger, redrive, retry, runs
+from workflows import redrive, retry, runs, trouble
 from workflows.settings import Settings
 
 STATE_BYTES = 262_144
@@ -124,7 +124,7 @@ def test_numbers_that_people_tune_have_their_defaults():
 
 @pytest.mark.parametrize(
     ("table", "index"),
-    [("MessagesTable", ledger.TROUBLE_INDEX), ("RunsTable", runs.BY_START_INDEX)],
+    [("MessagesTable", trouble.TROUBLE_INDEX), ("RunsTable", runs.BY_START_INDEX)],
 )
 def test_index_that_the_code_asks_is_there(table, index):
     assert [found["IndexName"] for found in TABLES[table]["GlobalSecondaryIndexes"]] == [index]

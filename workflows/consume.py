@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
-from workflows import fence, ledger, message_types
+from workflows import claims, fence, ledger, message_types
 from workflows.aws import sqs
-from workflows.ledger import Claim, Verdict
+from workflows.claims import Claim, Verdict
 from workflows.message import (
     InvalidMessage,
     Message,
@@ -77,7 +77,7 @@ class Batch:
         if isinstance(message, InvalidMessage):
             return
         holding = self._fences.get(message.group_id)
-        if holding is None and ledger.may_try(message):
+        if holding is None and claims.may_try(message):
             self._fences[message.group_id] = fence.guard(message)
         elif holding is not None and holding.holder != message.message_id:
             with suppress(MessageBusy):  # Its own turn says so.
@@ -95,7 +95,7 @@ class Batch:
         message = delivery.message
         if isinstance(message, InvalidMessage):
             return _dead_letter(delivery, delivery.sqs_message_id, message)
-        claim = ledger.claim(message, delivery.sqs_message_id)
+        claim = claims.claim(message, delivery.sqs_message_id)
         holding = self._fences.get(message.group_id)
         ours = holding if holding and holding.holder == message.message_id else None
         if claim.verdict is not Verdict.PROCESS:

@@ -8,8 +8,6 @@ forgotten (TTL): a row in trouble, or parked, does not expire.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from workflows import clock
@@ -17,10 +15,12 @@ from workflows.aws import dynamodb, plain
 from workflows.message import Message, fingerprint, reason
 from workflows.settings import settings
 
-# The sparse index: only rows in trouble carry its key, so they are found without touching a queue.
-TROUBLE_INDEX = "TroubleIndex"
-TROUBLES = ("DEAD", "QUARANTINED", "RETRYING")
 _DAY = 86_400
+# What SQS's own redrive brings back: dead by our record, or left by workers that died.
+MOVED = (
+    "(#status = :dead OR #status = :processing"
+    " AND (attribute_not_exists(lease_until) OR lease_until <= :epoch))"
+)
 
 
 class MessageNotFound(Exception):
@@ -31,30 +31,10 @@ class NotInTrouble(Exception):
     """The message is neither dead nor quarantined."""
 
 
-class Verdict(Enum):
-    """What a worker may do with the message in its hands."""
-
-    PROCESS = "it is ours: process it"
-    SETTLED = "it was processed or discarded: acknowledge this copy"
-    KEPT = "its body is safe, parked or in quarantine: acknowledge this copy"
-    RETRYING = "the retry machine has it"
-    BUSY = "another worker has it: let SQS bring it again"
-    EXHAUSTED = "it came back from the dead-letter queue once too often: quarantine it"
-    CONFLICT = "another message has this id"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The answer to a worker; `redrives` is how often the message came back so far."""
-
-    verdict: Verdict
-    redrives: int
-
-
 def accept(message: Message) -> dict[str, Any] | None:
     """Record a message before it is sent; return the older row if the id is taken."""
     counters = {"attempts": 0, "redrives": 0, "execution_arns": []}
-    row = _identity(message) | counters | {"status": "ACCEPTED"}
+    row = identity(message) | counters | {"status": "ACCEPTED"}
     try:
         dynamodb().put_item(
             TableName=settings().messages_table,
@@ -69,7 +49,7 @@ def accept(message: Message) -> dict[str, Any] | None:
 
 def queued(message_id: str) -> None:
     """Note that SQS has the message; says nothing if a worker was faster."""
-    _update(
+    update(
         message_id,
         "SET #status = :queued, updated_at = :now",
         "#status = :accepted",
@@ -77,104 +57,9 @@ def queued(message_id: str) -> None:
     )
 
 
-def claim(message: Message, sqs_message_id: str = "") -> Claim:
-    """Take a message for processing, under a lease that outlives the worker's time limit.
-
-    A row is made for a message that was put on the queue without the API. `sqs_message_id` tells a
-    message that SQS delivers again from one that came back from the dead-letter queue.
-    """
-    identity = _identity(message)
-    del identity["message_id"]
-    won, row = _update(
-        message.message_id,
-        "SET #status = :processing, updated_at = :now, lease_until = :until,"
-        " redrives = if_not_exists(redrives, :zero),"
-        " execution_arns = if_not_exists(execution_arns, :none), sqs_message_id = :sqs_message_id,"
-        " attempts = if_not_exists(attempts, :zero) + :one, "
-        + ", ".join(f"#{name} = if_not_exists(#{name}, :{name})" for name in identity),
-        "attribute_not_exists(message_id) OR (payload_hash = :payload_hash"
-        " AND (#status IN (:accepted, :queued, :redriven) OR #status = :processing"
-        " AND (attribute_not_exists(sqs_message_id) OR sqs_message_id = :sqs_message_id))"
-        " AND (attribute_not_exists(lease_until) OR lease_until <= :epoch))",
-        {f":{name}": value for name, value in identity.items()}
-        | _LEASABLE
-        | {
-            ":until": clock.epoch() + settings().claim_lease_seconds,
-            ":epoch": clock.epoch(),
-            ":zero": 0,
-            ":one": 1,
-            ":none": [],
-            ":sqs_message_id": sqs_message_id,
-        },
-        names={f"#{name}": name for name in identity},
-    )
-    if won:
-        return Claim(Verdict.PROCESS, int(row["redrives"]))
-    if row["payload_hash"] != message.payload_hash:
-        return Claim(Verdict.CONFLICT, 0)
-    if _was_moved(row, sqs_message_id):
-        return _claim_moved(message, sqs_message_id)
-    return Claim(_VERDICTS.get(row["status"], Verdict.BUSY), int(row["redrives"]))
-
-
-_VERDICTS = {
-    "PROCESSED": Verdict.SETTLED,
-    "DISCARDED": Verdict.SETTLED,
-    "QUARANTINED": Verdict.KEPT,
-    "PARKED": Verdict.KEPT,
-    "RETRYING": Verdict.RETRYING,
-}
-_LEASABLE = {
-    ":accepted": "ACCEPTED",
-    ":queued": "QUEUED",
-    ":redriven": "REDRIVEN",
-    ":processing": "PROCESSING",
-}
-
-
-def _was_moved(row: dict[str, Any], sqs_message_id: str) -> bool:
-    # Dead by our record, yet on the work queue: somebody moved it with SQS's own redrive. So it is
-    # with one that SQS itself dead-lettered because its workers died: nobody noted that, but a
-    # moved message comes back under a new SQS id.
-    if row["status"] == "PROCESSING":
-        is_free = row.get("lease_until", 0) <= clock.epoch()
-        return bool(is_free and row.get("sqs_message_id", sqs_message_id) != sqs_message_id)
-    return bool(row["status"] == "DEAD")
-
-
-_MOVED = (
-    "(#status = :dead OR #status = :processing"
-    " AND (attribute_not_exists(lease_until) OR lease_until <= :epoch))"
-)
-
-
-def _claim_moved(message: Message, sqs_message_id: str) -> Claim:
-    # That is a redrive like any other, so it counts against the limit.
-    won, row = _update(
-        message.message_id,
-        "SET #status = :processing, updated_at = :now, lease_until = :until,"
-        " redrives = redrives + :one, attempts = :one, sqs_message_id = :sqs_message_id"
-        " REMOVE trouble",
-        f"{_MOVED} AND redrives < :limit",
-        {
-            ":processing": "PROCESSING",
-            ":until": clock.epoch() + settings().claim_lease_seconds,
-            ":epoch": clock.epoch(),
-            ":one": 1,
-            ":dead": "DEAD",
-            ":limit": settings().max_redrives,
-            ":sqs_message_id": sqs_message_id,
-        },
-    )
-    if won:
-        return Claim(Verdict.PROCESS, int(row["redrives"]))
-    exhausted = _was_moved(row, sqs_message_id)
-    return Claim(Verdict.EXHAUSTED if exhausted else Verdict.BUSY, int(row["redrives"]))
-
-
 def processed(message_id: str) -> None:
     """Note that the message had its effect; nothing takes it out of this state."""
-    _update(
+    update(
         message_id,
         "SET #status = :processed, updated_at = :now, processed_at = if_not_exists(processed_at,"
         " :now), expires_at = :expires_at REMOVE trouble, body, lease_until, reason, fingerprint",
@@ -185,7 +70,7 @@ def processed(message_id: str) -> None:
 
 def parked(message: Message) -> dict[str, Any]:
     """Return the part of a transaction that notes a claimed message as PARKED, untried."""
-    return _change(
+    return change(
         message.message_id,
         "SET #status = :parked, updated_at = :now, attempts = attempts - :one"
         " REMOVE lease_until, expires_at",
@@ -196,7 +81,7 @@ def parked(message: Message) -> dict[str, Any]:
 
 def retrying(message: Message, body: str, error: Exception, execution_arn: str) -> dict[str, Any]:
     """Return the part of a transaction that hands a claimed message to the retry machine."""
-    return _change(
+    return change(
         message.message_id,
         _TROUBLE.replace(
             " REMOVE", ", execution_arns = list_append(execution_arns, :execution) REMOVE"
@@ -209,7 +94,7 @@ def retrying(message: Message, body: str, error: Exception, execution_arn: str) 
 
 def dead(message: Message, body: str, error: Exception) -> dict[str, Any]:
     """Return the part of a transaction that notes a claimed message as lying on the DLQ."""
-    return _change(
+    return change(
         message.message_id,
         _TROUBLE,
         "#status = :processing",
@@ -219,7 +104,7 @@ def dead(message: Message, body: str, error: Exception) -> dict[str, Any]:
 
 def failed_again(message: Message, why: dict[str, str], *, final: bool) -> None:
     """Record why a retry failed, and whether no further one can help (`final`)."""
-    _update(
+    update(
         message.message_id,
         "SET reason = :reason, fingerprint = :fingerprint, updated_at = :now",
         "#status = :retrying",
@@ -233,10 +118,10 @@ def failed_again(message: Message, why: dict[str, str], *, final: bool) -> None:
 
 def quarantine(message: Message, body: str, error: Exception) -> None:
     """Keep a message that came back once too often, body and reason, out of every queue."""
-    _update(
+    update(
         message.message_id,
         _TROUBLE,
-        _MOVED,
+        MOVED,
         _trouble_values(message, body, "QUARANTINED", error)
         | {":dead": "DEAD", ":processing": "PROCESSING", ":epoch": clock.epoch()},
     )
@@ -249,7 +134,7 @@ def discard(message_id: str, why: dict[str, str]) -> dict[str, Any]:
         MessageNotFound: the ledger has none.
         NotInTrouble: it is neither dead nor quarantined.
     """
-    won, row = _update(
+    won, row = update(
         message_id,
         "SET #status = :discarded, updated_at = :now, discarded = :why,"
         " expires_at = :expires_at REMOVE trouble",
@@ -306,46 +191,9 @@ def get_many(message_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def may_try(message: Message) -> bool:
-    """Tell whether the ledger would let a worker try this message, without claiming it."""
-    row = get_many([message.message_id]).get(message.message_id)
-    return row is None or (
-        row["payload_hash"] == message.payload_hash
-        and (row["status"] in _LEASABLE.values() or row["status"] == "DEAD")
-    )
-
-
 def expiry() -> int:
     """Return when a row written now may be forgotten (TTL, seconds since 1970)."""
     return clock.epoch() + settings().ledger_retention_days * _DAY
-
-
-def count(trouble: str) -> int:
-    """Count the messages that are `DEAD`, `QUARANTINED` or `RETRYING`, without reading them."""
-    pages = (
-        dynamodb()
-        .get_paginator("query")
-        .paginate(
-            TableName=settings().messages_table,
-            IndexName=TROUBLE_INDEX,
-            KeyConditionExpression="trouble = :trouble",
-            ExpressionAttributeValues={":trouble": trouble},
-            Select="COUNT",
-        )
-    )
-    return sum(page["Count"] for page in pages)
-
-
-def oldest(trouble: str) -> str | None:
-    """Return since when (ISO 8601) the message longest in this trouble has been in it."""
-    answer: Any = dynamodb().query(
-        TableName=settings().messages_table,
-        IndexName=TROUBLE_INDEX,
-        KeyConditionExpression="trouble = :trouble",
-        ExpressionAttributeValues={":trouble": trouble},
-        Limit=1,
-    )
-    return next((str(row["updated_at"]) for row in answer["Items"]), None)
 
 
 _TROUBLE = (
@@ -364,7 +212,8 @@ def _trouble_values(message: Message, body: str, trouble: str, error: Exception)
     }
 
 
-def _identity(message: Message) -> dict[str, Any]:
+def identity(message: Message) -> dict[str, Any]:
+    """Return the columns of a row that its message alone decides."""
     return {
         "message_id": message.message_id,
         "type": message.type,
@@ -377,7 +226,7 @@ def _identity(message: Message) -> dict[str, Any]:
     }
 
 
-def _update(
+def update(
     message_id: str,
     expression: str,
     condition: str,
@@ -385,21 +234,30 @@ def _update(
     names: dict[str, str] | None = None,
 ) -> tuple[bool, dict[str, Any]]:
     """Write if the condition holds; return (True, the new row) or (False, the row as it is)."""
-    change = _change(message_id, expression, condition, values, names)["Update"]
+    arguments = change(message_id, expression, condition, values, names)["Update"]
     try:
-        answer: Any = dynamodb().update_item(**change, ReturnValues="ALL_NEW")
+        answer: Any = dynamodb().update_item(**arguments, ReturnValues="ALL_NEW")
     except dynamodb().exceptions.ConditionalCheckFailedException as error:
         return False, plain(error.response)
     return True, answer["Attributes"]
 
 
-def _change(
+def change(
     message_id: str,
     expression: str,
     condition: str,
     values: dict[str, Any],
     names: dict[str, str] | None = None,
 ) -> dict[str, Any]:
+    """Return one conditional write of a message's row as the part of a transaction.
+
+    Args:
+        message_id: whose row.
+        expression: may use `#status` and `:now`.
+        condition: likewise.
+        values: of the other placeholders.
+        names: of the other attribute names.
+    """
     return {
         "Update": {
             "TableName": settings().messages_table,

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from workflows import clock, groups, ledger
+from workflows import clock, groups, trouble
 from workflows.aws import sqs
 from workflows.groups import GroupCounts
 from workflows.settings import settings
@@ -49,9 +49,7 @@ def status() -> Status:
         dead_letter_queue=DeadLetterQueueStatus(
             **_depths(settings().dead_letter_queue_url), oldest_age_seconds=_oldest_age()
         ),
-        messages=MessageCounts(
-            **{trouble.lower(): ledger.count(trouble) for trouble in ledger.TROUBLES}
-        ),
+        messages=MessageCounts(**{name.lower(): trouble.count(name) for name in trouble.TROUBLES}),
         groups=groups.counts(),
     )
 
@@ -74,7 +72,7 @@ def _depths(queue_url: str) -> dict[str, int | str]:
 
 
 def _oldest_age() -> int | None:
-    since = ledger.oldest("DEAD")
+    since = trouble.oldest("DEAD")
     if since is None:
         return None
     age = datetime.fromisoformat(clock.now()) - datetime.fromisoformat(since)
