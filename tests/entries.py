@@ -92,6 +92,13 @@ class Entries:
             f"{group}-{number} is {status}, not {self.status(group, number)}",
         )
 
+    def is_held_up(self, group: str) -> None:
+        """Wait until a group has a fence.
+
+        Unlike the holder's RETRYING, which a few tries later is over, it stays to be seen.
+        """
+        wait_until(lambda: self.fence(group), _SECONDS, f"{group} is fenced")
+
     def are_processed(self, group: str, count: int, seconds: float = _SECONDS) -> None:
         """Wait until the last of `count` entries had its effect and the group has no fence."""
         wait_until(
@@ -130,21 +137,36 @@ class Entries:
         )
 
     def execution(self, group: str) -> str:
-        """Return the ARN of the execution that owns a group's fence, once there is one."""
-        return str(
-            wait_until(
-                lambda: (self.fence(group) or {}).get("execution_arn"),
-                _SECONDS,
-                f"{group} has an execution",
-            )
-        )
+        """Return the ARN of the execution that drives a group, once it runs.
+
+        The fence names it a moment before it is started, and goes on naming the one before it for
+        a moment after a redriven holder was processed.
+        """
+
+        def running() -> str | None:
+            arn = str((self.fence(group) or {}).get("execution_arn"))
+            return arn if self._statuses(group).get(arn) == "RUNNING" else None
+
+        return wait_until(running, _SECONDS, f"{group} has an execution that runs")
 
     def executions(self, group: str) -> dict[str, str]:
-        """Return the status of each execution of a group, by what its name ends with: `r0-g1`."""
+        """Return how each execution of a group ended, by what its name ends with: `r0-g1`.
+
+        Waits until all have ended: what an execution wrote last is seen a moment before its end.
+        """
+
+        def ended() -> dict[str, str] | None:
+            found = self._statuses(group)
+            return None if "RUNNING" in found.values() else found
+
+        found = wait_until(ended, _SECONDS, f"the executions of {group} end")
+        return {re.sub(r".*-(r\d+-g)", r"\1", arn): status for arn, status in found.items()}
+
+    def _statuses(self, group: str) -> dict[str, str]:
         pages = self.stack.client("stepfunctions").get_paginator("list_executions")
         machine = self.stack.outputs["RetryStateMachineArn"]
         return {
-            re.sub(r".*-(r\d+-g)", r"\1", execution["name"]): execution["status"]
+            execution["executionArn"]: execution["status"]
             for page in pages.paginate(stateMachineArn=machine)
             for execution in page["executions"]
             if execution["name"].startswith(f"{group}-")

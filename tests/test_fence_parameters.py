@@ -48,6 +48,8 @@ def test_group_goes_on_without_its_dead_message_when_the_parameter_says_so(entri
         entries.send("flip", number, **payload).expect(202)
     entries.reaches("flip", 0, "DEAD")
     entries.reaches("flip", 3, "PARKED")
+    # A sweep leaves a fence alone whose execution has yet to end.
+    assert entries.executions("flip") == {"r0-g1": "SUCCEEDED"}
 
     entries.set_on_dead_letter("continue")
     entries.invoke("RecoverExecutions", {})  # as the schedule does
