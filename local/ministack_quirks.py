@@ -62,6 +62,7 @@ def patch() -> None:
     lambda_svc._execute_function_warm = execute_and_name_the_error
     _keep_workers_as_aws_does(lambda_runtime)
     _answer_failed_lambdas_as_aws_does(apigateway_v1)
+    _do_dynamodb_tasks_in_turn(stepfunctions)
     _create_resources_as_aws_does(_RESOURCE_HANDLERS)
 
 
@@ -126,6 +127,26 @@ def _keep_workers_as_aws_does(runtime: Any) -> None:
 
     runtime.Worker.invoke = invoke_and_keep
     runtime._signal, runtime._collect = signal_later, collect_later
+
+
+def _do_dynamodb_tasks_in_turn(stepfunctions: Any) -> None:
+    """Let the `dynamodb:*` tasks of state machines take turns with all other requests.
+
+    MiniStack answers requests one after the other, but does these tasks in the execution's thread,
+    amid the others: between a condition and its write the item may change, and updates get lost. In
+    DynamoDB both are one moment.
+    """
+    invoke = stepfunctions._invoke_dynamodb
+
+    def invoke_in_turn(operation: str, arguments: Any) -> Any:
+        from ministack import app
+
+        async def handle(*_: Any) -> Any:
+            return invoke(operation, arguments)
+
+        return app.call_service_handler_sync(handle, "POST", "/", {}, b"", {})
+
+    stepfunctions._invoke_dynamodb = invoke_in_turn
 
 
 class _LambdaFailed(Exception):
