@@ -57,6 +57,9 @@ def project(tmp_path):
     return scratch_project(tmp_path / "project")
 
 
+# 600 sends and five waits: on a busy machine the usual limit ends it while all goes well. Each wait
+# has a deadline of its own and says what it waited for.
+@pytest.mark.timeout(600)
 def test_effects_of_each_group_come_in_the_order_sent_and_once(project):
     groups = [f"group-{number:02}" for number in range(GROUPS)]
     with deployed(project) as entries:
