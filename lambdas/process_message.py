@@ -8,10 +8,13 @@ from workflows import retry, telemetry
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Take {message_id, group_id, body, trace_id}; the machine catches errors by their class."""
+    """Take {message_id, group_id, body, trace_id, attempt}; the machine catches errors by class.
+
+    An execution that began under an older definition gives no `attempt`.
+    """
     try:
         with telemetry.action("retry_message", event["trace_id"], message_id=event["message_id"]):
-            return retry.process(event["body"], event["group_id"])
+            return retry.process(event["body"], event["group_id"], event.get("attempt"))
     except Exception:
         telemetry.count("Errors")
         raise

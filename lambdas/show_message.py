@@ -7,7 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from lambdas.api import answers, app, caller, problems, serve, trace_id
-from workflows import ledger, telemetry
+from workflows import journey, ledger, telemetry
+from workflows.journey import Event
 
 
 class Reason(BaseModel):
@@ -18,14 +19,21 @@ class Reason(BaseModel):
 
 
 class LedgerRecord(BaseModel):
-    """A message's record. `attempts` counts since the last redrive; times are ISO 8601 in UTC."""
+    """A message's record; times are ISO 8601 in UTC.
+
+    `attempts` counts since the last redrive, `attempts_total` over all of them. `edited` tells
+    whether its payload is another than was sent. `journey` is what became of it, step by step.
+    """
 
     message_id: str
     group_id: str
     type: str
     status: str
     attempts: int
+    attempts_total: int | None = None
     redrives: int
+    redrives_left: int | None = None
+    edited: bool = False
     reason: Reason | None = None
     fingerprint: str | None = None
     submitted_by: str | None = None
@@ -34,6 +42,7 @@ class LedgerRecord(BaseModel):
     updated_at: str | None = None
     processed_at: str | None = None
     execution_arns: list[str] = []
+    journey: list[Event] = []
 
 
 @app.get(
@@ -47,7 +56,15 @@ def show_message(message_id: Annotated[str, Path(max_length=256)]) -> LedgerReco
     """Show one record."""
     caller("producer")
     with telemetry.action("show_message", trace_id(), message_id=message_id):
-        return LedgerRecord.model_validate(ledger.get(message_id))
+        row = ledger.get(message_id)
+        return LedgerRecord.model_validate(
+            row
+            | {
+                "redrives_left": ledger.redrives_left(row),
+                "edited": bool(row.get("superseded_hashes")),
+                "journey": journey.told(row),
+            }
+        )
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

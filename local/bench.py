@@ -231,7 +231,8 @@ def _ledger_row(message: Message) -> dict[str, Any]:
         for name in ("message_id", "type", "group_id", "payload_hash")
     }
     row |= {"status": {"S": "DEAD"}, "trouble": {"S": "DEAD"}, "updated_at": {"S": clock.now()}}
-    return row | {"attempts": {"N": "4"}, "redrives": {"N": "0"}, "execution_arns": {"L": []}}
+    row |= {"attempts": {"N": "4"}, "redrives": {"N": "0"}}
+    return row | {"execution_arns": {"L": []}, "journey": {"L": []}}
 
 
 def _row(name: str, costs: list[Cost]) -> tuple[object, ...]:

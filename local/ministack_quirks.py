@@ -43,7 +43,7 @@ def environment(port: int, directory: str) -> dict[str, str]:
 def patch() -> None:
     """Change MiniStack inside its own process, before it starts."""
     from ministack.core import lambda_runtime
-    from ministack.services import apigateway_v1, lambda_svc, stepfunctions
+    from ministack.services import apigateway_v1, dynamodb, lambda_svc, stepfunctions
     from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
     # `aws-sdk:sqs:*` tasks use the retired Query protocol and lose their shape: a bare list of
@@ -64,6 +64,29 @@ def patch() -> None:
     _answer_failed_lambdas_as_aws_does(apigateway_v1)
     _do_dynamodb_tasks_in_turn(stepfunctions)
     _create_resources_as_aws_does(_RESOURCE_HANDLERS)
+    _append_to_lists_as_aws_does(dynamodb)
+
+
+def _append_to_lists_as_aws_does(dynamodb: Any) -> None:
+    """Let PartiQL's UPDATE append to a list: `SET "a" = list_append("a", ?)`.
+
+    MiniStack parses it and then calls it unsupported. On AWS it is one of three functions of SET:
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.update.html
+    """
+    call = dynamodb._pq_call
+
+    def call_or_append(name: str, arguments: list[Any], nodes: list[Any]) -> Any:
+        if name != "list_append" or len(arguments) != 2:
+            return call(name, arguments, nodes)
+        if None in arguments:
+            raise ValueError(
+                "The provided expression refers to an attribute that does not exist in the item"
+            )
+        if any(set(argument) != {"L"} for argument in arguments):
+            raise ValueError("An operand in the update expression has an incorrect data type")
+        return {"L": [element for argument in arguments for element in argument["L"]]}
+
+    dynamodb._pq_call = call_or_append
 
 
 def _create_resources_as_aws_does(handlers: dict[str, dict[str, Any]]) -> None:

@@ -182,6 +182,7 @@ def record(stack: Stack, message: Message, status: str, **columns: Any) -> None:
         "attempts": 1,
         "redrives": 0,
         "execution_arns": [],
+        "journey": [],
         "status": status,
     }
     if status in ("RETRYING", "DEAD", "QUARANTINED"):

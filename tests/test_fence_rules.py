@@ -60,20 +60,20 @@ def test_fence_of_another_message_is_not_taken():
 
     with pytest.raises(FenceTaken):
         fence.guard(message(2))
-    claims.claim(message(2))
+    claim = claims.claim(message(2))
     with pytest.raises(FenceTaken):
-        fence.retrying(message(2), "{}", 0, ERROR, None)
+        fence.retrying(message(2), "{}", claim, ERROR, None)
     assert (fence_of().holder, row(2)["status"]) == (f"{GROUP}-1", "PROCESSING")
 
 
 def test_fence_and_ledger_are_written_together_or_not_at_all():
-    claims.claim(message(1))
+    claim = claims.claim(message(1))
     change(1, status="REDRIVEN")  # by a run, while the worker was busy
 
     with pytest.raises(FenceTaken):
-        fence.retrying(message(1), "{}", 0, ERROR, None)
+        fence.retrying(message(1), "{}", claim, ERROR, None)
     with pytest.raises(FenceTaken):
-        fence.dead(message(1), "{}", 0, ERROR, None)
+        fence.dead(message(1), "{}", claim, ERROR, None)
     assert (fence_of(), row(1)["status"], generations()) == (None, "REDRIVEN", [])
 
 
@@ -120,11 +120,11 @@ def test_message_that_finds_the_fence_gone_is_processed():
 
 def test_message_in_other_hands_is_not_parked():
     fail()
-    claims.claim(message(2))
+    claim = claims.claim(message(2))
     change(2, status="REDRIVEN")
 
     with pytest.raises(FenceTaken):
-        fence.park(message(2), "{}", "2")
+        fence.park(message(2), "{}", claim, "2")
     assert fence_of().parked == 0
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -281,11 +282,12 @@ def test_status_receives_nothing(calls):
 
 def test_message_s_record_has_all_but_its_body():
     claims.claim(MESSAGE)
-    in_trouble(ledger.retrying, MESSAGE, "arn:1")
+    in_trouble(ledger.retrying, MESSAGE, "arn:1", 1)
 
     status, body = call("message")
 
     assert status == 200
+    assert re.fullmatch(TIME, body["journey"][1].pop("at"))
     assert re.fullmatch(TIME, body.pop("updated_at"))
     assert re.fullmatch("[0-9a-f]{16}", body.pop("fingerprint"))
     assert body == {
@@ -294,14 +296,63 @@ def test_message_s_record_has_all_but_its_body():
         "type": "transaction",
         "status": "RETRYING",
         "attempts": 1,
+        "attempts_total": 1,
         "redrives": 0,
+        "redrives_left": 3,
+        "edited": False,
         "reason": {"type": "OSError", "message": "why"},
         "submitted_by": "p@example.com",
         "trace_id": "trace-1",
         "first_sent_at": "2026-11-24T12:00:00.123000Z",
         "processed_at": None,
         "execution_arns": ["arn:1"],
+        "journey": [
+            {"n": 1, "event": "sent", "at": "2026-11-24T12:00:00.123000Z"},
+            {"n": 2, "event": "attempt", "number": 1, "reason_type": "OSError"},
+        ],
     }
+
+
+def test_record_tells_the_whole_journey_of_a_message():
+    at = "2026-11-25T00:00:00.000Z"
+    events: list[dict[str, Any]] = [
+        {"event": "attempt", "number": 1, "reason_type": "OSError"},
+        {"event": "parked"},
+        {"event": "dead", "reason_type": "OSError"},
+        {"event": "redriven", "run_id": "run-1", "number": 1},
+        {"event": "quarantined", "reason_type": "RedriveLimitReached", "run_id": "run-1"},
+        {"event": "edited", "by": "o@example.com", "previous_hash": "f" * 64},
+        {"event": "retried", "by": "o@example.com", "number": 2},
+        {"event": "discarded", "by": "o@example.com"},
+    ]
+    ledger.accept(MESSAGE)
+    row = ledger.get("m-1") | {"journey": [event | {"at": at} for event in events]}
+    row |= {"processed_at": at, "superseded_hashes": ["f" * 64], "redrives": 2, "redrive_limit": 5}
+    row |= {"original_body": CANARY, "body": CANARY}
+    aws.dynamodb().put_item(TableName="Messages", Item=row)
+
+    status, body = call("message")
+
+    assert status == 200
+    told: list[dict[str, Any]] = [{"event": "sent", "at": row["first_sent_at"]}]
+    told += [event | {"at": at} for event in [*events, {"event": "processed"}]]
+    assert body["journey"] == [{"n": n} | event for n, event in enumerate(told, 1)]
+    assert (body["redrives_left"], body["edited"]) == (3, True)
+    assert CANARY not in json.dumps(body)
+
+
+def test_record_from_before_there_were_journeys_is_shown():
+    row: Any = {
+        "message_id": "m-1", "group_id": "g", "type": "transaction", "status": "PROCESSED",
+        "attempts": 1, "redrives": 0, "first_sent_at": "2026-11-24T12:00:00.123Z",
+    }  # fmt: skip
+    aws.dynamodb().put_item(TableName="Messages", Item=row)
+
+    status, body = call("message")
+
+    assert status == 200
+    assert [step["event"] for step in body["journey"]] == ["sent"]
+    assert (body["attempts_total"], body["edited"]) == (None, False)
 
 
 @pytest.mark.parametrize("message_id", ["a:b@c=d+e.f", "sqs:0000-1111", "a" * 120, "7"])

@@ -152,8 +152,10 @@ def test_accepted_row_says_who_sent_what_when():
         "trace_id": "trace-1",
         "status": "ACCEPTED",
         "attempts": 0,
+        "attempts_total": 0,
         "redrives": 0,
         "execution_arns": [],
+        "journey": [],
     }
 
 
@@ -185,11 +187,11 @@ def test_claim_of_another_message_under_the_id_is_a_conflict(status):
 
 
 def test_claim_makes_the_row_of_a_message_that_came_without_the_api():
-    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 0)
+    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 0, attempt=1)
 
     found = row()
     assert (found["status"], found["attempts"], found["redrives"]) == ("PROCESSING", 1, 0)
-    assert found["execution_arns"] == []
+    assert found["execution_arns"] == found["journey"] == []
     assert found["payload_hash"] == MESSAGE.payload_hash
 
 
@@ -232,18 +234,18 @@ def test_new_claim_renews_the_lease(later):
 def test_claim_of_a_redriven_message_says_how_often_it_came_back():
     put("REDRIVEN", redrives=2)
 
-    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 2)
+    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 2, attempt=1)
 
 
 def test_native_redrive_counts_against_the_limit_and_is_exhausted_at_it():
-    put("DEAD", redrives=2, attempts=5)
+    put("DEAD", redrives=2, attempts=5, attempts_total=12)
 
-    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 3)
-    assert (row()["redrives"], row()["attempts"]) == (3, 1)
+    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 3, attempt=13)
+    assert (row()["redrives"], row()["attempts"], row()["attempts_total"]) == (3, 1, 13)
     assert "trouble" not in row()
 
     fall_into("DEAD")
-    assert claims.claim(MESSAGE) == claims.Claim(Verdict.EXHAUSTED, 3)
+    assert claims.claim(MESSAGE) == claims.Claim(Verdict.EXHAUSTED, 3, attempt=13)
     assert row()["status"] == "DEAD"
 
 
@@ -259,7 +261,7 @@ def test_message_that_sqs_delivers_again_was_not_redriven(later):
     claims.claim(MESSAGE, "sqs-1")
     later(LEASE + 1)
 
-    assert claims.claim(MESSAGE, "sqs-1") == claims.Claim(Verdict.PROCESS, 0)
+    assert claims.claim(MESSAGE, "sqs-1") == claims.Claim(Verdict.PROCESS, 0, attempt=2)
     assert row()["attempts"] == 2
 
 
@@ -268,7 +270,7 @@ def test_message_of_a_dead_worker_that_comes_under_another_sqs_id_was_redriven(l
 
     assert claims.claim(MESSAGE, "sqs-2").verdict is Verdict.BUSY
     later(LEASE + 1)
-    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.PROCESS, 1)
+    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.PROCESS, 1, attempt=2)
     assert (row()["attempts"], row()["sqs_message_id"]) == (1, "sqs-2")
     assert claims.claim(MESSAGE, "sqs-3").verdict is Verdict.BUSY
 
@@ -277,7 +279,7 @@ def test_message_of_a_dead_worker_that_comes_under_another_sqs_id_was_redriven(l
 def test_message_that_waits_for_a_worker_may_have_any_sqs_id(status):
     put(status, sqs_message_id="sqs-1")
 
-    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.PROCESS, 0)
+    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.PROCESS, 0, attempt=1)
 
 
 def test_message_of_dead_workers_is_exhausted_at_the_limit_and_can_be_quarantined(later):
@@ -285,8 +287,8 @@ def test_message_of_dead_workers_is_exhausted_at_the_limit_and_can_be_quarantine
     claims.claim(MESSAGE, "sqs-1")
     later(LEASE + 1)
 
-    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.EXHAUSTED, 3)
-    ledger.quarantine(MESSAGE, BODY, ERROR)
+    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.EXHAUSTED, 3, attempt=1)
+    assert ledger.quarantine(MESSAGE, BODY, ERROR)
     assert (row()["status"], row()["body"]) == ("QUARANTINED", BODY)
 
 
@@ -294,7 +296,7 @@ def test_message_in_a_living_worker_s_hands_is_not_quarantined():
     claims.claim(MESSAGE)
     before = row()
 
-    ledger.quarantine(MESSAGE, BODY, ERROR)
+    assert not ledger.quarantine(MESSAGE, BODY, ERROR)
     assert row() == before
 
 
@@ -479,14 +481,19 @@ def test_oldest_is_the_one_longest_in_trouble():
 
 
 def test_many_rows_are_read_by_id_and_unknown_ids_are_absent():
+    columns = {
+        "redrive_limit", "superseded_hashes", "redrive_mark", "redriven_by", "reason",
+        "fingerprint", "dead_at", "lease_until",
+    }  # fmt: skip
     for number in range(3):
-        put("DEAD", a_message(message_id=f"m-{number}"), redrive_mark="run#1")
+        put("DEAD", a_message(message_id=f"m-{number}"), **dict.fromkeys(columns, "any"))
 
     found = ledger.get_many(["m-0", "m-2", "m-2", "unknown"])
 
     assert set(found) == {"m-0", "m-2"}
-    assert set(found["m-0"]) == {
-        "message_id", "status", "redrives", "payload_hash", "execution_arns", "redrive_mark",
+    assert set(found["m-0"]) == columns | {
+        "message_id", "status", "redrives", "payload_hash", "execution_arns", "first_sent_at",
+        "type",
     }  # fmt: skip
     assert ledger.get_many([]) == {}
 

@@ -159,6 +159,57 @@ def test_reference_to_a_secret_is_its_arn(small, bare):
     assert ":" not in variables(bare)["SECRET"], "no longer needed: create_secret_known_by_arn"
 
 
+def appended(running, attribute, *, added):
+    """Append to a list as the redrive machine does; return the answer and the row."""
+    table, key = running.outputs["UsersTableName"], {"email": {"S": attribute}}
+    client = running.client("dynamodb")
+    client.put_item(
+        TableName=table,
+        Item=key
+        | {"log": {"L": [{"S": "first"}]}, "status": {"S": "old"}, "count": {"N": "1"}}
+        | {"text": {"S": "no list"}, "gone": {"S": "?"}},
+    )
+    statement = (  # names are no parameters in PartiQL; these are ours
+        f'UPDATE "{table}" SET "status"=? SET "{attribute}"=list_append("{attribute}", ?)'  # noqa: S608
+        ' SET "count"="count"+1 REMOVE "gone" WHERE "email"=? AND "count"<? AND "status"<>?'
+    )
+    values = [{"S": "new"}, added, key["email"], {"N": "2"}, {"S": "new"}]
+    answer = client.batch_execute_statement(
+        Statements=[{"Statement": statement, "Parameters": values}] * 2
+    )["Responses"]
+    return answer, client.get_item(TableName=table, Key=key)["Item"]
+
+
+def test_partiql_appends_to_a_list(small, bare):
+    event = {"M": {"event": {"S": "redriven"}, "number": {"N": "1"}}}
+
+    (first, second), row = appended(small, "log", added={"L": [event]})
+
+    assert "Error" not in first
+    assert second["Error"]["Code"] == "ConditionalCheckFailed"
+    assert row["log"] == {"L": [{"S": "first"}, event]}
+    assert (row["status"], row["count"]) == ({"S": "new"}, {"N": "2"})
+    assert "gone" not in row
+    refused = appended(bare, "log", added={"L": [event]})[0][0]
+    assert "Unsupported" in refused["Error"]["Message"], "no longer needed: _append_to_lists"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "added", "says"),
+    [
+        ("none", {"L": []}, "does not exist"),
+        ("text", {"L": []}, "incorrect data type"),
+        ("log", {"S": "a"}, "incorrect data type"),
+    ],
+)
+def test_partiql_appends_to_nothing_but_lists(small, attribute, added, says):
+    (answer, _), row = appended(small, attribute, added=added)
+
+    assert answer["Error"]["Code"] == "ValidationError"
+    assert says in answer["Error"]["Message"]
+    assert row["status"] == {"S": "old"}
+
+
 @pytest.mark.parametrize(
     ("message", "log", "name"),
     [

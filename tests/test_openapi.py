@@ -132,6 +132,17 @@ def test_problem_is_described_as_it_is_answered(document):
     assert set(schemas["ErrorBody"]["required"]) == {"code", "message"}
 
 
+def test_journey_is_described_step_by_step(document):
+    schemas = document["components"]["schemas"]
+    steps = schemas["LedgerRecord"]["properties"]["journey"]["items"]
+
+    assert steps == {"$ref": "#/components/schemas/Event"}
+    fields = schemas["Event"]["properties"]
+    assert set(fields["event"]["enum"]) >= {"sent", "attempt", "redriven", "processed"}
+    assert set(schemas["Event"]["required"]) == {"n", "event", "at"}
+    assert {"number", "reason_type", "run_id", "by", "previous_hash"} < set(fields)
+
+
 def test_bodies_and_parameters_are_described(document):
     found = operations(document)
 

@@ -49,10 +49,10 @@ def test_execution_is_told_its_group_holder_and_generation(executions, machines)
 
 
 def test_ledger_comes_before_the_start_of_the_execution_it_names(calls, executions):
-    claims.claim(MESSAGE)
+    claim = claims.claim(MESSAGE)
     calls.ends.clear()
 
-    fence.retrying(MESSAGE, BODY, 0, FROZEN, None)
+    fence.retrying(MESSAGE, BODY, claim, FROZEN, None)
 
     assert calls.ends == [
         "before TransactWriteItems", "after TransactWriteItems",

@@ -77,10 +77,10 @@ def fence(stack, message, **columns):
     put(stack, "Groups", item | columns)
 
 
-def park(stack, holder, number, *, status="PARKED", **fields):
+def park(stack, holder, number, *, status="PARKED", tries=0, **fields):
     """Park a message behind a group's fence; return it. `status` is what became of it since."""
     message = transaction(account_id=holder.group_id, **fields)
-    record(stack, message, status, attempts=0)
+    record(stack, message, status, attempts=0, attempts_total=tries)
     item = {
         "group_id": message.group_id,
         "item": f"PARKED#{number:0>40}",
@@ -88,6 +88,7 @@ def park(stack, holder, number, *, status="PARKED", **fields):
         "body": message.body(),
         "trace_id": message.trace_id,
         "parked_at": clock.now(),
+        "tries": tries,
     }
     put(stack, "Groups", item)
     raised = fence_of(stack, holder)
@@ -213,7 +214,7 @@ def test_message_processed_by_a_try_that_did_not_say_so_has_one_effect(stack):
 
 def test_crash_after_the_message_was_processed_lets_its_group_go(stack):
     message = settled(stack)
-    counted = {"Return": {"Attributes": {"attempts": {"N": "2"}}}}
+    counted = {"Return": {"Attributes": {"attempts": {"N": "2"}, "attempts_total": {"N": "2"}}}}
 
     execution = retry(
         stack,
@@ -244,7 +245,7 @@ def test_start_without_a_generation_is_of_a_fence_that_had_no_execution_yet(stac
 
 
 def test_message_out_of_attempts_is_dead_lettered_with_its_reason(stack):
-    message = retrying(stack, redrives=2)
+    message = retrying(stack, redrives=2, attempts_total=9)
     freeze(stack, message)
     held = fence_of(stack, message)
 
@@ -265,6 +266,12 @@ def test_message_out_of_attempts_is_dead_lettered_with_its_reason(stack):
     assert ledger["body"] == message.body()
     assert balance(stack, message) == 0
     assert fence_of(stack, message) == held
+    events = [{**event, "at": "then"} for event in ledger["journey"]]
+    failed = {"event": "attempt", "reason_type": "AccountFrozen", "at": "then"}
+    numbers = range(10, 10 + MAX_ATTEMPTS - 1)  # the consumer's was the ninth
+    died = {"event": "dead", "reason_type": "AccountFrozen", "at": "then"}
+    assert events == [*({**failed, "number": number} for number in numbers), died]
+    assert ledger["dead_at"] == ledger["updated_at"]
 
 
 def test_invalid_message_is_dead_lettered_at_once(stack):
@@ -473,7 +480,7 @@ def test_promoted_message_is_the_holder_and_is_tried_again_like_any(stack):
 
 def test_promoted_message_that_dies_holds_the_group_in_its_turn(stack):
     message = settled(stack)
-    second = park(stack, message, 2, kind="debit")
+    second = park(stack, message, 2, kind="debit", tries=3)
     third = park(stack, message, 3)
 
     execution = retry(stack, message)
@@ -484,6 +491,7 @@ def test_promoted_message_that_dies_holds_the_group_in_its_turn(stack):
     assert letter["MessageDeduplicationId"] == f"{second.message_id}.r0"
     ledger = row(stack, "Messages", second.message_id)
     assert (ledger["status"], ledger["trouble"], ledger["attempts"]) == ("DEAD", "DEAD", 1)
+    assert ledger["attempts_total"] == ledger["journey"][0]["number"] == 4
     assert ledger["body"] == second.body()
     held = fence_of(stack, message)
     assert (held["holder"], held["generation"]) == (second.message_id, 1)

@@ -2,13 +2,16 @@
 
 A claim is one conditional write of the message's row in the ledger, under a lease: of two workers
 with copies of one message, one wins, and the other learns from the row what became of it.
+
+A message that was edited may still have copies with the old body: they are known by their hash,
+among the row's `superseded_hashes`, and whoever claims one works on the ledger's body instead.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from workflows import clock, ledger
+from workflows import clock, journey, ledger
 from workflows.message import Message
 from workflows.settings import settings
 
@@ -27,10 +30,16 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Claim:
-    """The answer to a worker; `redrives` is how often the message came back so far."""
+    """The answer to a worker.
+
+    `redrives` is how often the message came back so far, `attempt` which try this is over all
+    redrives. `body` is what to work on in place of a copy that was made before an edit.
+    """
 
     verdict: Verdict
     redrives: int
+    attempt: int = 0
+    body: str | None = None
 
 
 def claim(message: Message, sqs_message_id: str = "") -> Claim:
@@ -45,10 +54,15 @@ def claim(message: Message, sqs_message_id: str = "") -> Claim:
         message.message_id,
         "SET #status = :processing, updated_at = :now, lease_until = :until,"
         " redrives = if_not_exists(redrives, :zero),"
-        " execution_arns = if_not_exists(execution_arns, :none), sqs_message_id = :sqs_message_id,"
-        " attempts = if_not_exists(attempts, :zero) + :one, "
-        + ", ".join(f"#{name} = if_not_exists(#{name}, :{name})" for name in identity),
-        "attribute_not_exists(message_id) OR (payload_hash = :payload_hash"
+        " execution_arns = if_not_exists(execution_arns, :none),"
+        " journey = if_not_exists(journey, :none), sqs_message_id = :sqs_message_id,"
+        " attempts = if_not_exists(attempts, :zero) + :one,"
+        " attempts_total = if_not_exists(attempts_total, :zero) + :one, "
+        + ", ".join(f"#{name} = if_not_exists(#{name}, :{name})" for name in identity)
+        # Of a retry by hand: its copy, or another that is as good, is in our hands.
+        + " REMOVE trouble",
+        "attribute_not_exists(message_id)"
+        " OR ((payload_hash = :payload_hash OR contains(superseded_hashes, :payload_hash))"
         " AND (#status IN (:accepted, :queued, :redriven) OR #status = :processing"
         " AND (attribute_not_exists(sqs_message_id) OR sqs_message_id = :sqs_message_id))"
         " AND (attribute_not_exists(lease_until) OR lease_until <= :epoch))",
@@ -65,11 +79,11 @@ def claim(message: Message, sqs_message_id: str = "") -> Claim:
         names={f"#{name}": name for name in identity},
     )
     if won:
-        return Claim(Verdict.PROCESS, int(row["redrives"]))
-    if row["payload_hash"] != message.payload_hash:
+        return _answer(Verdict.PROCESS, message, row)
+    if not _is_copy(message, row):
         return Claim(Verdict.CONFLICT, 0)
     if _was_moved(row, sqs_message_id):
-        return _claim_moved(message, sqs_message_id)
+        return _claim_moved(message, row, sqs_message_id)
     return Claim(_VERDICTS.get(row["status"], Verdict.BUSY), int(row["redrives"]))
 
 
@@ -88,6 +102,16 @@ _LEASABLE = {
 }
 
 
+def _is_copy(message: Message, row: dict[str, Any]) -> bool:
+    return message.payload_hash in (row["payload_hash"], *row.get("superseded_hashes", ()))
+
+
+def _answer(verdict: Verdict, message: Message, row: dict[str, Any]) -> Claim:
+    # An edited message's row has its body until it is processed, and then nobody gets here.
+    body = None if row["payload_hash"] == message.payload_hash else str(row["body"])
+    return Claim(verdict, int(row["redrives"]), int(row.get("attempts_total", 0)), body)
+
+
 def _was_moved(row: dict[str, Any], sqs_message_id: str) -> bool:
     # Dead by our record, yet on the work queue: somebody moved it with SQS's own redrive. So it is
     # with one that SQS itself dead-lettered because its workers died: nobody noted that, but a
@@ -98,15 +122,24 @@ def _was_moved(row: dict[str, Any], sqs_message_id: str) -> bool:
     return bool(row["status"] == "DEAD")
 
 
-def _claim_moved(message: Message, sqs_message_id: str) -> Claim:
-    # That is a redrive like any other, so it counts against the limit.
+def _claim_moved(message: Message, seen: dict[str, Any], sqs_message_id: str) -> Claim:
+    # That is a redrive like any other, so it counts against the limit. The row must be as it was
+    # seen: an edit may have changed body and limit, another redrive the number.
+    redriven = journey.event("redriven", run_id=journey.NATIVE, number=int(seen["redrives"]) + 1)
     won, row = ledger.update(
         message.message_id,
         "SET #status = :processing, updated_at = :now, lease_until = :until,"
-        " redrives = redrives + :one, attempts = :one, sqs_message_id = :sqs_message_id"
-        " REMOVE trouble",
-        f"{ledger.MOVED} AND redrives < :limit",
+        " redrives = redrives + :one, attempts = :one,"
+        " attempts_total = if_not_exists(attempts_total, :zero) + :one,"
+        f" sqs_message_id = :sqs_message_id, {journey.APPEND}"
+        " REMOVE trouble, redriven_by",
+        f"{ledger.MOVED} AND payload_hash = :payload_hash AND redrives = :redrives"
+        " AND (redrives < redrive_limit"
+        " OR attribute_not_exists(redrive_limit) AND redrives < :limit)",
         {
+            ":payload_hash": seen["payload_hash"],
+            ":redrives": seen["redrives"],
+            ":zero": 0,
             ":processing": "PROCESSING",
             ":until": clock.epoch() + settings().claim_lease_seconds,
             ":epoch": clock.epoch(),
@@ -114,18 +147,19 @@ def _claim_moved(message: Message, sqs_message_id: str) -> Claim:
             ":dead": "DEAD",
             ":limit": settings().max_redrives,
             ":sqs_message_id": sqs_message_id,
-        },
+        }
+        | journey.values(redriven),
     )
     if won:
-        return Claim(Verdict.PROCESS, int(row["redrives"]))
-    exhausted = _was_moved(row, sqs_message_id)
-    return Claim(Verdict.EXHAUSTED if exhausted else Verdict.BUSY, int(row["redrives"]))
+        return _answer(Verdict.PROCESS, message, row)
+    if _was_moved(row, sqs_message_id) and ledger.redrives_left(row) == 0:
+        return _answer(Verdict.EXHAUSTED, message, row)
+    return Claim(Verdict.BUSY, int(row["redrives"]))
 
 
 def may_try(message: Message) -> bool:
     """Tell whether the ledger would let a worker try this message, without claiming it."""
     row = ledger.get_many([message.message_id]).get(message.message_id)
     return row is None or (
-        row["payload_hash"] == message.payload_hash
-        and (row["status"] in _LEASABLE.values() or row["status"] == "DEAD")
+        _is_copy(message, row) and (row["status"] in _LEASABLE.values() or row["status"] == "DEAD")
     )

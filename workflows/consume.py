@@ -6,7 +6,7 @@ machine or the dead-letter queue has it.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from workflows import claims, fence, ledger, message_types
@@ -96,15 +96,18 @@ class Batch:
         if isinstance(message, InvalidMessage):
             return _dead_letter(delivery, delivery.sqs_message_id, message)
         claim = claims.claim(message, delivery.sqs_message_id)
+        if claim.body is not None:
+            delivery = replace(delivery, body=claim.body)
+            message = parse(claim.body, delivery.group_id)
         holding = self._fences.get(message.group_id)
         ours = holding if holding and holding.holder == message.message_id else None
         if claim.verdict is not Verdict.PROCESS:
             return self._answer(message, claim, delivery, ours)
         if holding and not ours:
-            if fence.park(message, delivery.body, delivery.sequence_number):
+            if fence.park(message, delivery.body, claim, delivery.sequence_number):
                 return "PARKED"
             self._ask_again(message.group_id)
-        return self._process(message, claim.redrives, delivery, ours)
+        return self._process(message, claim, delivery, ours)
 
     def _answer(
         self, message: Message, claim: Claim, delivery: Delivery, ours: fence.Fence | None
@@ -117,7 +120,8 @@ class Batch:
                 # Started before, unless the worker died just then.
                 fence.start(ours, claim.redrives)
             case Verdict.EXHAUSTED:
-                ledger.quarantine(message, delivery.body, RedriveLimitReached())
+                if not ledger.quarantine(message, delivery.body, RedriveLimitReached()):
+                    raise MessageBusy(message.message_id)
                 if ours and settings().on_dead_letter == "continue":
                     self._let_go(ours, claim.redrives)
             case Verdict.CONFLICT:
@@ -128,23 +132,23 @@ class Batch:
         return claim.verdict.name
 
     def _process(
-        self, message: Message, redrives: int, delivery: Delivery, ours: fence.Fence | None
+        self, message: Message, claim: Claim, delivery: Delivery, ours: fence.Fence | None
     ) -> str:
         try:
             message_types.process(message)
         except InvalidMessage as error:
             # First the queue, then the ledger: a crash in between leaves a second copy, never none.
-            _dead_letter(delivery, deduplication_id(message.message_id, redrives), error)
-            fence.dead(message, delivery.body, redrives, error, ours)
+            _dead_letter(delivery, deduplication_id(message.message_id, claim.redrives), error)
+            fence.dead(message, delivery.body, claim, error, ours)
             self._ask_again(message.group_id)
             return "DEAD"
         except Exception as error:  # noqa: BLE001 - whatever a type raises, the machine decides
-            fence.retrying(message, delivery.body, redrives, error, ours)
+            fence.retrying(message, delivery.body, claim, error, ours)
             self._ask_again(message.group_id)
             return "RETRYING"
         ledger.processed(message.message_id)
         if ours:
-            self._let_go(ours, redrives)
+            self._let_go(ours, claim.redrives)
         return "PROCESSED"
 
     def _let_go(self, ours: fence.Fence, redrives: int) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from workflows import clock, ledger, retry
 from workflows.aws import dynamodb, transact
+from workflows.claims import Claim
 from workflows.message import Message
 from workflows.settings import settings
 
@@ -97,7 +98,7 @@ def guard(message: Message) -> Fence:
 
 
 def retrying(
-    message: Message, body: str, redrives: int, error: Exception, fence: Fence | None
+    message: Message, body: str, claim: Claim, error: Exception, fence: Fence | None
 ) -> None:
     """Fence the group behind a failed message and hand it to the retry machine.
 
@@ -107,16 +108,16 @@ def retrying(
     Raises:
         FenceTaken: the group or the message is in other hands by now.
     """
-    raised = _next(message.group_id, message.message_id, redrives, fence)
+    raised = _next(message.group_id, message.message_id, claim.redrives, fence)
     written = transact(
         [
             _raise(raised, fence),
-            ledger.retrying(message, body, error, raised.execution_arn),
+            ledger.retrying(message, body, error, raised.execution_arn, claim.attempt),
         ]
     )
     if written is not None:
         raise FenceTaken(message.group_id)
-    start(raised, redrives)
+    start(raised, claim.redrives)
 
 
 def start(fence: Fence, redrives: int) -> None:
@@ -125,9 +126,9 @@ def start(fence: Fence, redrives: int) -> None:
         retry.start(fence.group_id, fence.holder, redrives, fence.generation)
 
 
-def dead(message: Message, body: str, redrives: int, error: Exception, fence: Fence | None) -> None:
+def dead(message: Message, body: str, claim: Claim, error: Exception, fence: Fence | None) -> None:
     """Note a message as dead, and by `OnDeadLetter` keep its group behind it or let it go on."""
-    row = ledger.dead(message, body, error)
+    row = ledger.dead(message, body, error, claim.attempt)
     if settings().on_dead_letter == "hold":
         raised = fence or Fence(message.group_id, message.message_id)
         if transact([_raise(raised, fence), row]) is not None:
@@ -135,10 +136,10 @@ def dead(message: Message, body: str, redrives: int, error: Exception, fence: Fe
         return
     transact([row])
     if fence is not None:
-        settle(fence, redrives)
+        settle(fence, claim.redrives)
 
 
-def park(message: Message, body: str, sequence_number: str) -> bool:
+def park(message: Message, body: str, claim: Claim, sequence_number: str) -> bool:
     """Park a claimed message behind its group's fence; False if the fence is gone.
 
     Raises:
@@ -165,6 +166,7 @@ def park(message: Message, body: str, sequence_number: str) -> bool:
                         "body": body,
                         "trace_id": message.trace_id,
                         "parked_at": clock.now(),
+                        "tries": claim.attempt - 1,
                     },
                 }
             },

@@ -10,7 +10,7 @@ forgotten (TTL): a row in trouble, or parked, does not expire.
 from collections.abc import Iterable
 from typing import Any
 
-from workflows import clock
+from workflows import clock, journey
 from workflows.aws import dynamodb, plain
 from workflows.message import Message, fingerprint, reason
 from workflows.settings import settings
@@ -33,8 +33,9 @@ class NotInTrouble(Exception):
 
 def accept(message: Message) -> dict[str, Any] | None:
     """Record a message before it is sent; return the older row if the id is taken."""
-    counters = {"attempts": 0, "redrives": 0, "execution_arns": []}
-    row = identity(message) | counters | {"status": "ACCEPTED"}
+    counters = {"attempts": 0, "attempts_total": 0, "redrives": 0}
+    lists: dict[str, Any] = {"execution_arns": [], "journey": []}
+    row = identity(message) | counters | lists | {"status": "ACCEPTED"}
     try:
         dynamodb().put_item(
             TableName=settings().messages_table,
@@ -62,7 +63,8 @@ def processed(message_id: str) -> None:
     update(
         message_id,
         "SET #status = :processed, updated_at = :now, processed_at = if_not_exists(processed_at,"
-        " :now), expires_at = :expires_at REMOVE trouble, body, lease_until, reason, fingerprint",
+        " :now), expires_at = :expires_at"
+        " REMOVE trouble, body, lease_until, reason, fingerprint, dead_at",
         "attribute_exists(message_id)",
         {":processed": "PROCESSED", ":expires_at": expiry()},
     )
@@ -72,59 +74,78 @@ def parked(message: Message) -> dict[str, Any]:
     """Return the part of a transaction that notes a claimed message as PARKED, untried."""
     return change(
         message.message_id,
-        "SET #status = :parked, updated_at = :now, attempts = attempts - :one"
+        "SET #status = :parked, updated_at = :now, attempts = attempts - :one,"
+        f" attempts_total = attempts_total - :one, {journey.APPEND}"
         " REMOVE lease_until, expires_at",
         "#status = :processing",
-        {":parked": "PARKED", ":processing": "PROCESSING", ":one": 1},
+        {":parked": "PARKED", ":processing": "PROCESSING", ":one": 1}
+        | journey.values(journey.event("parked")),
     )
 
 
-def retrying(message: Message, body: str, error: Exception, execution_arn: str) -> dict[str, Any]:
+def retrying(
+    message: Message, body: str, error: Exception, execution_arn: str, attempt: int | None = None
+) -> dict[str, Any]:
     """Return the part of a transaction that hands a claimed message to the retry machine."""
     return change(
         message.message_id,
-        _TROUBLE.replace(
-            " REMOVE", ", execution_arns = list_append(execution_arns, :execution) REMOVE"
-        ),
+        f"{_TROUBLE}, execution_arns = list_append(execution_arns, :execution){_FREE}",
         "#status = :processing",
         _trouble_values(message, body, "RETRYING", error)
-        | {":processing": "PROCESSING", ":execution": [execution_arn]},
+        | {":processing": "PROCESSING", ":execution": [execution_arn]}
+        | journey.values(_failed(attempt, reason(error))),
     )
 
 
-def dead(message: Message, body: str, error: Exception) -> dict[str, Any]:
+def dead(
+    message: Message, body: str, error: Exception, attempt: int | None = None
+) -> dict[str, Any]:
     """Return the part of a transaction that notes a claimed message as lying on the DLQ."""
+    why = reason(error)
+    died = journey.event("dead", reason_type=why["type"])
     return change(
         message.message_id,
-        _TROUBLE,
+        f"{_TROUBLE}, dead_at = :now{_FREE}",
         "#status = :processing",
-        _trouble_values(message, body, "DEAD", error) | {":processing": "PROCESSING"},
+        _trouble_values(message, body, "DEAD", error)
+        | {":processing": "PROCESSING"}
+        | journey.values(_failed(attempt, why), died),
     )
 
 
-def failed_again(message: Message, why: dict[str, str], *, final: bool) -> None:
+def failed_again(
+    message: Message, why: dict[str, str], *, final: bool, attempt: int | None = None
+) -> None:
     """Record why a retry failed, and whether no further one can help (`final`)."""
     update(
         message.message_id,
-        "SET reason = :reason, fingerprint = :fingerprint, updated_at = :now",
+        "SET reason = :reason, fingerprint = :fingerprint, updated_at = :now, " + journey.APPEND,
         "#status = :retrying",
         {
             ":reason": why | {"final": final},
             ":fingerprint": fingerprint(message.type, why),
             ":retrying": "RETRYING",
-        },
+        }
+        | journey.values(_failed(attempt, why)),
     )
 
 
-def quarantine(message: Message, body: str, error: Exception) -> None:
-    """Keep a message that came back once too often, body and reason, out of every queue."""
-    update(
+def quarantine(message: Message, body: str, error: Exception) -> bool:
+    """Keep a message that came back once too often, body and reason, out of every queue.
+
+    False if it is in other hands, or was edited, meanwhile.
+    """
+    stored = journey.event("quarantined", reason_type=reason(error)["type"])
+    won, _ = update(
         message.message_id,
-        _TROUBLE,
-        MOVED,
+        _TROUBLE + _FREE,
+        f"{MOVED} AND payload_hash = :payload_hash",
         _trouble_values(message, body, "QUARANTINED", error)
-        | {":dead": "DEAD", ":processing": "PROCESSING", ":epoch": clock.epoch()},
+        | {":dead": "DEAD", ":processing": "PROCESSING", ":epoch": clock.epoch()}
+        | {":payload_hash": message.payload_hash}
+        | journey.values(stored),
     )
+    return won
 
 
 def discard(message_id: str, why: dict[str, str]) -> dict[str, Any]:
@@ -137,7 +158,7 @@ def discard(message_id: str, why: dict[str, str]) -> dict[str, Any]:
     won, row = update(
         message_id,
         "SET #status = :discarded, updated_at = :now, discarded = :why,"
-        " expires_at = :expires_at REMOVE trouble",
+        f" expires_at = :expires_at, {journey.APPEND} REMOVE trouble",
         "#status IN (:dead, :quarantined)",
         {
             ":discarded": "DISCARDED",
@@ -145,7 +166,8 @@ def discard(message_id: str, why: dict[str, str]) -> dict[str, Any]:
             ":quarantined": "QUARANTINED",
             ":why": why,
             ":expires_at": expiry(),
-        },
+        }
+        | journey.values(journey.event("discarded", by=why.get("by"))),
     )
     if not row:
         raise MessageNotFound(f"There is no message {message_id}.")
@@ -178,9 +200,10 @@ def get_many(message_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         table: {
             "Keys": [{"message_id": message_id} for message_id in sorted(set(message_ids))],
             "ConsistentRead": True,
-            "ProjectionExpression": "message_id, #status, redrives, payload_hash, execution_arns,"
-            " redrive_mark",
-            "ExpressionAttributeNames": {"#status": "status"},
+            "ProjectionExpression": "message_id, #status, #type, first_sent_at, payload_hash,"
+            " superseded_hashes, redrives, redrive_limit, redrive_mark, redriven_by,"
+            " execution_arns, reason, fingerprint, dead_at, lease_until",
+            "ExpressionAttributeNames": {"#status": "status", "#type": "type"},
         }
     }
     rows: dict[str, dict[str, Any]] = {}
@@ -191,6 +214,11 @@ def get_many(message_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     return rows
 
 
+def redrives_left(row: dict[str, Any]) -> int:
+    """Return how often a message may still be redriven."""
+    return max(0, int(row.get("redrive_limit", settings().max_redrives)) - int(row["redrives"]))
+
+
 def expiry() -> int:
     """Return when a row written now may be forgotten (TTL, seconds since 1970)."""
     return clock.epoch() + settings().ledger_retention_days * _DAY
@@ -198,8 +226,13 @@ def expiry() -> int:
 
 _TROUBLE = (
     "SET #status = :trouble, trouble = :trouble, body = :body, reason = :reason,"
-    " fingerprint = :fingerprint, updated_at = :now REMOVE lease_until, expires_at"
+    " fingerprint = :fingerprint, updated_at = :now, " + journey.APPEND
 )
+_FREE = " REMOVE lease_until, expires_at"
+
+
+def _failed(attempt: int | None, why: dict[str, str]) -> dict[str, Any]:
+    return journey.event("attempt", number=attempt, reason_type=why["type"])
 
 
 def _trouble_values(message: Message, body: str, trouble: str, error: Exception) -> dict[str, Any]:

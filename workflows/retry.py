@@ -38,8 +38,13 @@ def _name(message_id: str, redrives: int, generation: int) -> str:
     return f"{stem(message_id)}-r{redrives}-g{generation}"
 
 
-def process(body: str, group_id: str) -> dict[str, Any]:
+def process(body: str, group_id: str, attempt: int | None = None) -> dict[str, Any]:
     """Process a stored message once more; the machine's only Lambda step.
+
+    Args:
+        body: the ledger's.
+        group_id: the message group.
+        attempt: which try of the message this is, over all redrives, if the machine says so.
 
     Raises:
         workflows.message.InvalidMessage: no further try can help. Always this very class, because
@@ -54,7 +59,7 @@ def process(body: str, group_id: str) -> dict[str, Any]:
         message_types.process(message)
     except Exception as error:
         final = isinstance(error, InvalidMessage)
-        ledger.failed_again(message, reason(error), final=final)
+        ledger.failed_again(message, reason(error), final=final, attempt=attempt)
         if final:
             raise InvalidMessage(str(error)) from error
         raise

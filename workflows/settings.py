@@ -28,8 +28,9 @@ class Settings(BaseModel):
     token_key_secret: str = Field(min_length=1)
     token_lifetime_seconds: int = Field(ge=60, le=86_400)
     on_dead_letter: Literal["hold", "continue"]
-    max_attempts: int = Field(ge=1, le=100)
-    max_redrives: int = Field(ge=1, le=100)
+    # Each leaves an event in its message's row, which must not outgrow DynamoDB's 400 KB.
+    max_attempts: int = Field(ge=1, le=25)
+    max_redrives: int = Field(ge=1, le=25)
     max_message_bytes: int = Field(ge=4_096, le=122_880)
     ledger_retention_days: int = Field(ge=15, le=3_650)
     claim_lease_seconds: int = Field(ge=1, le=900)
