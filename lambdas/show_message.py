@@ -8,14 +8,8 @@ from pydantic import BaseModel
 
 from lambdas.api import answers, app, caller, problems, serve, trace_id
 from workflows import journey, ledger, telemetry
+from workflows.failures import Reason
 from workflows.journey import Event
-
-
-class Reason(BaseModel):
-    """Why a message is in trouble: the error's class and what it said."""
-
-    type: str
-    message: str
 
 
 class LedgerRecord(BaseModel):

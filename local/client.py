@@ -125,6 +125,18 @@ class Client:
         """`GET /messages/status`."""
         return self.call("GET", "/messages/status")
 
+    def dead_letters(self, **query: str | int) -> Answer:
+        """`GET /messages/dlq`, with filters, `limit` and `cursor`."""
+        return self.call("GET", "/messages/dlq" + (f"?{urlencode(query)}" if query else ""))
+
+    def failure_groups(self) -> Answer:
+        """`GET /messages/dlq/groups`."""
+        return self.call("GET", "/messages/dlq/groups")
+
+    def quarantine(self, **query: str | int) -> Answer:
+        """`GET /messages/quarantine`, with filters, `limit` and `cursor`."""
+        return self.call("GET", "/messages/quarantine" + (f"?{urlencode(query)}" if query else ""))
+
     def reprocess(self, max_messages: int | None = None) -> Answer:
         """`POST /messages/dlq/reprocess`."""
         body = {} if max_messages is None else {"max_messages": max_messages}

@@ -38,6 +38,8 @@ def test_every_function_may_do_what_it_must():
         put(stack, "Accounts", {"account_id": account_id, "status": "ACTIVE"})
         foreign = put_on_dlq(stack, "not an envelope", "foreign")
         assert producer.status().expect(200)["messages"]["dead"] == 2
+        assert len(producer.dead_letters().expect(200)["messages"]) == 2
+        assert len(producer.failure_groups().expect(200)["groups"]) == 2
 
         run_id = operator.reprocess(max_messages=3).expect(202)["run_id"]
         run = finished(operator, run_id)
@@ -48,6 +50,7 @@ def test_every_function_may_do_what_it_must():
 
         assert (run["status"], run["redriven"], run["quarantined"]) == ("SUCCEEDED", 2, 1)
         assert row(stack, "Messages", f"sqs:{foreign}")["status"] == "QUARANTINED"
+        assert operator.quarantine().expect(200)["messages"][0]["body"] == "not an envelope"
         assert [r["run_id"] for r in operator.runs().expect(200)["runs"]] == [run_id]
         assert anybody.call("GET", "/docs").status == 200
         assert anybody.call("GET", "/openapi.json").status == 200

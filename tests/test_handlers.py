@@ -10,6 +10,8 @@ from botocore.exceptions import ClientError
 
 from lambdas import (
     consume_messages,
+    list_dead_letters,
+    list_quarantine,
     list_runs,
     process_message,
     reprocess_dead_letters,
@@ -20,7 +22,7 @@ from lambdas import (
     validate_messages,
 )
 from tests.conftest import CONTEXT, ENVIRONMENT, a_message, a_transaction, api_event, drain
-from workflows import aws, claims, ledger, runs
+from workflows import aws, claims, failures, ledger, runs
 from workflows import status as overview
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
@@ -33,6 +35,9 @@ ROUTES = {
     "send": (send_message, "POST", "/messages/send", None, "producer"),
     "status": (show_status, "GET", "/messages/status", None, "producer"),
     "message": (show_message, "GET", "/messages/m-1", "/messages/{message_id}", "producer"),
+    "dlq": (list_dead_letters, "GET", "/messages/dlq", None, "producer"),
+    "dlq_groups": (list_dead_letters, "GET", "/messages/dlq/groups", None, "producer"),
+    "quarantine": (list_quarantine, "GET", "/messages/quarantine", None, "producer"),
     "reprocess": (reprocess_dead_letters, "POST", "/messages/dlq/reprocess", None, "operator"),
     "runs": (list_runs, "GET", "/messages/dlq/reprocess", None, "operator"),
     "run": (show_run, "GET", "/messages/dlq/reprocess/run-1", None, "operator"),
@@ -43,6 +48,9 @@ FAILURES = {
     "send": (ledger, "accept"),
     "status": (overview, "_depths"),
     "message": (ledger, "get"),
+    "dlq": (failures, "dead_letters"),
+    "dlq_groups": (failures, "groups"),
+    "quarantine": (failures, "quarantined"),
     "reprocess": (runs, "acquire"),
     "runs": (runs, "page"),
     "run": (runs, "get"),
@@ -527,6 +535,9 @@ ACTIONS = {
     "send": "send_message",
     "status": "show_status",
     "message": "show_message",
+    "dlq": "list_dead_letters",
+    "dlq_groups": "group_dead_letters",
+    "quarantine": "list_quarantine",
     "reprocess": "reprocess_dlq",
     "runs": "list_runs",
     "run": "show_run",

@@ -7,6 +7,7 @@ from openapi_spec_validator import validate
 
 from lambdas import show_docs
 from tests.conftest import CONTEXT, STAGE, api_event, template
+from workflows.message import RESERVED_IDS
 
 OPEN = {("/users/login", "post")}
 # The description does not describe itself.
@@ -106,6 +107,9 @@ def test_every_failure_has_the_one_shape(document):
         (("/messages/send", "post"), {"200", "202", "401", "403", "409", "413", "422", "500"}),
         (("/messages/status", "get"), {"200", "401", "403", "422", "500"}),
         (("/messages/{message_id}", "get"), {"200", "401", "403", "404", "422", "500"}),
+        (("/messages/dlq", "get"), {"200", "401", "403", "422", "500"}),
+        (("/messages/dlq/groups", "get"), {"200", "401", "403", "422", "500"}),
+        (("/messages/quarantine", "get"), {"200", "401", "403", "422", "500"}),
         (("/messages/dlq/reprocess", "post"), {"202", "401", "403", "409", "422", "500"}),
         (("/messages/dlq/reprocess", "get"), {"200", "401", "403", "422", "500"}),
         (("/messages/dlq/reprocess/{run_id}", "get"), {"200", "401", "403", "404", "422", "500"}),
@@ -113,6 +117,30 @@ def test_every_failure_has_the_one_shape(document):
 )
 def test_operation_answers_with_just_these_codes(document, route, codes):
     assert set(operations(document)[route]["responses"]) == codes
+
+
+def test_no_message_can_have_an_id_that_the_paths_use():
+    words = {path.split("/")[2] for path, _ in template_routes() if path.startswith("/messages/")}
+
+    assert words - {"{message_id}"} <= RESERVED_IDS
+    assert {"retry", "discard"} <= RESERVED_IDS  # of all messages that a filter matches
+
+
+def test_list_of_dead_letters_is_no_message_called_dlq(tables):
+    assert show_docs.handler(api_event("GET", "/messages/dlq"), CONTEXT)["statusCode"] == 200
+    assert show_docs.handler(api_event("GET", "/messages/quarantine"), CONTEXT)["statusCode"] == 200
+    groups = show_docs.handler(api_event("GET", "/messages/dlq/groups"), CONTEXT)
+    assert json.loads(groups["body"]) == {"groups": [], "complete": True}
+    event = api_event("GET", "/messages/m-1", resource="/messages/{message_id}")
+    assert show_docs.handler(event, CONTEXT)["statusCode"] == 404
+
+
+def test_lists_of_trouble_show_examples(document):
+    schemas = document["components"]["schemas"]
+
+    assert schemas["DeadLetter"]["properties"]["fingerprint"]["examples"]
+    query = operations(document)[("/messages/dlq", "get")]["parameters"]
+    assert {p["name"]: p["schema"].get("examples") for p in query}["older_than"] == ["PT2H"]
 
 
 def test_every_success_has_a_named_schema(document):
@@ -156,6 +184,8 @@ def test_bodies_and_parameters_are_described(document):
     assert named == {
         ("idempotency-key", "header"), ("message_id", "path"), ("run_id", "path"),
         ("group_id", "path"), ("fenced", "query"),
+        ("group_id", "query"), ("type", "query"), ("reason", "query"), ("fingerprint", "query"),
+        ("older_than", "query"), ("newer_than", "query"),
         ("limit", "query"), ("cursor", "query"),
     }  # fmt: skip
 

@@ -12,3 +12,18 @@ def now() -> str:
 def epoch() -> int:
     """Return the time in whole seconds since 1970, for leases and TTL."""
     return int(time.time())
+
+
+def read(moment: str) -> datetime:
+    """Return an ISO 8601 time; one without a zone is UTC.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = datetime.fromisoformat(moment)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def seconds_since(moment: str) -> int:
+    """Return the whole seconds since an ISO 8601 time; 0 if it lies ahead."""
+    return max(0, int((read(now()) - read(moment)).total_seconds()))

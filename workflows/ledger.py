@@ -193,17 +193,25 @@ def get(message_id: str) -> dict[str, Any]:
     return dict(found["Item"])
 
 
-def get_many(message_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the rows of at most 100 messages by id, read consistently; unknown ids are absent."""
+_COLUMNS = {
+    "ProjectionExpression": "message_id, #status, #type, first_sent_at, payload_hash,"
+    " superseded_hashes, redrives, redrive_limit, redrive_mark, redriven_by,"
+    " execution_arns, reason, fingerprint, dead_at, lease_until",
+    "ExpressionAttributeNames": {"#status": "status", "#type": "type"},
+}
+
+
+def get_many(message_ids: Iterable[str], *, whole: bool = False) -> dict[str, dict[str, Any]]:
+    """Return the rows of at most 100 messages by id, read consistently; unknown ids are absent.
+
+    Only what tells where a message is, unless the `whole` rows are wanted, bodies and all.
+    """
     table = settings().messages_table
     wanted: Any = {
         table: {
             "Keys": [{"message_id": message_id} for message_id in sorted(set(message_ids))],
             "ConsistentRead": True,
-            "ProjectionExpression": "message_id, #status, #type, first_sent_at, payload_hash,"
-            " superseded_hashes, redrives, redrive_limit, redrive_mark, redriven_by,"
-            " execution_arns, reason, fingerprint, dead_at, lease_until",
-            "ExpressionAttributeNames": {"#status": "status", "#type": "type"},
+            **({} if whole else _COLUMNS),
         }
     }
     rows: dict[str, dict[str, Any]] = {}

@@ -21,6 +21,8 @@ _IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._:@=+-]*$"
 _REDRIVE_SUFFIX = re.compile(r"\.r[0-9]+$")
 # The ledger's key of a message that has no id of its own: "sqs:" and SQS's MessageId.
 FOREIGN_PREFIX = "sqs:"
+# Stand in the API's paths in the place of an id: a message called so could not be read.
+RESERVED_IDS = frozenset({"discard", "dlq", "quarantine", "retry", "send", "status"})
 # SQS counts message attributes as size; the reasons that we add must fit beside any accepted body.
 ATTRIBUTE_RESERVE_BYTES = 1_024
 _REASON_LENGTH = 256
@@ -108,12 +110,12 @@ def new_message_id() -> str:
 
 
 def check_message_id(message_id: str) -> str:
-    """Return the id if a sender may use it.
+    """Return the id if a sender may use it; raise ValueError if it could be mistaken.
 
-    Raises:
-        ValueError: it could be mistaken for the deduplication id of a redrive, or for the
-            ledger's key of a foreign message.
+    For the deduplication id of a redrive, the ledger's key of a foreign message, or a path.
     """
+    if message_id in RESERVED_IDS:
+        raise ValueError(f"must be none of {', '.join(sorted(RESERVED_IDS))}: paths of the API")
     if _REDRIVE_SUFFIX.search(message_id):
         raise ValueError("must not end in '.r' and a number: redrives use that ending")
     if message_id.startswith(FOREIGN_PREFIX):
@@ -192,9 +194,8 @@ def reason(error: BaseException) -> dict[str, str]:
 def fingerprint(message_type: str, why: dict[str, str]) -> str:
     """Group failures alike: error class, message without its numbers and ids, message type."""
     normalized = re.sub(r"\S*\d\S*", "#", why["message"].lower())
-    return hashlib.sha256("|".join((message_type, why["type"], normalized)).encode()).hexdigest()[
-        :16
-    ]
+    alike = "|".join((message_type, why["type"], normalized))
+    return hashlib.sha256(alike.encode()).hexdigest()[:16]
 
 
 def deduplication_id(message_id: str, redrives: int) -> str:

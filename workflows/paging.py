@@ -4,6 +4,9 @@ import base64
 import json
 from typing import Any
 
+# DynamoDB's limit of a sort key.
+_KEY_BYTES = 1_024
+
 
 class InvalidCursor(ValueError):
     """The cursor is not one that a page of this list ended with."""
@@ -32,9 +35,16 @@ def start(cursor: str | None, **expected: str | None) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         found = {}
     fits = all(
-        isinstance(found.get(name), str) and found[name] and value in (None, found[name])
+        _is_key(found.get(name)) and value in (None, found[name])
         for name, value in expected.items()
     )
     if not fits:
         raise InvalidCursor("cursor: is not one that a page of this list ended with")
     return {"ExclusiveStartKey": found}
+
+
+def _is_key(value: object) -> bool:
+    try:
+        return isinstance(value, str) and 0 < len(value.encode()) <= _KEY_BYTES
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False

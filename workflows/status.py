@@ -1,7 +1,5 @@
 """The operator's overview: how deep the queues are, how many messages are in trouble."""
 
-from datetime import datetime
-
 from pydantic import BaseModel
 
 from workflows import clock, groups, trouble
@@ -73,7 +71,4 @@ def _depths(queue_url: str) -> dict[str, int | str]:
 
 def _oldest_age() -> int | None:
     since = trouble.oldest("DEAD")
-    if since is None:
-        return None
-    age = datetime.fromisoformat(clock.now()) - datetime.fromisoformat(since)
-    return max(0, int(age.total_seconds()))
+    return None if since is None else clock.seconds_since(since)

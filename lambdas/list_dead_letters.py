@@ -1,0 +1,81 @@
+"""`GET /messages/dlq` and `GET /messages/dlq/groups`: the dead letters, one by one and alike."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel
+
+from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.trouble_query import (
+    ByFingerprint,
+    ByGroup,
+    ByReason,
+    ByType,
+    Cursor,
+    Limit,
+    NewerThan,
+    OlderThan,
+)
+from workflows import failures, telemetry
+from workflows.failures import DeadLetter, FailureGroups
+from workflows.filters import Filter
+
+
+class DeadLetterPage(BaseModel):
+    """Dead letters, longest dead first; ask again with `cursor` for the next page."""
+
+    messages: list[DeadLetter]
+    cursor: str | None = None
+
+
+@app.get(
+    "/messages/dlq",
+    summary="List dead letters",
+    description="Needs the role `producer`. Read from the ledger: no message is received, no group"
+    " locked. A message that SQS itself moved to the queue is in the list once a run has met it.",
+    tags=["Trouble"],
+    responses=answers(200, DeadLetterPage, "A page of dead letters.") | problems(401, 403, 422),
+)
+def list_dead_letters(
+    group_id: ByGroup = None,
+    message_type: ByType = None,
+    reason: ByReason = None,
+    fingerprint: ByFingerprint = None,
+    older_than: OlderThan = None,
+    newer_than: NewerThan = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> DeadLetterPage:
+    """List a page of dead letters."""
+    caller("producer")
+    with telemetry.action("list_dead_letters", trace_id()):
+        wanted = Filter(
+            group_id=group_id,
+            type=message_type,
+            reason=reason,
+            fingerprint=fingerprint,
+            older_than=older_than,
+            newer_than=newer_than,
+        )
+        found, following = failures.dead_letters(wanted, limit, cursor)
+        return DeadLetterPage(messages=found, cursor=following)
+
+
+@app.get(
+    "/messages/dlq/groups",
+    summary="Group the dead letters by what failed",
+    description="Needs the role `producer`. By fingerprint: the error's class, its message without"
+    " numbers and ids, and the message's type.",
+    tags=["Trouble"],
+    responses=answers(200, FailureGroups, "The groups, largest first.") | problems(401, 403, 422),
+)
+def group_dead_letters() -> FailureGroups:
+    """Group all dead letters."""
+    caller("producer")
+    with telemetry.action("group_dead_letters", trace_id()):
+        return failures.groups()
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer API Gateway."""
+    return serve(event, context)

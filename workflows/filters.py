@@ -1,0 +1,217 @@
+"""Filters: which of the messages in trouble are meant, by their record or by their payload.
+
+One `Filter` serves the lists, the plan, the run and the bulk actions. It travels as JSON, in which
+a relative time stays relative: what is older than a day is judged when it is looked at.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import MAXYEAR, UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
+
+from workflows import clock
+from workflows.expressions import check_expression, evaluate
+
+_LONGEST = timedelta(days=3_650)
+# Beyond it a number changes on its way through JSON: https://www.rfc-editor.org/rfc/rfc7493#section-2.2
+_LARGEST_INTEGER = 2**53 - 1
+_TEXT_LENGTH = 500
+_duration: TypeAdapter[timedelta] = TypeAdapter(timedelta)
+_time: TypeAdapter[AwareDatetime] = TypeAdapter(AwareDatetime)
+
+
+def _moment(value: object) -> str:
+    """Return a moment as it is kept: an ISO 8601 duration, or a time in UTC."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _seconds(value)
+    text = value if isinstance(value, str) and len(value) <= 64 and value.isascii() else ""
+    try:
+        if text.replace(".", "", 1).isdigit():
+            return _seconds(float(text))
+        if text.startswith("P"):
+            return _limited(text, _duration.validate_python(text))
+        time = _time.validate_python(text).astimezone(UTC)
+        if not 1970 <= time.year < MAXYEAR:
+            raise OverflowError
+        return time.isoformat().replace("+00:00", "Z")
+    except (ValidationError, OverflowError):
+        raise ValueError(
+            "must be a duration such as P1D or PT2H, a number of seconds, or a time with its zone"
+            " such as 2026-11-24T12:00:00Z"
+        ) from None
+
+
+def _seconds(number: float) -> str:
+    if not 0 <= number <= _LONGEST.total_seconds():  # nor NaN
+        raise ValueError(f"must be between 0 and {int(_LONGEST.total_seconds())} seconds")
+    return f"PT{number:.3f}".rstrip("0").rstrip(".") + "S"
+
+
+def _limited(text: str, length: timedelta) -> str:
+    if length > _LONGEST:
+        raise ValueError(f"must be at most P{_LONGEST.days}D")
+    return text
+
+
+def _text(value: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("must not have half of a surrogate pair")
+    return value
+
+
+def _path(value: object) -> str:
+    if not isinstance(value, str) or not all(value.split(".")) or len(value) > 256:
+        raise ValueError("each attribute must be a path of at most 256 characters such as a.b.c")
+    return _text(value)
+
+
+def _scalar(value: object) -> object:
+    if isinstance(value, str):
+        if len(value) > _TEXT_LENGTH:
+            raise ValueError(f"must have at most {_TEXT_LENGTH} characters")
+        return _text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+        raise ValueError(f"must not be beyond ±{_LARGEST_INTEGER}: JSON is not exact there")
+    if value is not None and not isinstance(value, bool | int | float):
+        raise ValueError("must be a string, a number, a boolean or null")
+    return value
+
+
+Id = Annotated[str, StringConstraints(pattern=r"^[!-~]+$", max_length=128)]
+Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+Moment = Annotated[
+    str,
+    BeforeValidator(_moment),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]}),
+]
+# AfterValidator: pydantic says for itself what is no string and what is too long.
+Expression = Annotated[
+    str, StringConstraints(min_length=1, max_length=_TEXT_LENGTH), AfterValidator(check_expression)
+]
+Path = Annotated[str, BeforeValidator(_path)]
+Scalar = Annotated[bool | int | float | str | None, BeforeValidator(_scalar)]
+
+OLDER_THAN = (
+    "First sent before that: a duration before now (`P1D`, `PT2H`), a number of seconds, or a time"
+    " with its zone (`2026-11-24T12:00:00Z`)."
+)
+NEWER_THAN = "First sent at that or after it; written like `older_than`."
+
+
+class Filter(BaseModel):
+    """Which messages are meant: those that meet every field that is given; all, if none is.
+
+    `reason` is the class name of the error. `payload` holds what attributes of the payload must be
+    equal to, by dotted path; `jmespath` what must be true of the payload.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    message_ids: list[Id] | None = Field(default=None, min_length=1, max_length=100)
+    group_id: Id | None = None
+    type: Id | None = None
+    reason: Id | None = Field(default=None, examples=["AccountFrozen"])
+    fingerprint: Fingerprint | None = None
+    older_than: Moment | None = Field(default=None, description=OLDER_THAN, examples=["PT2H"])
+    newer_than: Moment | None = Field(default=None, description=NEWER_THAN, examples=["P1D"])
+    payload: dict[Path, Scalar] | None = Field(
+        default=None, min_length=1, max_length=20, examples=[{"currency": "EUR"}]
+    )
+    jmespath: Expression | None = Field(
+        default=None, examples=["to_number(amount) > `100` && kind == 'debit'"]
+    )
+
+    @property
+    def empty(self) -> bool:
+        """Whether it filters nothing, so that every message matches."""
+        return self == Filter()
+
+    @property
+    def wants_payload(self) -> bool:
+        """Whether a message's payload is needed to tell if it matches."""
+        return self.payload is not None or self.jmespath is not None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a filter looks at. `first_sent_at` is ISO 8601; `payload` None if it cannot be read."""
+
+    message_id: str
+    group_id: str
+    type: str
+    reason_type: str | None
+    fingerprint: str | None
+    first_sent_at: str
+    payload: dict[str, Any] | None = None
+
+
+def matches(wanted: Filter, letter: Subject) -> bool:
+    """Tell whether a message meets every field of a filter; never raises, whatever it holds."""
+    exact = (
+        (wanted.group_id, letter.group_id),
+        (wanted.type, letter.type),
+        (wanted.reason, letter.reason_type),
+        (wanted.fingerprint, letter.fingerprint),
+    )
+    return (
+        all(value is None or value == found for value, found in exact)
+        and (wanted.message_ids is None or letter.message_id in wanted.message_ids)
+        and _in_time(wanted, letter.first_sent_at)
+        and _payload_matches(wanted, letter.payload)
+    )
+
+
+def edge(moment: str) -> datetime:
+    """Return the time that `older_than` or `newer_than` means now."""
+    if moment.startswith("P"):
+        return clock.read(clock.now()) - _duration.validate_python(moment)
+    return clock.read(moment)
+
+
+def _in_time(wanted: Filter, first_sent_at: str) -> bool:
+    if wanted.older_than is None and wanted.newer_than is None:
+        return True
+    try:
+        sent = clock.read(first_sent_at)
+    except ValueError:
+        return False
+    return (wanted.older_than is None or sent < edge(wanted.older_than)) and (
+        wanted.newer_than is None or sent >= edge(wanted.newer_than)
+    )
+
+
+def _payload_matches(wanted: Filter, payload: dict[str, Any] | None) -> bool:
+    if not wanted.wants_payload:
+        return True
+    if payload is None:
+        return False
+    equal = all(_same(value, _at(path, payload)) for path, value in (wanted.payload or {}).items())
+    return equal and (wanted.jmespath is None or evaluate(wanted.jmespath, payload))
+
+
+def _at(path: str, payload: dict[str, Any]) -> Any:
+    """Return the attribute at a dotted path; an empty object, equal to no scalar, for none."""
+    found: Any = payload
+    for name in path.split("."):
+        found = found.get(name, {}) if isinstance(found, dict) else {}
+    return found
+
+
+def _same(wanted: Any, found: Any) -> bool:
+    # To Python, True is 1; to JSON it is not.
+    return isinstance(wanted, bool) == isinstance(found, bool) and bool(wanted == found)
