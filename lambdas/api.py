@@ -6,6 +6,8 @@ imports them all, so the OpenAPI document is made from the very code that answer
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -15,7 +17,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from workflows import groups, ledger, paging, runs, send, telemetry, users
+from workflows import audit, groups, ledger, paging, period, runs, send, telemetry, users
 from workflows.message import InvalidMessage, MessageTooLarge, loads
 
 
@@ -35,10 +37,16 @@ class Problem(BaseModel):
 
 
 class Caller(NamedTuple):
-    """Who sends the request, as the authorizer read it from the token."""
+    """Who sends the request, as the authorizer read it from the token, and from where.
+
+    `role` is the one of the `roles` that the request is allowed by. `source_ip` is the address
+    that API Gateway was called from; no header can claim another.
+    """
 
     email: str
     roles: frozenset[str]
+    role: str
+    source_ip: str
 
 
 class Unauthorized(Exception):
@@ -70,6 +78,7 @@ _STATUSES: list[tuple[type[Exception], HTTPStatus, str]] = [
     (runs.RunNotFound, HTTPStatus.NOT_FOUND, "run_not_found"),
     (groups.GroupNotFenced, HTTPStatus.NOT_FOUND, "group_not_fenced"),
     (ledger.NotInTrouble, HTTPStatus.CONFLICT, "message_not_in_trouble"),
+    (period.InvalidPeriod, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
     (paging.InvalidCursor, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
     (users.WrongCredentials, HTTPStatus.UNAUTHORIZED, "wrong_credentials"),
     (Unauthorized, HTTPStatus.UNAUTHORIZED, "unauthorized"),
@@ -109,7 +118,43 @@ def caller(role: str) -> Caller:
     roles = frozenset(str(context["roles"]).split())
     if role not in roles:
         raise Forbidden(f"This needs the role {role}.")
-    return Caller(str(context["email"]), roles)
+    source_ip = app.current_event.request_context.identity.source_ip
+    return Caller(str(context["email"]), roles, role, source_ip)
+
+
+@contextmanager
+def acting(
+    action: audit.Action,
+    asked: dict[str, Any],
+    message_id: str | None = None,
+    run_id: str | None = None,
+) -> Iterator[audit.Actor]:
+    """Give the operator who acts, and record the action if an error refuses it.
+
+    What succeeds is recorded by the transaction that does it. Without the role, or with a request
+    that cannot be read, nobody has acted: that leaves no record.
+
+    Args:
+        action: what is asked for.
+        asked: what came with the request; never a payload or a body.
+        message_id: the message it is about, if it is about one.
+        run_id: likewise.
+
+    Raises:
+        Unauthorized: as `caller`.
+        Forbidden: likewise.
+    """
+    operator = caller("operator")
+    actor = audit.Actor(operator.email, operator.role, operator.source_ip, trace_id())
+    try:
+        yield actor
+    except Exception as error:
+        try:
+            audit.refused(actor, action, error, input=asked, message_id=message_id, run_id=run_id)
+        except Exception as lost:  # noqa: BLE001 - the refusal is what the client must hear
+            telemetry.count("Errors")
+            telemetry.failed("record_refusal", trace_id(), lost, refused=type(error).__name__)
+        raise
 
 
 def problems(*statuses: int) -> dict[int, Any]:

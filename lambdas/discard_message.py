@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.api import acting, answers, app, problems, serve, trace_id
 from workflows import telemetry
 from workflows.discard import DiscardRequest, discard
 
@@ -32,9 +32,12 @@ def discard_message(
     message_id: Annotated[str, Path(max_length=256)], request: Annotated[DiscardRequest, Body()]
 ) -> Discarded:
     """Discard in the caller's name."""
-    operator = caller("operator")
-    with telemetry.action("discard_message", trace_id(), message_id=message_id):
-        return Discarded.model_validate(discard(message_id, request, by=operator.email))
+    asked = request.model_dump()
+    with (
+        acting("discard_message", asked, message_id=message_id) as actor,
+        telemetry.action("discard_message", trace_id(), message_id=message_id),
+    ):
+        return Discarded.model_validate(discard(message_id, request, actor))
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.api import acting, answers, app, problems, serve, trace_id
 from workflows import redrive, telemetry
 
 
@@ -31,11 +31,12 @@ def reprocess_dead_letters(
     request: Annotated[redrive.RedriveRequest | None, Body()] = None,
 ) -> Response[RunStarted]:
     """Start a run in the caller's name."""
-    operator = caller("operator")
-    with telemetry.action("reprocess_dlq", trace_id()) as details:
-        run = redrive.start(
-            request or redrive.RedriveRequest(), requested_by=operator.email, trace_id=trace_id()
-        )
+    request = request or redrive.RedriveRequest()
+    with (
+        acting("start_run", request.model_dump(exclude_none=True)) as actor,
+        telemetry.action("reprocess_dlq", trace_id()) as details,
+    ):
+        run = redrive.start(request, actor)
         details |= {"run_id": run["run_id"]}
     return Response(
         status_code=HTTPStatus.ACCEPTED,

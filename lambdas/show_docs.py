@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 # Importing a module registers its route: the document is made from the code that answers.
 from lambdas import (  # noqa: F401
     discard_message,
+    list_audit,
     list_dead_letters,
     list_groups,
     list_quarantine,

@@ -17,7 +17,7 @@ from moto import mock_aws
 
 from tests.redrive_runs import empty_queues  # noqa: F401 - a fixture, for every test module
 from tests.stack_fixtures import stack  # noqa: F401 - likewise
-from workflows import aws, clock, telemetry, tokens
+from workflows import audit, aws, clock, telemetry, tokens
 from workflows.message import Message
 from workflows.settings import settings
 
@@ -40,6 +40,7 @@ ENVIRONMENT = {
     "MESSAGES_TABLE": "Messages",
     "GROUPS_TABLE": "Groups",
     "RUNS_TABLE": "Runs",
+    "AUDIT_TABLE": "Audit",
     "USERS_TABLE": "Users",
     "ACCOUNTS_TABLE": "Accounts",
     "WORK_QUEUE_URL": f"{_QUEUES}/work.fifo",
@@ -272,6 +273,18 @@ def a_message(**changes: Any) -> Message:
         "submitted_by": "p@example.com",
     }
     return Message.model_validate(usual | changes)
+
+
+def an_operator(**changes: str) -> audit.Actor:
+    """Return who acts, as the API tells the rules."""
+    usual = {"email": "o@example.com", "role": "operator", "source_ip": "192.0.2.1"}
+    return audit.Actor(**{"trace_id": "trace-1"} | usual | changes)
+
+
+def audited() -> list[dict[str, Any]]:
+    """Return all records of the audit table, oldest first."""
+    items = aws.dynamodb().scan(TableName="Audit")["Items"]
+    return sorted((dict(item) for item in items), key=lambda item: str(item["entry"]))
 
 
 @pytest.fixture

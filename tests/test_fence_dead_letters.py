@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.conftest import ENVIRONMENT, WorkerDied
+from tests.conftest import ENVIRONMENT, WorkerDied, an_operator
 from tests.fenced_group import (
     GROUP,
     change,
@@ -114,7 +114,7 @@ def test_discarded_holder_lets_its_group_go_on():
     dead()
     consume_all(delivery(2))
 
-    discard.discard(f"{GROUP}-1", WHY, "o@example.com")
+    discard.discard(f"{GROUP}-1", WHY, an_operator())
     assert (row(1)["status"], fence_of().generation, generations()) == (
         "DISCARDED",
         2,
@@ -125,19 +125,21 @@ def test_discarded_holder_lets_its_group_go_on():
 def test_discarded_holder_with_nothing_behind_it_takes_its_fence_along():
     dead()
 
-    discard.discard(f"{GROUP}-1", WHY, "o@example.com")
+    discard.discard(f"{GROUP}-1", WHY, an_operator())
     assert fence_of() is None
 
 
 def test_discarding_twice_changes_nothing_and_mends_a_crash(calls):
     dead()
-    calls.error_at = "after UpdateItem"
+    calls.error_at = "after TransactWriteItems"
     with pytest.raises(WorkerDied):
-        discard.discard(f"{GROUP}-1", WHY, "o@example.com")
+        discard.discard(f"{GROUP}-1", WHY, an_operator())
     assert fence_of()
     first = row(1)["discarded"]
 
-    again = discard.discard(f"{GROUP}-1", DiscardRequest(reason="other"), "x@example.com")
+    again = discard.discard(
+        f"{GROUP}-1", DiscardRequest(reason="other"), an_operator(email="x@example.com")
+    )
     assert (again["discarded"], fence_of()) == (first, None)
 
 
@@ -146,8 +148,8 @@ def test_message_that_is_not_in_trouble_cannot_be_discarded(value):
     fail()
     change(1, status=value)
 
-    with pytest.raises(ledger.NotInTrouble):
-        discard.discard(f"{GROUP}-1", WHY, "o@example.com")
+    with pytest.raises(ledger.NotInTrouble, match=f"{GROUP}-1 is {value}"):
+        discard.discard(f"{GROUP}-1", WHY, an_operator())
     assert fence_of()
 
 
@@ -156,10 +158,10 @@ def test_discarding_another_than_the_holder_leaves_the_fence():
     consume_all(delivery(2))
     change(2, status="DEAD")
 
-    discard.discard(f"{GROUP}-2", WHY, "o@example.com")
+    discard.discard(f"{GROUP}-2", WHY, an_operator())
     assert (fence_of().holder, fence_of().generation) == (f"{GROUP}-1", 1)
 
 
 def test_unknown_message_cannot_be_discarded():
-    with pytest.raises(ledger.MessageNotFound):
-        discard.discard("none", WHY, "o@example.com")
+    with pytest.raises(ledger.MessageNotFound, match="none"):
+        discard.discard("none", WHY, an_operator())

@@ -10,6 +10,7 @@ import json
 import pytest
 
 from tests import retry_by_hand
+from tests.conftest import an_operator
 from tests.fenced_group import GROUP, change, fence_of, watched_group
 from tests.interleaving import every_order, random_orders
 from workflows import aws, discard, fence, recovery
@@ -132,8 +133,8 @@ def test_dead_holder_that_is_discarded_while_messages_arrive(group):
         group.fail(1, 2)
         group.kill(1)
         return {
-            "operator": lambda: discard.discard(f"{GROUP}-1", why, "o@example.com"),
-            "twice": lambda: discard.discard(f"{GROUP}-1", why, "o@example.com"),
+            "operator": lambda: discard.discard(f"{GROUP}-1", why, an_operator()),
+            "twice": lambda: discard.discard(f"{GROUP}-1", why, an_operator()),
             "worker": lambda: group.deliver(3, 4),
             "sweep": recovery.recover,
         }

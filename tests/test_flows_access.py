@@ -17,6 +17,7 @@ OPERATOR_ROUTES = [
     ("POST", "/messages/dlq/reprocess"),
     ("GET", "/messages/dlq/reprocess"),
     ("GET", "/messages/dlq/reprocess/some-run"),
+    ("GET", "/audit"),
 ]
 ROUTES = [
     ("POST", "/messages/send"),
@@ -170,6 +171,7 @@ def test_openapi_document_is_open_valid_and_complete(stack, anybody):
         ("GET", "/messages/status"),
         ("GET", "/messages/{message_id}"),
         ("POST", "/messages/{message_id}/discard"),
+        ("GET", "/audit"),
         ("GET", "/groups"),
         ("GET", "/groups/{group_id}"),
         ("POST", "/messages/dlq/reprocess"),

@@ -83,6 +83,10 @@ def held_group_goes_on(stack, producer, operator):
 
     path = f"/messages/{record['message_id']}/discard"
     assert operator.call("POST", path, {"reason": "a test"}).status == 200
+    found = operator.call("GET", f"/audit?message_id={record['message_id']}").json["records"]
+    assert [entry["result"] for entry in found] == ["DISCARDED"]
+    assert operator.call("GET", "/audit?actor=nobody").json["records"] == []
+    assert len(operator.call("GET", "/audit").json["records"]) > 2
     settled(producer, later, "PROCESSED")
 
 

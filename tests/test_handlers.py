@@ -10,6 +10,8 @@ from botocore.exceptions import ClientError
 
 from lambdas import (
     consume_messages,
+    discard_message,
+    list_audit,
     list_dead_letters,
     list_quarantine,
     list_runs,
@@ -22,7 +24,7 @@ from lambdas import (
     validate_messages,
 )
 from tests.conftest import CONTEXT, ENVIRONMENT, a_message, a_transaction, api_event, drain
-from workflows import aws, claims, failures, ledger, runs
+from workflows import audit, aws, claims, failures, ledger, runs
 from workflows import status as overview
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
@@ -41,8 +43,20 @@ ROUTES = {
     "reprocess": (reprocess_dead_letters, "POST", "/messages/dlq/reprocess", None, "operator"),
     "runs": (list_runs, "GET", "/messages/dlq/reprocess", None, "operator"),
     "run": (show_run, "GET", "/messages/dlq/reprocess/run-1", None, "operator"),
+    "discard": (
+        discard_message,
+        "POST",
+        "/messages/m-1/discard",
+        "/messages/{message_id}/discard",
+        "operator",
+    ),
+    "audit": (list_audit, "GET", "/audit", None, "operator"),
 }
-BODIES = {"send": {"type": "transaction", "payload": a_transaction()}, "reprocess": {}}
+BODIES: dict[str, Any] = {
+    "send": {"type": "transaction", "payload": a_transaction()},
+    "reprocess": {},
+    "discard": {"reason": "why"},
+}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z"
 FAILURES = {
     "send": (ledger, "accept"),
@@ -54,6 +68,8 @@ FAILURES = {
     "reprocess": (runs, "acquire"),
     "runs": (runs, "page"),
     "run": (runs, "get"),
+    "discard": (ledger, "discarded"),
+    "audit": (audit, "page"),
 }
 
 
@@ -519,7 +535,7 @@ def test_unexpected_error_is_500_that_tells_nothing_but_where_to_look(route, mon
 
 
 @pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("table", ["Messages", "Runs"])
+@pytest.mark.parametrize("table", ["Messages", "Runs", "Audit"])
 def test_lost_table_is_500_or_not_needed(route, table, tables):
     tables.delete_table(TableName=table)
 
@@ -541,6 +557,8 @@ ACTIONS = {
     "reprocess": "reprocess_dlq",
     "runs": "list_runs",
     "run": "show_run",
+    "discard": "discard_message",
+    "audit": "list_audit",
 }
 
 

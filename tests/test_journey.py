@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests import retry_by_hand
-from tests.conftest import ENVIRONMENT, WorkerDied
+from tests.conftest import ENVIRONMENT, WorkerDied, an_operator
 from tests.fenced_group import (
     change,
     consume_all,
@@ -182,7 +182,7 @@ def test_quarantine_and_discard_are_told():
     consume_all(rejected())
     change(1, redrives=LIMIT, journey=[])
     assert consume_all(rejected()) == ["EXHAUSTED"]
-    discard.discard("acc-1-1", DiscardRequest(reason="it is over"), "o@example.com")
+    discard.discard("acc-1-1", DiscardRequest(reason="it is over"), an_operator())
 
     assert steps() == [
         {"event": "quarantined", "reason_type": "RedriveLimitReached"},

@@ -1,7 +1,6 @@
 """The ledger: which step each status allows, to whom, and what the sparse index shows."""
 
 import re
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from tests.conftest import ENVIRONMENT, a_message, a_transaction
 from workflows import aws, claims, clock, ledger, trouble
 from workflows.claims import Verdict
-from workflows.ledger import MessageNotFound, NotInTrouble
+from workflows.ledger import MessageNotFound
 from workflows.message import reason
 from workflows.transaction import AccountFrozen
 
@@ -78,11 +77,6 @@ def fall_into(trouble, execution_arn="arn:1"):
     return dead
 
 
-def discard():
-    with suppress(MessageNotFound, NotInTrouble):
-        ledger.discard(ID, GIVEN_UP)
-
-
 STEPS = {
     "queued": (lambda: ledger.queued(ID), {"ACCEPTED": "QUEUED"}),
     "processed": (lambda: ledger.processed(ID), dict.fromkeys(STATUSES, "PROCESSED")),
@@ -93,7 +87,10 @@ STEPS = {
         lambda: ledger.quarantine(MESSAGE, BODY, ERROR),
         {"DEAD": "QUARANTINED", "PROCESSING": "QUARANTINED"},  # of a worker that is gone
     ),
-    "discard": (discard, dict.fromkeys(["DEAD", "QUARANTINED"], "DISCARDED")),
+    "discarded": (
+        lambda: write(ledger.discarded(ID, GIVEN_UP)),
+        dict.fromkeys(["DEAD", "QUARANTINED"], "DISCARDED"),
+    ),
     "failed_again": (
         lambda: ledger.failed_again(MESSAGE, WHY, final=False),
         {"RETRYING": "RETRYING"},
@@ -103,7 +100,7 @@ STEPS = {
         dict.fromkeys(["ACCEPTED", "QUEUED", "REDRIVEN", "PROCESSING", "DEAD"], "PROCESSING"),
     ),
 }
-PARTS = ["parked", "retrying", "dead"]
+PARTS = ["parked", "retrying", "dead", "discarded"]
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -381,36 +378,13 @@ def test_discarded_row_keeps_body_reason_and_who_gave_it_up_but_not_forever(trou
     claims.claim(MESSAGE)
     fall_into(trouble)
 
-    found = ledger.discard(ID, GIVEN_UP)
+    write(ledger.discarded(ID, GIVEN_UP))
 
-    assert found == row()
+    found = row()
     assert (found["status"], found["discarded"]) == ("DISCARDED", GIVEN_UP)
     assert (found["body"], found["reason"]) == (BODY, reason(ERROR))
     assert "trouble" not in found
     assert_expires_in_90_days(found)
-
-
-def test_second_discard_gives_the_row_of_the_first():
-    put("DEAD")
-    first = ledger.discard(ID, GIVEN_UP)
-
-    assert ledger.discard(ID, {"reason": "other"}) == first
-    assert row() == first
-
-
-@pytest.mark.parametrize(
-    "status", [status for status in STATUSES if status not in ("DEAD", "QUARANTINED", "DISCARDED")]
-)
-def test_discard_of_a_message_that_is_not_in_trouble_says_where_it_is(status):
-    put(status)
-
-    with pytest.raises(NotInTrouble, match=f"{ID} is {status}"):
-        ledger.discard(ID, GIVEN_UP)
-
-
-def test_discard_of_an_unknown_message_finds_none():
-    with pytest.raises(MessageNotFound, match=ID):
-        ledger.discard(ID, GIVEN_UP)
 
 
 @pytest.mark.parametrize("final", [True, False])
@@ -452,7 +426,10 @@ def test_index_shows_messages_in_trouble_and_no_others(status):
     assert found["Count"] == int(status in TROUBLES)
 
 
-@pytest.mark.parametrize("leave", [lambda: ledger.processed(ID), discard])
+@pytest.mark.parametrize(
+    "leave",
+    [lambda: ledger.processed(ID), lambda: write(ledger.discarded(ID, GIVEN_UP))],
+)
 def test_index_follows_a_message_through_its_trouble(leave):
     def seen():
         return [trouble.count(name) for name in ("RETRYING", "DEAD", "QUARANTINED")]

@@ -107,6 +107,11 @@ def test_every_failure_has_the_one_shape(document):
         (("/messages/send", "post"), {"200", "202", "401", "403", "409", "413", "422", "500"}),
         (("/messages/status", "get"), {"200", "401", "403", "422", "500"}),
         (("/messages/{message_id}", "get"), {"200", "401", "403", "404", "422", "500"}),
+        (
+            ("/messages/{message_id}/discard", "post"),
+            {"200", "401", "403", "404", "409", "422", "500"},
+        ),
+        (("/audit", "get"), {"200", "401", "403", "422", "500"}),
         (("/messages/dlq", "get"), {"200", "401", "403", "422", "500"}),
         (("/messages/dlq/groups", "get"), {"200", "401", "403", "422", "500"}),
         (("/messages/quarantine", "get"), {"200", "401", "403", "422", "500"}),
@@ -187,6 +192,7 @@ def test_bodies_and_parameters_are_described(document):
         ("group_id", "query"), ("type", "query"), ("reason", "query"), ("fingerprint", "query"),
         ("older_than", "query"), ("newer_than", "query"),
         ("limit", "query"), ("cursor", "query"),
+        ("from", "query"), ("to", "query"), ("actor", "query"), ("message_id", "query"),
     }  # fmt: skip
 
 

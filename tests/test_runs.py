@@ -7,7 +7,7 @@ import re
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.conftest import ENVIRONMENT, WorkerDied
+from tests.conftest import ENVIRONMENT, WorkerDied, an_operator
 from workflows import aws, clock, redrive, retry, runs
 from workflows.paging import InvalidCursor
 from workflows.redrive import RedriveRequest
@@ -31,7 +31,7 @@ def begin(sfn):
     """Give a function that takes the lock for a run and starts its execution."""
 
     def start(run_id):
-        row = runs.acquire(run_id, trigger="api", requested_by="o@example.com")
+        row = runs.acquire(run_id, "api", an_operator(), {})
         sfn.start_execution(stateMachineArn=MACHINE, name=run_id, input="{}")
         return row
 
@@ -39,7 +39,7 @@ def begin(sfn):
 
 
 def acquire(run_id):
-    return runs.acquire(run_id, trigger="api", requested_by="o@example.com")
+    return runs.acquire(run_id, "api", an_operator(), {})
 
 
 def lock():
@@ -293,7 +293,7 @@ def test_forged_cursor_is_told_so_and_asks_nothing(calls, cursor):
 
 
 def test_start_takes_the_lock_and_starts_the_machine_under_the_run_s_name(sfn):
-    row = redrive.start(RedriveRequest(max_messages=5), "o@example.com", "trace-1")
+    row = redrive.start(RedriveRequest(max_messages=5), an_operator())
 
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", row["run_id"])
     found = sfn.describe_execution(executionArn=row["execution_arn"])
@@ -307,10 +307,10 @@ def test_start_takes_the_lock_and_starts_the_machine_under_the_run_s_name(sfn):
 
 
 def test_second_start_is_refused_while_the_first_run_lives(sfn):
-    first = redrive.start(ALL, "o@example.com", "trace-1")
+    first = redrive.start(ALL, an_operator())
 
     with pytest.raises(RunActive, match=first["run_id"]):
-        redrive.start(ALL, "o@example.com", "trace-2")
+        redrive.start(ALL, an_operator(trace_id="trace-2"))
     assert len(sfn.list_executions(stateMachineArn=MACHINE)["executions"]) == 1
 
 
@@ -319,14 +319,14 @@ def test_run_that_cannot_be_started_gives_the_lock_back(calls, code):
     calls.error = ClientError({"Error": {"Code": code}}, "StartExecution")
     calls.error_at = "before StartExecution"
     with pytest.raises(ClientError, match=code):
-        redrive.start(ALL, "o@example.com", "trace-1")
+        redrive.start(ALL, an_operator())
 
     (failed,) = runs.page(10, None)[0]
     assert (failed["status"], lock()) == ("FAILED", None)
-    assert redrive.start(ALL, "o@example.com", "trace-2")["status"] == "RUNNING"
+    assert redrive.start(ALL, an_operator(trace_id="trace-2"))["status"] == "RUNNING"
 
 
-ENDS = [f"{end} {call}" for call in ("UpdateItem", "PutItem", "StartExecution")
+ENDS = [f"{end} {call}" for call in ("UpdateItem", "TransactWriteItems", "StartExecution")
         for end in ("before", "after")]  # fmt: skip
 
 
@@ -334,17 +334,17 @@ ENDS = [f"{end} {call}" for call in ("UpdateItem", "PutItem", "StartExecution")
 def test_starter_that_dies_locks_nobody_out(calls, later, sfn, end):
     calls.error_at = end
     with pytest.raises(WorkerDied):
-        redrive.start(ALL, "o@example.com", "trace-1")
+        redrive.start(ALL, an_operator())
 
     if end == "after StartExecution":  # the run is on its way
         with pytest.raises(RunActive):
-            redrive.start(ALL, "o@example.com", "trace-2")
+            redrive.start(ALL, an_operator(trace_id="trace-2"))
     else:
         later(61)
-        assert redrive.start(ALL, "o@example.com", "trace-2")["status"] == "RUNNING"
+        assert redrive.start(ALL, an_operator(trace_id="trace-2"))["status"] == "RUNNING"
 
 
 def test_start_makes_the_calls_whose_ends_are_tried_above(calls):
-    redrive.start(ALL, "o@example.com", "trace-1")
+    redrive.start(ALL, an_operator())
 
     assert calls.ends == ENDS

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonata import jsonata
 
 from tests.conftest import ENVIRONMENT, TEMPLATE, template, template_tables
-from workflows import redrive, retry, runs, trouble
+from workflows import audit, redrive, retry, runs, trouble
 from workflows.settings import Settings
 
 STATE_BYTES = 262_144
@@ -123,15 +123,15 @@ def test_numbers_that_people_tune_have_their_defaults():
 
 
 @pytest.mark.parametrize(
-    ("table", "index"),
+    ("table", "indexes"),
     [
-        ("MessagesTable", trouble.TROUBLE_INDEX),
-        ("MessagesTable", "RunIndex"),
-        ("RunsTable", runs.BY_START_INDEX),
+        ("MessagesTable", [trouble.TROUBLE_INDEX, "RunIndex"]),
+        ("RunsTable", [runs.BY_START_INDEX]),
+        ("AuditTable", [audit.ACTOR_INDEX, audit.MESSAGE_INDEX]),
     ],
 )
-def test_index_that_the_code_asks_is_there(table, index):
-    assert index in {found["IndexName"] for found in TABLES[table]["GlobalSecondaryIndexes"]}
+def test_indexes_that_the_code_asks_are_there(table, indexes):
+    assert [found["IndexName"] for found in TABLES[table]["GlobalSecondaryIndexes"]] == indexes
 
 
 def test_no_index_copies_bodies_or_journeys():
@@ -276,16 +276,57 @@ def test_functions_are_built_small_and_for_one_platform():
         assert RESOURCES[function]["Metadata"] == {"BuildMethod": "makefile"}
 
 
+def statements(properties):
+    for policy in properties.get("Policies", []):
+        found = policy.get("Statement", [])
+        yield from found if isinstance(found, list) else [found]
+
+
+def allowed_on(table):
+    """Return what each role may do with a table or its indexes, by its function or machine."""
+    allowed: dict[str, set[str]] = {}
+    for name, properties in (FUNCTIONS | MACHINES).items():
+        for statement in statements(properties):
+            if table in json.dumps(statement["Resource"]):
+                actions = statement["Action"]
+                actions = {actions} if isinstance(actions, str) else set(actions)
+                allowed.setdefault(name, set()).update(actions)
+    return allowed
+
+
+def acts(properties):
+    module = properties["Handler"].removesuffix(".handler").replace(".", "/")
+    return "acting(" in Path(f"{module}.py").read_text()
+
+
+def test_no_role_can_change_or_delete_an_audit_record():
+    allowed = allowed_on("AuditTable")
+
+    for name, actions in allowed.items():
+        assert actions <= {"dynamodb:PutItem", "dynamodb:PartiQLInsert", "dynamodb:Query"}, name
+    assert "TimeToLiveSpecification" not in TABLES["AuditTable"]
+    for policy in (p for found in FUNCTIONS.values() for p in found.get("Policies", [])):
+        assert not any(name.startswith("DynamoDB") for name in policy)  # SAM's own allow too much
+
+
+def test_every_function_that_acts_may_record_it_and_no_other_one():
+    allowed = allowed_on("AuditTable")
+    writing = {name for name in FUNCTIONS if "dynamodb:PutItem" in allowed.get(name, ())}
+
+    assert writing == {name for name in FUNCTIONS if acts(FUNCTIONS[name])} >= {
+        "DiscardMessageFunction", "ReprocessDeadLettersFunction",
+    }  # fmt: skip
+    assert allowed["ListAuditFunction"] == {"dynamodb:Query"}
+
+
 def test_star_stands_only_where_there_is_no_resource():
     for name, properties in (FUNCTIONS | MACHINES).items():
-        for policy in properties.get("Policies", []):
-            statements = policy.get("Statement", [])
-            for statement in statements if isinstance(statements, list) else [statements]:
-                actions = statement["Action"]
-                actions = [actions] if isinstance(actions, str) else actions
-                assert not any("*" in action for action in actions), name
-                if statement["Resource"] == "*":
-                    assert all(a.split(":")[0] in ("logs", "cloudwatch") for a in actions), name
+        for statement in statements(properties):
+            actions = statement["Action"]
+            actions = [actions] if isinstance(actions, str) else actions
+            assert not any("*" in action for action in actions), name
+            if statement["Resource"] == "*":
+                assert all(a.split(":")[0] in ("logs", "cloudwatch") for a in actions), name
 
 
 # --- Machines -----------------------------------------------------------------------------

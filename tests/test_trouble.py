@@ -255,7 +255,7 @@ def test_row_that_left_its_trouble_is_not_yielded_with_its_body(monkeypatch):
 
     def late(*arguments, **more):
         for answer in answers(*arguments, **more):
-            ledger.discard("m-0001", {"reason": "", "by": "o", "at": NOW})
+            aws.transact([ledger.discarded("m-0001", {"reason": "", "by": "o", "at": NOW})])
             yield answer
 
     monkeypatch.setattr(trouble, "_answers", late)

@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 
 def now() -> str:
     """Return the time as ISO 8601 in UTC with milliseconds, as JSONata's `$now()` writes it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return text(datetime.now(UTC))
+
+
+def text(moment: datetime) -> str:
+    """Return a time in UTC in that form."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def epoch() -> int:

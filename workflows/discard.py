@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from workflows import clock, fence, ledger
+from workflows import audit, clock, fence, ledger
+from workflows.aws import plain, transact
 
 
 class DiscardRequest(BaseModel):
@@ -15,7 +16,7 @@ class DiscardRequest(BaseModel):
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
-def discard(message_id: str, request: DiscardRequest, by: str) -> dict[str, Any]:
+def discard(message_id: str, request: DiscardRequest, actor: audit.Actor) -> dict[str, Any]:
     """Discard a message and return its row; the same again changes nothing.
 
     Its record and body stay until the ledger forgets them. A copy that still lies on the
@@ -25,8 +26,31 @@ def discard(message_id: str, request: DiscardRequest, by: str) -> dict[str, Any]
         workflows.ledger.MessageNotFound: the ledger has none.
         workflows.ledger.NotInTrouble: it is neither dead nor quarantined.
     """
-    row = ledger.discard(message_id, {"reason": request.reason, "by": by, "at": clock.now()})
+    row = _give_up(message_id, request, actor)
     held = fence.held([row["group_id"]]).get(row["group_id"])
     if held is not None and held.holder == message_id:
         fence.settle(held, int(row["redrives"]))
+    return row
+
+
+def _give_up(message_id: str, request: DiscardRequest, actor: audit.Actor) -> dict[str, Any]:
+    about: dict[str, Any] = {"input": request.model_dump(), "message_id": message_id}
+    why = {"reason": request.reason, "by": actor.email, "at": clock.now()}
+    failed = transact(
+        [
+            ledger.discarded(message_id, why),
+            audit.entry(actor, "discard_message", result="DISCARDED", **about),
+        ]
+    )
+    if failed is None:
+        return ledger.get(message_id)
+    row = plain(failed[0])
+    if not row:
+        raise ledger.MessageNotFound(f"There is no message {message_id}.")
+    if row["status"] != "DISCARDED":
+        raise ledger.NotInTrouble(
+            f"Message {message_id} is {row['status']}; only dead and quarantined ones can be"
+            " discarded."
+        )
+    audit.unchanged(actor, "discard_message", **about)
     return row

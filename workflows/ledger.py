@@ -148,14 +148,9 @@ def quarantine(message: Message, body: str, error: Exception) -> bool:
     return won
 
 
-def discard(message_id: str, why: dict[str, str]) -> dict[str, Any]:
-    """Give a dead or quarantined message up for good and return its row; body and record stay.
-
-    Raises:
-        MessageNotFound: the ledger has none.
-        NotInTrouble: it is neither dead nor quarantined.
-    """
-    won, row = update(
+def discarded(message_id: str, why: dict[str, str]) -> dict[str, Any]:
+    """Return the part of a transaction that gives a dead or quarantined message up for good."""
+    return change(
         message_id,
         "SET #status = :discarded, updated_at = :now, discarded = :why,"
         f" expires_at = :expires_at, {journey.APPEND} REMOVE trouble",
@@ -169,14 +164,6 @@ def discard(message_id: str, why: dict[str, str]) -> dict[str, Any]:
         }
         | journey.values(journey.event("discarded", by=why.get("by"))),
     )
-    if not row:
-        raise MessageNotFound(f"There is no message {message_id}.")
-    if not won and row["status"] != "DISCARDED":
-        raise NotInTrouble(
-            f"Message {message_id} is {row['status']}; only dead and quarantined ones can be"
-            " discarded."
-        )
-    return row
 
 
 def get(message_id: str) -> dict[str, Any]:

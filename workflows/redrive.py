@@ -12,7 +12,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from workflows import clock, ledger, message_types, runs
+from workflows import audit, clock, ledger, message_types, runs
 from workflows.aws import stepfunctions
 from workflows.message import (
     FOREIGN_PREFIX,
@@ -84,7 +84,7 @@ class Verdict(TypedDict):
     trace_id: str
 
 
-def start(request: RedriveRequest, requested_by: str, trace_id: str) -> dict[str, Any]:
+def start(request: RedriveRequest, actor: audit.Actor) -> dict[str, Any]:
     """Start a run for a person and return its row.
 
     Raises:
@@ -92,14 +92,14 @@ def start(request: RedriveRequest, requested_by: str, trace_id: str) -> dict[str
     """
     # Sortable by time, and the name of the execution.
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-    row = runs.acquire(run_id, trigger="api", requested_by=requested_by)
+    asked = request.model_dump(exclude_none=True)
+    row = runs.acquire(run_id, "api", actor, asked)
     try:
         stepfunctions().start_execution(
             stateMachineArn=settings().redrive_state_machine_arn,
             name=run_id,
             input=json.dumps(
-                request.model_dump(exclude_none=True)
-                | {"trigger": "api", "requested_by": requested_by, "trace_id": trace_id}
+                asked | {"trigger": "api", "requested_by": actor.email, "trace_id": actor.trace_id}
             ),
         )
     except Exception:

@@ -7,8 +7,8 @@ timed out loses it at once to whoever asks next, and at the latest when the leas
 from datetime import datetime
 from typing import Any
 
-from workflows import clock, paging, retry
-from workflows.aws import dynamodb, plain
+from workflows import audit, clock, paging, retry
+from workflows.aws import dynamodb, plain, transact
 from workflows.settings import settings
 
 # The index that lists the runs of a dead-letter queue by time; lock rows are not in it.
@@ -43,8 +43,8 @@ def dead_letter_queue() -> str:
     return settings().dead_letter_queue_url.rpartition("/")[2]
 
 
-def acquire(run_id: str, trigger: str, requested_by: str) -> dict[str, Any]:
-    """Take the dead-letter queue's lock for a run and record the run; return its row.
+def acquire(run_id: str, trigger: str, actor: audit.Actor, asked: dict[str, Any]) -> dict[str, Any]:
+    """Take the dead-letter queue's lock for a run, record the run and who `asked`; return its row.
 
     Raises:
         RunActive: the lock is held and its run is alive.
@@ -64,11 +64,13 @@ def acquire(run_id: str, trigger: str, requested_by: str) -> dict[str, Any]:
         "dead_letter_queue": dead_letter_queue(),
         "status": "RUNNING",
         "trigger": trigger,
-        "requested_by": requested_by,
+        "requested_by": actor.email,
         "started_at": clock.now(),
         "execution_arn": _execution_arn(run_id),
     } | dict.fromkeys(COUNTERS, 0)
-    dynamodb().put_item(TableName=settings().runs_table, Item=row)
+    about: dict[str, Any] = {"run_id": run_id, "execution_arn": row["execution_arn"]}
+    record = audit.entry(actor, "start_run", result="STARTED", input=asked, **about)
+    transact([{"Put": {"TableName": settings().runs_table, "Item": row}}, record])
     return row
 
 

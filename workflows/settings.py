@@ -19,6 +19,7 @@ class Settings(BaseModel):
     messages_table: str = Field(min_length=1)
     groups_table: str = Field(min_length=1)
     runs_table: str = Field(min_length=1)
+    audit_table: str = Field(min_length=1)
     users_table: str = Field(min_length=1)
     accounts_table: str = Field(min_length=1)
     work_queue_url: str = Field(min_length=1)
