@@ -15,10 +15,10 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from workflows import audit, groups, ledger, paging, period, runs, send, telemetry, users
-from workflows.message import InvalidMessage, MessageTooLarge, loads
+from workflows import audit, groups, ledger, mend, paging, period, runs, send, telemetry, users
+from workflows.message import InvalidMessage, MessageTooLarge, RedriveLimitReached, loads
 
 
 class ErrorBody(BaseModel):
@@ -26,7 +26,7 @@ class ErrorBody(BaseModel):
 
     code: str
     message: str
-    details: dict[str, Any] | None = None
+    details: dict[str, Any] | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Problem(BaseModel):
@@ -78,6 +78,11 @@ _STATUSES: list[tuple[type[Exception], HTTPStatus, str]] = [
     (runs.RunNotFound, HTTPStatus.NOT_FOUND, "run_not_found"),
     (groups.GroupNotFenced, HTTPStatus.NOT_FOUND, "group_not_fenced"),
     (ledger.NotInTrouble, HTTPStatus.CONFLICT, "message_not_in_trouble"),
+    (mend.ResetNeeded, HTTPStatus.CONFLICT, "reset_needed"),
+    (RedriveLimitReached, HTTPStatus.CONFLICT, "redrive_limit_reached"),
+    (mend.ForeignMessage, HTTPStatus.CONFLICT, "foreign_message"),
+    (mend.BodyMissing, HTTPStatus.CONFLICT, "body_missing"),
+    (mend.MessageChanged, HTTPStatus.CONFLICT, "message_changed"),
     (period.InvalidPeriod, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
     (paging.InvalidCursor, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
     (users.WrongCredentials, HTTPStatus.UNAUTHORIZED, "wrong_credentials"),
@@ -232,13 +237,23 @@ def _service(error: ServiceError) -> Response[str]:
 
 @app.exception_handler(Exception)
 def _failed(error: Exception) -> Response[str]:
+    status, body = _explained(error)
+    return problem(status, body.code, body.message)
+
+
+def explain(error: Exception) -> ErrorBody:
+    """Return what a client is told of an error; one that nobody foresaw is logged and counted."""
+    return _explained(error)[1]
+
+
+def _explained(error: Exception) -> tuple[HTTPStatus, ErrorBody]:
     for kind, status, code in _STATUSES:
         if isinstance(error, kind):
-            return problem(status, code, str(error) or str(error.__doc__))
+            return status, ErrorBody(code=code, message=str(error) or str(error.__doc__))
     telemetry.count("Errors")
     telemetry.failed("answer_request", trace_id(), error)
-    return problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "internal_error",
-        "The request failed on our side; nothing was half done. Try again, or quote the trace_id.",
+    return HTTPStatus.INTERNAL_SERVER_ERROR, ErrorBody(
+        code="internal_error",
+        message="The request failed on our side; nothing was half done. Try again, or quote the"
+        " trace_id.",
     )

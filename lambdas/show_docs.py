@@ -9,7 +9,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 # Importing a module registers its route: the document is made from the code that answers.
 from lambdas import (  # noqa: F401
-    discard_message,
+    discard_messages,
+    edit_messages,
     list_audit,
     list_dead_letters,
     list_groups,
@@ -17,6 +18,7 @@ from lambdas import (  # noqa: F401
     list_runs,
     log_in,
     reprocess_dead_letters,
+    retry_messages,
     send_message,
     show_group,
     show_message,

@@ -10,7 +10,7 @@ from local.client import Client
 from local.deadline import wait_until
 from local.stack import ROOT, Stack
 from tests.flows import credit, dead_message, finished, settled
-from tests.stack_fixtures import ended, put, put_on_dlq, row
+from tests.stack_fixtures import ended, put, put_on_dlq, record, row, transaction
 
 pytestmark = [pytest.mark.xdist_group("iam"), pytest.mark.timeout(180)]
 
@@ -56,6 +56,7 @@ def test_every_function_may_do_what_it_must():
         assert anybody.call("GET", "/openapi.json").status == 200
         stopped_run_is_set_right(stack, operator)
         held_group_goes_on(stack, producer, operator)
+        dead_messages_are_mended(stack, producer, operator)
         assert errors_in(stack.lambda_log()) == {"AccountFrozen"}
         assert "AccessDenied" not in stack.lambda_log() + stack.log()
         assert actions_logged(stack) >= actions_of_the_functions()
@@ -88,6 +89,42 @@ def held_group_goes_on(stack, producer, operator):
     assert operator.call("GET", "/audit?actor=nobody").json["records"] == []
     assert len(operator.call("GET", "/audit").json["records"]) > 2
     settled(producer, later, "PROCESSED")
+
+
+def dead_messages_are_mended(stack, producer, operator):
+    """Edit, retry and discard, one and many; and let the sweep finish a retry that had stopped."""
+    account_id, dead = dead_message(stack, producer)
+    put(stack, "Accounts", {"account_id": account_id, "status": "ACTIVE"})
+    path = f"/messages/{dead['message_id']}"
+    operator.call("PATCH", path, {"payload": credit(account_id, amount="1.00")}).expect(200)
+    operator.call("POST", f"{path}/retry").expect(202)
+    settled(producer, dead["message_id"], "PROCESSED")
+
+    unsent = transaction()
+    record(stack, unsent, "REDRIVEN", redrives=1, trouble="SENDING", body=unsent.body(),
+           updated_at="2026-01-01T00:00:00.000Z")  # fmt: skip
+    assert unsent.message_id in invoke(stack, "RecoverExecutions")["resent"]
+    settled(producer, unsent.message_id, "PROCESSED")
+
+    letters = [transaction(), transaction()]
+    for letter in letters:
+        record(stack, letter, "DEAD")
+    retried, discarded = ({"filter": {"message_ids": [m.message_id]}} for m in letters)
+    many = [
+        operator.call("PATCH", "/messages", retried | {"merge": {"amount": "2.00"}}),
+        operator.call("POST", "/messages/retry", retried),
+        operator.call("POST", "/messages/discard", discarded | {"reason": "a test"}),
+    ]
+    statuses = [answer.expect(200)["results"][0].get("status") for answer in many]
+    assert statuses == ["DEAD", "REDRIVEN", "DISCARDED"]
+    settled(producer, letters[0].message_id, "PROCESSED")
+
+
+def invoke(stack, function):
+    client = stack.client("lambda")
+    names = [found["FunctionName"] for found in client.list_functions()["Functions"]]
+    (name,) = [name for name in names if function in name]
+    return json.loads(client.invoke(FunctionName=name, Payload=b"{}")["Payload"].read())
 
 
 def errors_in(log):

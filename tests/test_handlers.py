@@ -10,13 +10,15 @@ from botocore.exceptions import ClientError
 
 from lambdas import (
     consume_messages,
-    discard_message,
+    discard_messages,
+    edit_messages,
     list_audit,
     list_dead_letters,
     list_quarantine,
     list_runs,
     process_message,
     reprocess_dead_letters,
+    retry_messages,
     send_message,
     show_message,
     show_run,
@@ -24,7 +26,7 @@ from lambdas import (
     validate_messages,
 )
 from tests.conftest import CONTEXT, ENVIRONMENT, a_message, a_transaction, api_event, drain
-from workflows import audit, aws, claims, failures, ledger, runs
+from workflows import audit, aws, claims, failures, ledger, runs, trouble
 from workflows import status as overview
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
@@ -44,18 +46,34 @@ ROUTES = {
     "runs": (list_runs, "GET", "/messages/dlq/reprocess", None, "operator"),
     "run": (show_run, "GET", "/messages/dlq/reprocess/run-1", None, "operator"),
     "discard": (
-        discard_message,
+        discard_messages,
         "POST",
         "/messages/m-1/discard",
         "/messages/{message_id}/discard",
         "operator",
     ),
     "audit": (list_audit, "GET", "/audit", None, "operator"),
+    "retry": (
+        retry_messages,
+        "POST",
+        "/messages/m-1/retry",
+        "/messages/{message_id}/retry",
+        "operator",
+    ),
+    "edit": (edit_messages, "PATCH", "/messages/m-1", "/messages/{message_id}", "operator"),
+    "retry many": (retry_messages, "POST", "/messages/retry", None, "operator"),
+    "edit many": (edit_messages, "PATCH", "/messages", None, "operator"),
+    "discard many": (discard_messages, "POST", "/messages/discard", None, "operator"),
 }
 BODIES: dict[str, Any] = {
     "send": {"type": "transaction", "payload": a_transaction()},
     "reprocess": {},
     "discard": {"reason": "why"},
+    "retry": {},
+    "edit": {"payload": a_transaction()},
+    "retry many": {"filter": {}},
+    "edit many": {"filter": {}, "merge": {"amount": "1.00"}},
+    "discard many": {"filter": {}, "reason": "why"},
 }
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z"
 FAILURES = {
@@ -70,6 +88,11 @@ FAILURES = {
     "run": (runs, "get"),
     "discard": (ledger, "discarded"),
     "audit": (audit, "page"),
+    "retry": (ledger, "get"),
+    "edit": (ledger, "get"),
+    "retry many": (trouble, "chunks"),
+    "edit many": (trouble, "chunks"),
+    "discard many": (trouble, "chunks"),
 }
 
 
@@ -559,6 +582,11 @@ ACTIONS = {
     "run": "show_run",
     "discard": "discard_message",
     "audit": "list_audit",
+    "retry": "retry_by_hand",
+    "edit": "edit_message",
+    "retry many": "retry_messages",
+    "edit many": "edit_messages",
+    "discard many": "discard_messages",
 }
 
 

@@ -18,7 +18,7 @@ OTHER = a_message(payload=a_transaction(amount="99"))
 BODY = MESSAGE.body() + "\n"  # not the bytes that we would write
 ERROR = AccountFrozen("Account acc-1 is frozen.")
 WHY = {"type": "AccountFrozen", "message": "Account acc-1 is frozen."}
-GIVEN_UP = {"reason": "the customer left", "by": "o@example.com"}
+GIVEN_UP = {"reason": "given up", "by": "o@example.com", "at": "2026-11-24T12:00:00.000Z"}
 LEASE = int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
 STATUSES = ["ACCEPTED", "QUEUED", "PROCESSING", "PROCESSED", "RETRYING", "DEAD", "REDRIVEN",
             "QUARANTINED", "DISCARDED", "PARKED"]  # fmt: skip
@@ -470,7 +470,7 @@ def test_many_rows_are_read_by_id_and_unknown_ids_are_absent():
     assert set(found) == {"m-0", "m-2"}
     assert set(found["m-0"]) == columns | {
         "message_id", "status", "redrives", "payload_hash", "execution_arns", "first_sent_at",
-        "type",
+        "type", "group_id",
     }  # fmt: skip
     assert ledger.get_many([]) == {}
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lambdas import discard_message, list_audit, reprocess_dead_letters
+from lambdas import discard_messages, list_audit, reprocess_dead_letters
 from lambdas.list_audit import AuditRecord
 from tests.conftest import CONTEXT, Calls, a_message, api_event, audited
 from workflows import aws, claims, ledger
@@ -41,7 +41,7 @@ def answer_of(module, *event, **more):
 
 def discard(message_id="m-1", **more):
     path = f"/messages/{message_id}/discard"
-    return answer_of(discard_message, "POST", path, {"reason": "why"}, **more)
+    return answer_of(discard_messages, "POST", path, {"reason": "why"}, **more)
 
 
 def reprocess(**body):

@@ -111,6 +111,17 @@ def test_every_failure_has_the_one_shape(document):
             ("/messages/{message_id}/discard", "post"),
             {"200", "401", "403", "404", "409", "422", "500"},
         ),
+        (
+            ("/messages/{message_id}/retry", "post"),
+            {"202", "401", "403", "404", "409", "422", "500"},
+        ),
+        (
+            ("/messages/{message_id}", "patch"),
+            {"200", "401", "403", "404", "409", "413", "422", "500"},
+        ),
+        (("/messages/retry", "post"), {"200", "401", "403", "422", "500"}),
+        (("/messages", "patch"), {"200", "401", "403", "422", "500"}),
+        (("/messages/discard", "post"), {"200", "401", "403", "422", "500"}),
         (("/audit", "get"), {"200", "401", "403", "422", "500"}),
         (("/messages/dlq", "get"), {"200", "401", "403", "422", "500"}),
         (("/messages/dlq/groups", "get"), {"200", "401", "403", "422", "500"}),
@@ -180,7 +191,7 @@ def test_bodies_and_parameters_are_described(document):
     found = operations(document)
 
     posts = {route for route, operation in found.items() if "requestBody" in operation}
-    assert posts == {route for route in found if route[1] == "post"}
+    assert posts == {route for route in found if route[1] in ("post", "patch")}
     named = {
         (parameter["name"], parameter["in"])
         for operation in found.values()
@@ -239,3 +250,15 @@ def test_docs_hold_the_whole_document(document):
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
 def test_docs_are_open_to_everyone(environment, path):
     assert get(path)["statusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    "schema", ["RetrySelection", "EditSelection", "DiscardSelection", "EditRequest", "Results"]
+)
+def test_what_a_person_pastes_has_examples(document, schema):
+    found = document["components"]["schemas"][schema]
+    wanted = found.get("required", [])
+
+    assert wanted
+    for name in wanted:
+        assert found.get("examples") or found["properties"][name]["examples"], name

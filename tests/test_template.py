@@ -314,7 +314,7 @@ def test_every_function_that_acts_may_record_it_and_no_other_one():
     writing = {name for name in FUNCTIONS if "dynamodb:PutItem" in allowed.get(name, ())}
 
     assert writing == {name for name in FUNCTIONS if acts(FUNCTIONS[name])} >= {
-        "DiscardMessageFunction", "ReprocessDeadLettersFunction",
+        "DiscardMessagesFunction", "ReprocessDeadLettersFunction",
     }  # fmt: skip
     assert allowed["ListAuditFunction"] == {"dynamodb:Query"}
 

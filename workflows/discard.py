@@ -1,11 +1,13 @@
-"""Discarding: to give a dead or quarantined message up for good, so that its group can go on."""
+"""Discarding: to give a message in trouble up for good, so that its group can go on."""
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from workflows import audit, clock, fence, ledger
 from workflows.aws import plain, transact
+
+Why = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
 class DiscardRequest(BaseModel):
@@ -13,18 +15,19 @@ class DiscardRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+    reason: Why = Field(examples=["The customer left."])
 
 
 def discard(message_id: str, request: DiscardRequest, actor: audit.Actor) -> dict[str, Any]:
     """Discard a message and return its row; the same again changes nothing.
 
-    Its record and body stay until the ledger forgets them. A copy that still lies on the
-    dead-letter queue is deleted by the run that meets it.
+    Dead and quarantined messages can be discarded, and one that is PROCESSING although its worker
+    died long ago; that one may have had its effect. Record and body stay until the ledger forgets
+    them. A copy that still lies on the dead-letter queue is deleted by the run that meets it.
 
     Raises:
         workflows.ledger.MessageNotFound: the ledger has none.
-        workflows.ledger.NotInTrouble: it is neither dead nor quarantined.
+        workflows.ledger.NotInTrouble: it is none of these.
     """
     row = _give_up(message_id, request, actor)
     held = fence.held([row["group_id"]]).get(row["group_id"])
@@ -50,7 +53,7 @@ def _give_up(message_id: str, request: DiscardRequest, actor: audit.Actor) -> di
     if row["status"] != "DISCARDED":
         raise ledger.NotInTrouble(
             f"Message {message_id} is {row['status']}; only dead and quarantined ones can be"
-            " discarded."
+            " discarded, and one whose worker died a quarter of an hour ago."
         )
     audit.unchanged(actor, "discard_message", **about)
     return row

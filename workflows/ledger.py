@@ -16,11 +16,21 @@ from workflows.message import Message, fingerprint, reason
 from workflows.settings import settings
 
 _DAY = 86_400
+# Begins the `redrive_mark` of a message that a person sent again; a run's begins with its id.
+BY_HAND = "#"
+_KNOWN = [
+    "message_id", "status", "type", "group_id", "payload_hash", "superseded_hashes", "redrives",
+    "redrive_limit", "redrive_mark", "redriven_by", "reason", "fingerprint", "first_sent_at",
+    "dead_at", "lease_until", "execution_arns",
+]  # fmt: skip
 # What SQS's own redrive brings back: dead by our record, or left by workers that died.
 MOVED = (
     "(#status = :dead OR #status = :processing"
     " AND (attribute_not_exists(lease_until) OR lease_until <= :epoch))"
 )
+# Three deliveries, 180 s apart, and some more: a message whose worker died so long ago is in no
+# other worker's hands. SQS moved it to the dead-letter queue, or it waits for its next delivery.
+ABANDONED_SECONDS = 900
 
 
 class MessageNotFound(Exception):
@@ -149,16 +159,22 @@ def quarantine(message: Message, body: str, error: Exception) -> bool:
 
 
 def discarded(message_id: str, why: dict[str, str]) -> dict[str, Any]:
-    """Return the part of a transaction that gives a dead or quarantined message up for good."""
+    """Return the part of a transaction that gives a message up for good, if it is in trouble.
+
+    That is dead, quarantined, or left by workers that died: whatever copy of it still turns up is
+    acknowledged by the consumer, or deleted by the run that meets it.
+    """
     return change(
         message_id,
-        "SET #status = :discarded, updated_at = :now, discarded = :why,"
-        f" expires_at = :expires_at, {journey.APPEND} REMOVE trouble",
-        "#status IN (:dead, :quarantined)",
+        "SET #status = :discarded, updated_at = :now, discarded = :why, expires_at = :expires_at,"
+        f" {journey.APPEND} REMOVE trouble, lease_until",
+        "#status IN (:dead, :quarantined) OR (#status = :processing AND lease_until <= :abandoned)",
         {
             ":discarded": "DISCARDED",
             ":dead": "DEAD",
             ":quarantined": "QUARANTINED",
+            ":processing": "PROCESSING",
+            ":abandoned": clock.epoch() - ABANDONED_SECONDS,
             ":why": why,
             ":expires_at": expiry(),
         }
@@ -180,25 +196,21 @@ def get(message_id: str) -> dict[str, Any]:
     return dict(found["Item"])
 
 
-_COLUMNS = {
-    "ProjectionExpression": "message_id, #status, #type, first_sent_at, payload_hash,"
-    " superseded_hashes, redrives, redrive_limit, redrive_mark, redriven_by,"
-    " execution_arns, reason, fingerprint, dead_at, lease_until",
-    "ExpressionAttributeNames": {"#status": "status", "#type": "type"},
-}
-
-
 def get_many(message_ids: Iterable[str], *, whole: bool = False) -> dict[str, dict[str, Any]]:
     """Return the rows of at most 100 messages by id, read consistently; unknown ids are absent.
 
     Only what tells where a message is, unless the `whole` rows are wanted, bodies and all.
     """
     table = settings().messages_table
+    columns: dict[str, Any] = {
+        "ProjectionExpression": ", ".join(f"#{column}" for column in _KNOWN),
+        "ExpressionAttributeNames": {f"#{column}": column for column in _KNOWN},
+    }
     wanted: Any = {
         table: {
             "Keys": [{"message_id": message_id} for message_id in sorted(set(message_ids))],
             "ConsistentRead": True,
-            **({} if whole else _COLUMNS),
+            **({} if whole else columns),
         }
     }
     rows: dict[str, dict[str, Any]] = {}

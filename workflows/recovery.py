@@ -7,7 +7,7 @@ times: a take-over is conditional on the fence's generation.
 
 from pydantic import BaseModel
 
-from workflows import clock, fence, ledger, retry, runs
+from workflows import clock, fence, ledger, mend, retry, runs
 from workflows.fence import START_GRACE_SECONDS, Fence
 from workflows.settings import settings
 
@@ -19,14 +19,19 @@ _HELD = {"DEAD", "QUARANTINED"}
 
 
 class Recovered(BaseModel):
-    """What a check set right: the groups that got a new execution, the run whose lock is free."""
+    """What a check set right.
+
+    The groups that got a new execution, the run whose lock is free, and the messages whose retry
+    by hand had stopped before its copy was known to be sent.
+    """
 
     groups: list[str]
     run_id: str | None
+    resent: list[str] = []
 
 
 def recover() -> Recovered:
-    """Check every fence and the redrive lock."""
+    """Check every fence, the redrive lock and the retries by hand."""
     groups: list[str] = []
     chunk: list[Fence] = []
     for held in fence.every():
@@ -35,7 +40,8 @@ def recover() -> Recovered:
             groups += _recover_fences(chunk)
             chunk = []
     groups += _recover_fences(chunk)
-    return Recovered(groups=groups, run_id=runs.recover())
+    run_id = runs.recover()
+    return Recovered(groups=groups, run_id=run_id, resent=mend.resend())
 
 
 def recover_group(group_id: str) -> Recovered:

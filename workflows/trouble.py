@@ -92,6 +92,38 @@ def every(trouble: str, wanted: Filter, *, bodies: bool = False) -> Iterator[Row
         yield from _select(trouble, wanted, answer["Items"], bodies=bodies)
 
 
+def chunks(
+    trouble: str, wanted: Filter, cursor: str | None
+) -> Iterator[tuple[list[tuple[Row, str | None]], str | None]]:
+    """Yield what matches among each hundred rows that were looked at, longest in trouble first.
+
+    Each is a whole row, read consistently, and the cursor after it; beside them stands the cursor
+    after all that were looked at, for whoever cannot go on.
+
+    Raises:
+        workflows.paging.InvalidCursor: the cursor is not of this list.
+    """
+    start = paging.start(cursor, message_id=None, trouble=trouble, updated_at=None)
+    if wanted.message_ids is not None:
+        after = _place(start["ExclusiveStartKey"]) if start else ("", "")
+        rows = sorted((row for row in every(trouble, wanted) if _place(row) > after), key=_place)
+        yield [(row, cursor_after(row)) for row in rows], None
+        return
+    by_record = wanted.model_copy(update={"payload": None, "jmespath": None})
+    for answer in _answers(trouble, **_condition(wanted), **start):
+        likely = iter([row for row in answer["Items"] if matches(by_record, subject(row))])
+        while chunk := list(islice(likely, _BODIES_AT_ONCE)):
+            # Of the index: a row that was written since stands elsewhere in it, or soon will.
+            cursors = {row["message_id"]: cursor_after(row) for row in chunk}
+            found = (row for row in _whole(trouble, chunk) if matches(wanted, subject(row)))
+            yield [(row, cursors[row["message_id"]]) for row in found], cursor_after(chunk[-1])
+        yield [], paging.cursor(answer.get("LastEvaluatedKey"))
+
+
+def _place(row: Row) -> tuple[str, str]:
+    return str(row["updated_at"]), str(row["message_id"])
+
+
 def read_all(trouble: str, columns: list[str]) -> Iterator[Row]:
     """Yield some columns of every row of the index, longest in trouble first."""
     names = {f"#{column}": column for column in columns}

@@ -1,0 +1,76 @@
+"""`PATCH /messages/{message_id}` and `PATCH /messages`: another payload for dead messages."""
+
+from typing import Annotated, Any, Literal
+
+from aws_lambda_powertools.event_handler.openapi.params import Body, Path
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel, Field
+
+from lambdas.api import acting, answers, app, caller, problems, serve, trace_id
+from lambdas.bulk_answer import Results, answer
+from workflows import bulk, telemetry
+from workflows.bulk import EditSelection
+from workflows.edit import EditRequest, asked, edit, merge
+
+
+class Edited(BaseModel):
+    """The message where it was; it may be redriven while `redrives` is below `redrive_limit`.
+
+    `redrive_limit` is null if the payload was that one already and the message was never mended.
+    """
+
+    message_id: str = Field(examples=["payment-2"])
+    group_id: str = Field(examples=["acct-7"])
+    status: Literal["DEAD", "QUARANTINED"]
+    payload_hash: str = Field(description="SHA-256 of type, group and payload.")
+    redrives: int = Field(examples=[1])
+    redrive_limit: int | None = Field(default=None, examples=[4])
+
+
+@app.patch(
+    "/messages/<message_id>",
+    summary="Give a dead or quarantined message another payload",
+    description="Needs the role `operator`. The payload is validated as when sending. Id, type,"
+    " group and first-sent time stay, and so does the message where it lies, with a new budget of"
+    " redrives: retry it, or start a run. The first body is kept. The same payload again changes"
+    " nothing. A message that was not sent as an envelope of this API (its id begins with `sqs:`)"
+    " cannot be edited.",
+    tags=["Messages"],
+    responses=answers(200, Edited, "Edited, now or before.")
+    | problems(401, 403, 404, 409, 413, 422),
+)
+def edit_message(
+    message_id: Annotated[str, Path(max_length=256)], request: Annotated[EditRequest, Body()]
+) -> Edited:
+    """Edit in the caller's name."""
+    with (
+        acting("edit_message", asked(request.payload), message_id=message_id) as actor,
+        telemetry.action("edit_message", trace_id(), message_id=message_id),
+    ):
+        return Edited.model_validate(edit(message_id, request.payload, actor))
+
+
+@app.patch(
+    "/messages",
+    summary="Change the payloads of many dead or quarantined messages",
+    description="Needs the role `operator`. Applies a JSON merge patch (RFC 7396) to the payload of"
+    " every message that the filter selects, each as by itself: the answer tells what became of"
+    " each. Messages that the patch would not change are passed over.",
+    tags=["Messages"],
+    responses=answers(200, Results, "What became of each.") | problems(401, 403, 422),
+)
+def edit_messages(request: Annotated[EditSelection, Body()]) -> Results:
+    """Edit what is selected, in the caller's name."""
+    caller("operator")
+
+    def act(message_id: str) -> dict[str, Any] | None:
+        with acting("edit_message", asked(request.merge), message_id=message_id) as actor:
+            return merge(message_id, request.merge, actor)
+
+    with telemetry.action("edit_messages", trace_id()) as details:
+        return answer(*bulk.each(request, act), details)
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer API Gateway."""
+    return serve(event, context)

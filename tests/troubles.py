@@ -1,0 +1,45 @@
+"""Messages in trouble, in process: rows as the consumer and the machines leave them."""
+
+from tests.conftest import ENVIRONMENT, a_message, drain
+from workflows import aws, ledger
+from workflows.aws import sqs
+
+LIMIT = int(ENVIRONMENT["MAX_REDRIVES"])
+WHY = {"type": "AccountFrozen", "message": "Account acc-1 is frozen."}
+
+
+def in_trouble(status="DEAD", message=None, **columns):
+    """Put a message's row into the ledger as one that is dead, say; return the message."""
+    message = message or a_message()
+    ledger.accept(message)
+    changed = {
+        "status": status,
+        "trouble": status,
+        "body": message.body(),
+        "reason": WHY,
+        "fingerprint": "0" * 16,
+        "updated_at": "2026-11-24T12:00:01.000Z",
+        "attempts": 4,
+    }
+    row = ledger.get(message.message_id) | changed | columns
+    row.pop("expires_at", None)
+    row = {name: value for name, value in row.items() if value is not None}
+    aws.dynamodb().put_item(TableName="Messages", Item=row)
+    return message
+
+
+def row(message_id="m-1"):
+    """Return a message's row."""
+    return ledger.get(message_id)
+
+
+def sent():
+    """Take what is on the work queue: deduplication id, group and body of each."""
+    return [
+        (
+            found["Attributes"]["MessageDeduplicationId"],
+            found["Attributes"]["MessageGroupId"],
+            found["Body"],
+        )
+        for found in drain(sqs(), ENVIRONMENT["WORK_QUEUE_URL"])
+    ]

@@ -1,0 +1,131 @@
+"""Editing: another payload for a message that cannot be processed as it is.
+
+The message stays what it was: id, type, group, first-sent time, trace and sender. The first body is
+kept, and the hash of every payload that it had, by which its older copies are known for its own.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from workflows import audit, journey, ledger, mend, message_types
+from workflows.audit import Actor
+from workflows.aws import plain, transact
+from workflows.message import InvalidMessage, Message, check_size, parse
+from workflows.settings import settings
+
+# Besides the first: an older copy than these becomes a message that is not ours.
+_HASHES_KEPT = 99
+# Of names that a client made up: enough to see what was edited.
+_NAMES_KEPT, _NAME_LENGTH = 50, 64
+
+
+class EditRequest(BaseModel):
+    """The whole new payload; type, group, id and first-sent time stay."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    payload: dict[str, Any] = Field(
+        examples=[
+            {"account_id": "acct-7", "kind": "debit", "amount": 12.34, "currency": "EUR"},
+        ]
+    )
+
+
+def edit(message_id: str, payload: dict[str, Any], actor: Actor) -> dict[str, Any]:
+    """Give a dead or quarantined message another payload and new redrives; return its new row.
+
+    It stays where it is: a retry or a run sends it. The same payload again changes nothing.
+
+    Raises:
+        workflows.ledger.MessageNotFound: the ledger has none.
+        workflows.ledger.NotInTrouble: it is neither dead nor quarantined.
+        workflows.mend.ForeignMessage: it has no envelope.
+        workflows.mend.BodyMissing: its body is not in the ledger.
+        workflows.message.InvalidMessage: the payload does not fit its type.
+        workflows.message.MessageTooLarge: the edited message is.
+        workflows.mend.MessageChanged: somebody else was faster.
+    """
+    row = ledger.get(message_id)
+    edited = _edited(_envelope(row), payload)
+    if edited.payload_hash == row["payload_hash"]:
+        audit.unchanged(actor, "edit_message", **_about(row, edited))
+        return row
+    return _replace(row, edited, actor)
+
+
+def merge(message_id: str, patch: dict[str, Any], actor: Actor) -> dict[str, Any] | None:
+    """Edit by a merge patch (RFC 7396) of the payload; return None if it changes nothing.
+
+    Raises:
+        Exception: as `edit`.
+    """
+    row = ledger.get(message_id)
+    before = _envelope(row)
+    edited = _edited(before, patched(before.payload, patch))
+    if edited.payload_hash == row["payload_hash"]:
+        return None
+    return _replace(row, edited, actor)
+
+
+def patched(value: Any, patch: Any) -> Any:
+    """Return a JSON value after a merge patch, by RFC 7396: `null` removes."""
+    if not isinstance(patch, dict):
+        return patch
+    found = dict(value) if isinstance(value, dict) else {}
+    for name, part in patch.items():
+        if part is None:
+            found.pop(name, None)
+        else:
+            found[name] = patched(found.get(name), part)
+    return found
+
+
+def asked(payload: dict[str, Any]) -> dict[str, Any]:
+    """Return what the audit keeps of an edit: the names of the fields and no value."""
+    names = [name.encode("ascii", "backslashreplace").decode() for name in sorted(payload)]
+    return {"fields": [name[:_NAME_LENGTH] for name in names[:_NAMES_KEPT]]}
+
+
+def _envelope(row: dict[str, Any]) -> Message:
+    mend.check(row, "edited")
+    try:
+        return parse(row["body"], row["group_id"])
+    except InvalidMessage:
+        raise mend.ForeignMessage from None
+
+
+def _edited(before: Message, payload: dict[str, Any]) -> Message:
+    message_types.validate(before.type, payload)
+    after = before.model_copy(update={"payload": payload})
+    check_size(after.body(), settings().max_message_bytes)
+    return after
+
+
+def _replace(row: dict[str, Any], edited: Message, actor: Actor) -> dict[str, Any]:
+    before = row["payload_hash"]
+    hashes = list(dict.fromkeys([*row.get("superseded_hashes", []), before]))
+    part = mend.change(
+        row,
+        journey.event("edited", by=actor.email, previous_hash=before),
+        "body = :body, payload_hash = :hash, redrive_limit = :limit,"
+        " superseded_hashes = :hashes, original_body = if_not_exists(original_body, :before)",
+        {
+            ":body": edited.body(),
+            ":before": row["body"],
+            ":hash": edited.payload_hash,
+            ":hashes": [hashes[0], *hashes[1:][-_HASHES_KEPT:]],
+            ":limit": mend.new_limit(row),
+        },
+    )
+    refused = transact(
+        [part, audit.entry(actor, "edit_message", result=row["status"], **_about(row, edited))]
+    )
+    if refused is not None:
+        raise mend.meanwhile(plain(refused[0]), "edited")
+    return ledger.get(row["message_id"])
+
+
+def _about(row: dict[str, Any], edited: Message) -> dict[str, Any]:
+    hashes = {"previous_hash": row["payload_hash"], "payload_hash": edited.payload_hash}
+    return {"input": asked(edited.payload) | hashes, "message_id": row["message_id"]}
