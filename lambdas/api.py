@@ -17,7 +17,19 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field
 
-from workflows import audit, groups, ledger, mend, paging, period, runs, send, telemetry, users
+from workflows import (
+    audit,
+    groups,
+    ledger,
+    mend,
+    paging,
+    period,
+    redrive,
+    runs,
+    send,
+    telemetry,
+    users,
+)
 from workflows.message import InvalidMessage, MessageTooLarge, RedriveLimitReached, loads
 
 
@@ -75,6 +87,8 @@ _STATUSES: list[tuple[type[Exception], HTTPStatus, str]] = [
     (send.InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
     (ledger.MessageNotFound, HTTPStatus.NOT_FOUND, "message_not_found"),
     (runs.RunActive, HTTPStatus.CONFLICT, "run_active"),
+    (redrive.PlanChanged, HTTPStatus.CONFLICT, "plan_changed"),
+    (runs.RunEnded, HTTPStatus.CONFLICT, "run_ended"),
     (runs.RunNotFound, HTTPStatus.NOT_FOUND, "run_not_found"),
     (groups.GroupNotFenced, HTTPStatus.NOT_FOUND, "group_not_fenced"),
     (ledger.NotInTrouble, HTTPStatus.CONFLICT, "message_not_in_trouble"),

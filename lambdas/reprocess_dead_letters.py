@@ -8,8 +8,21 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import acting, answers, app, problems, serve, trace_id
+from lambdas.api import acting, answers, app, caller, problems, serve, trace_id
 from workflows import redrive, telemetry
+from workflows.plan import Plan
+
+_EXAMPLES: Any = {
+    "everything": {"value": {}},
+    "plan": {
+        "summary": "What would happen to payments that died of a frozen account, oldest first",
+        "value": {"dry_run": True, "filter": {"reason": "AccountFrozen", "older_than": "PT1H"}},
+    },
+    "canary": {
+        "summary": "Five first, then ten, then twenty, at most 20 a second",
+        "value": {"max_per_second": 20, "canary": {"messages": 5, "watch_seconds": 120}},
+    },
+}
 
 
 class RunStarted(BaseModel):
@@ -22,27 +35,35 @@ class RunStarted(BaseModel):
 
 @app.post(
     "/messages/dlq/reprocess",
-    summary="Start a redrive run",
-    description="Needs the role `operator`. One run at a time: 409 while another is active.",
+    summary="Start a redrive run, or plan one",
+    description="Needs the role `operator`. One run at a time: 409 while another is active."
+    " With `dry_run` nothing happens: the answer is the plan, and a run that presents its"
+    " `plan_hash` starts only if it would still do the same (else 409 `plan_changed`).",
     tags=["Redrive"],
-    responses=answers(202, RunStarted, "The run has started.") | problems(401, 403, 409, 422),
+    responses=answers(202, RunStarted, "The run has started.")
+    | answers(200, Plan, "The plan, for `dry_run`.")
+    | problems(401, 403, 409, 422),
 )
 def reprocess_dead_letters(
-    request: Annotated[redrive.RedriveRequest | None, Body()] = None,
-) -> Response[RunStarted]:
-    """Start a run in the caller's name."""
-    request = request or redrive.RedriveRequest()
+    request: Annotated[redrive.RedriveRequest | None, Body(openapi_examples=_EXAMPLES)] = None,
+) -> Response[RunStarted | Plan]:
+    """Start or plan a run in the caller's name."""
+    wanted = request or redrive.RedriveRequest()
+    if wanted.dry_run:
+        caller("operator")
+        with telemetry.action("plan_dlq", trace_id()):
+            return _answer(HTTPStatus.OK, redrive.dry_run(wanted))
     with (
-        acting("start_run", request.model_dump(exclude_none=True)) as actor,
+        acting("start_run", wanted.options()) as actor,
         telemetry.action("reprocess_dlq", trace_id()) as details,
     ):
-        run = redrive.start(request, actor)
+        run = redrive.start(wanted, actor)
         details |= {"run_id": run["run_id"]}
-    return Response(
-        status_code=HTTPStatus.ACCEPTED,
-        content_type="application/json",
-        body=RunStarted.model_validate(run),
-    )
+    return _answer(HTTPStatus.ACCEPTED, RunStarted.model_validate(run))
+
+
+def _answer(status: HTTPStatus, body: RunStarted | Plan) -> Response[RunStarted | Plan]:
+    return Response(status_code=status, content_type="application/json", body=body)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

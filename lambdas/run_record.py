@@ -1,26 +1,54 @@
 """How the API shows a redrive run; shared by the functions that show one or many."""
 
-from pydantic import BaseModel
+from typing import Any
+
+from pydantic import BaseModel, field_validator
+
+from workflows import runs
+from workflows.outcome import Outcome
+from workflows.progress import Progress
 
 
 class RunRecord(BaseModel):
-    """A redrive run. Each dead letter received is counted once among the five outcomes.
+    """A redrive run. Each dead letter dealt with is counted once among the five outcomes.
 
-    `already_processed` were settled before and only deleted; `failed` stayed on the dead-letter
-    queue. Times are ISO 8601 in UTC.
+    `already_processed` were settled before and only deleted; `failed` were refused by SQS or the
+    ledger and stayed; `left` stayed because the run was not to touch them, and are not `received`.
+    `request` is what it was started with. `reason` says why it was halted, `failure` why it
+    failed. Times are ISO 8601 in UTC.
     """
 
     run_id: str
     status: str
     trigger: str
     requested_by: str
+    request: dict[str, Any] = {}
     received: int
     redriven: int
     quarantined: int
     already_processed: int
     discarded: int = 0
     failed: int
+    left: int = 0
     started_at: str
     finished_at: str | None = None
+    reason: str | None = None
     failure: str | None = None
     execution_arn: str
+
+    @field_validator("request", mode="before")
+    @classmethod
+    def _parsed(cls, value: Any) -> Any:
+        return runs.parse_request(value) if isinstance(value, str) else value
+
+    @field_validator("reason", mode="before")
+    @classmethod
+    def _given(cls, value: Any) -> Any:
+        return value or None  # the machine writes an empty one
+
+
+class RunReport(RunRecord):
+    """A run with what became of its messages and, while it works, how it goes."""
+
+    outcome: Outcome
+    progress: Progress | None = None

@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 # Importing a module registers its route: the document is made from the code that answers.
 from lambdas import (  # noqa: F401
+    cancel_run,
     discard_messages,
     edit_messages,
     list_audit,

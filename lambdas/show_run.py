@@ -6,22 +6,30 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.api import answers, app, caller, problems, serve, trace_id
-from lambdas.run_record import RunRecord
-from workflows import runs, telemetry
+from lambdas.run_record import RunReport
+from workflows import outcome, progress, runs, telemetry
 
 
 @app.get(
     "/messages/dlq/reprocess/<run_id>",
     summary="Show a redrive run",
-    description="Needs the role `operator`. The counters move with every batch.",
+    description="Needs the role `operator`. The counters move with every batch; `outcome` tells"
+    " what became of what it redrove, also long after; `progress` is there while it works.",
     tags=["Redrive"],
-    responses=answers(200, RunRecord, "The run.") | problems(401, 403, 404, 422),
+    responses=answers(200, RunReport, "The run.") | problems(401, 403, 404, 422),
 )
-def show_run(run_id: Annotated[str, Path(max_length=256)]) -> RunRecord:
+def show_run(run_id: Annotated[str, Path(max_length=256)]) -> RunReport:
     """Show one run."""
     caller("operator")
     with telemetry.action("show_run", trace_id(), run_id=run_id):
-        return RunRecord.model_validate(runs.get(run_id))
+        run = runs.get(run_id)
+        return RunReport.model_validate(
+            run
+            | {
+                "outcome": outcome.count(run_id, int(run["redriven"])),
+                "progress": progress.of(run),
+            }
+        )
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

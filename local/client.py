@@ -137,17 +137,25 @@ class Client:
         """`GET /messages/quarantine`, with filters, `limit` and `cursor`."""
         return self.call("GET", "/messages/quarantine" + (f"?{urlencode(query)}" if query else ""))
 
-    def reprocess(self, max_messages: int | None = None) -> Answer:
-        """`POST /messages/dlq/reprocess`."""
-        body = {} if max_messages is None else {"max_messages": max_messages}
-        return self.call("POST", "/messages/dlq/reprocess", body)
+    def reprocess(self, max_messages: int | None = None, **options: Any) -> Answer:
+        """`POST /messages/dlq/reprocess`, with a filter, say, or `dry_run`."""
+        limit = {} if max_messages is None else {"max_messages": max_messages}
+        return self.call("POST", "/messages/dlq/reprocess", limit | options)
 
     def run(self, run_id: str) -> Answer:
         """`GET /messages/dlq/reprocess/{run_id}`."""
         return self.call("GET", f"/messages/dlq/reprocess/{quote(run_id, safe='')}")
+
+    def cancel(self, run_id: str) -> Answer:
+        """`DELETE /messages/dlq/reprocess/{run_id}`."""
+        return self.call("DELETE", f"/messages/dlq/reprocess/{quote(run_id, safe='')}")
 
     def runs(self, **query: str | int) -> Answer:
         """`GET /messages/dlq/reprocess`, with `limit` and `cursor`."""
         return self.call(
             "GET", "/messages/dlq/reprocess" + (f"?{urlencode(query)}" if query else "")
         )
+
+    def audit(self, **query: str | int) -> Answer:
+        """`GET /audit`, with `from`, `to`, `actor`, `message_id`, `limit` and `cursor`."""
+        return self.call("GET", "/audit" + (f"?{urlencode(query)}" if query else ""))

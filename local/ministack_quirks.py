@@ -8,6 +8,7 @@ import json
 import re
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 MINISTACK_VERSION = "1.5.33"
@@ -42,7 +43,7 @@ def environment(port: int, directory: str) -> dict[str, str]:
 
 def patch() -> None:
     """Change MiniStack inside its own process, before it starts."""
-    from ministack.core import lambda_runtime
+    from ministack.core import iam_actions, lambda_runtime
     from ministack.services import apigateway_v1, dynamodb, lambda_svc, stepfunctions
     from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
@@ -65,6 +66,21 @@ def patch() -> None:
     _do_dynamodb_tasks_in_turn(stepfunctions)
     _create_resources_as_aws_does(_RESOURCE_HANDLERS)
     _append_to_lists_as_aws_does(dynamodb)
+    iam_actions.extract_iam_action = authorize_batches_as_aws_does(iam_actions.extract_iam_action)
+
+
+def authorize_batches_as_aws_does(extract: Callable[..., str | None]) -> Callable[..., str | None]:
+    """Let who may do one thing to a queue's messages do it to a batch of them.
+
+    MiniStack asks for a permission of the batch's own name, which IAM does not know:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_AddPermission.html
+    """
+
+    def extract_as_aws_does(*args: Any, **kwargs: Any) -> str | None:
+        action = extract(*args, **kwargs)
+        return action.removesuffix("Batch") if action and action.startswith("sqs:") else action
+
+    return extract_as_aws_does
 
 
 def _append_to_lists_as_aws_does(dynamodb: Any) -> None:

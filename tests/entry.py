@@ -25,6 +25,9 @@ class EntryRejected(InvalidMessage):
     """The entry was told that it is invalid."""
 
 
+MAX_AGE_SECONDS = None
+
+
 class Payload(BaseModel):
     """What to do before the effect.
 

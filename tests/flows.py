@@ -3,7 +3,8 @@
 import uuid
 
 from local.deadline import wait_until
-from tests.stack_fixtures import put
+from tests.redrive_runs import LOCK
+from tests.stack_fixtures import delete, put
 
 
 def credit(account_id=None, **fields):
@@ -32,9 +33,15 @@ def finished(client, run_id):
 
     def found():
         record = client.run(run_id).expect(200)
-        return None if record["status"] == "RUNNING" else record
+        return None if record["status"] in ("RUNNING", "CANCELLING") else record
 
     return wait_until(found, 60, f"run {run_id} has ended", interval=0.2)
+
+
+def forget_dead_letters(stack):
+    """Empty the dead-letter queue and free its lock."""
+    stack.client("sqs").purge_queue(QueueUrl=stack.outputs["DeadLetterQueueUrl"])
+    delete(stack, "Runs", LOCK)
 
 
 def frozen_account(stack):

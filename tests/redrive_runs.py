@@ -1,9 +1,11 @@
 """What the tests of the redrive machine share: empty queues, runs, and what to look at.
 
 The consumer is off unless a test turns it on, so that what was sent can be seen. A run that is
-given as many messages as there are ends without polling an empty queue, which takes 6 s.
+given as many messages as there are ends without polling an empty queue.
 """
 
+import json
+import uuid
 from contextlib import contextmanager
 
 import pytest
@@ -11,22 +13,36 @@ import pytest
 from local.deadline import wait_until
 from tests.stack_fixtures import (
     delete,
+    events,
+    machine_arn,
     queued,
     row,
     run_machine,
 )
+from workflows.aws import plain
 
 MAX_REDRIVES = 3  # the template's default
 QUEUE = "local-dead-letters.fifo"
 LOCK = f"LOCK#{QUEUE}"
-START = ["AcquireRun", "InspectQueue"]
+START = ["InspectQueue", "AnythingToDo", "AcquireRun"]
 EMPTY_POLL = ["ReceiveDeadLetters", "AnyDeadLetters"]
 JUDGED = [*EMPTY_POLL, "ValidateMessages"]
 WAVE = ["GuardLoop", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"]
 STORED = ["GuardLoop", "AnyToRedrive", "DeleteDeadLetters", "MoreToDo"]
 FINISH = ["PublishMetrics", "FinishRun"]
+DONE = ["AnyDeadLetters", *FINISH]  # it has all it was to take
+HELD = ["HoldDeadLetters", "MoreToDo"]
+NOTHING_GOES = ["GuardLoop", "AnyToRedrive", "MoreToDo"]
 FAILED = ["FailRun", "RunFailed"]
-COUNTERS = ("received", "redriven", "quarantined", "already_processed", "discarded", "failed")
+COUNTERS = (
+    "received",
+    "redriven",
+    "quarantined",
+    "already_processed",
+    "discarded",
+    "failed",
+    "left",
+)
 
 
 @pytest.fixture
@@ -54,7 +70,7 @@ def consume(stack, enabled):
 
 def redrive(stack, max_messages, **options):
     """Run the machine for at most so many messages."""
-    return run_machine(stack, "redrive", {"max_messages": max_messages}, **options)
+    return run_machine(stack, "redrive", {"request": {"max_messages": max_messages}}, **options)
 
 
 def counters(stack, execution):
@@ -77,6 +93,28 @@ def on_dlq(stack, message):
     return [m for m in queued(stack, "DeadLetter", message.group_id) if m["Body"] == message.body()]
 
 
+def all_visible(stack):
+    """Tell whether every dead letter can be received."""
+    return all(letter["IsVisible"] for letter in queued(stack, "DeadLetter"))
+
+
+def held_records(stack, run_id):
+    """Return how many records of what a run holds there are."""
+    numbers = range(20)
+    return sum(bool(row(stack, "Runs", f"HELD#{run_id}#{number}")) for number in numbers)
+
+
+def batches_sent(stack, run):
+    """Return how many messages each call of an execution sent to the work queue, in order."""
+    found = []
+    for event in events(stack, run.arn):
+        if event["type"] == "TaskSucceeded":
+            output = json.loads(event["taskSucceededEventDetails"]["output"])
+            if "Successful" in output and "MessageId" in str(output["Successful"]):
+                found.append(len(output["Successful"]))
+    return found
+
+
 def is_visible_again(stack, message):
     (letter,) = on_dlq(stack, message)
     return bool(letter["ReceiveCount"] and letter["IsVisible"])
@@ -84,6 +122,36 @@ def is_visible_again(stack, message):
 
 def ledger(stack, message):
     return row(stack, "Messages", message.message_id)
+
+
+def recover(stack):
+    """Let the sweep set right what ended without a word, as the schedule does; return its word."""
+    client = stack.client("lambda")
+    (function,) = [
+        found["FunctionName"]
+        for found in client.list_functions()["Functions"]
+        if "RecoverExecutions" in found["FunctionName"]
+    ]
+    answer = client.invoke(FunctionName=function, Payload=b"{}")
+    said = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, said
+    return said
+
+
+def audited(stack, run_id):
+    """Return the audit records of a run, oldest first, as plain Python values."""
+    pages = (
+        stack.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=stack.outputs["AuditTableName"],
+            FilterExpression="run_id = :run_id",
+            ExpressionAttributeValues={":run_id": {"S": run_id}},
+            ConsistentRead=True,
+        )
+    )
+    found = [plain({"Item": item}) for page in pages for item in page["Items"]]
+    return sorted(found, key=lambda entry: str(entry["entry"]))
 
 
 def balance(stack, message):
@@ -120,6 +188,21 @@ def maximum_message_size(stack, queue, size):
         yield
     finally:
         sqs.set_queue_attributes(QueueUrl=url, Attributes=before)
+
+
+@contextmanager
+def machine_with(stack, text, replacement):
+    """Give a copy of the redrive machine as deployed, with one text in it replaced; its ARN."""
+    client = stack.client("stepfunctions")
+    deployed = client.describe_state_machine(stateMachineArn=machine_arn(stack, "redrive"))
+    assert text in deployed["definition"]
+    arn = client.create_state_machine(
+        name=f"copy-{uuid.uuid4()}",
+        definition=deployed["definition"].replace(text, replacement),
+        roleArn=deployed["roleArn"],
+    )["stateMachineArn"]
+    yield arn
+    client.delete_state_machine(stateMachineArn=arn)
 
 
 def throw(error):

@@ -24,7 +24,7 @@ def scratch_project(folder: Path) -> Path:
     (folder / "local").symlink_to(ROOT / "local")
     shutil.copy(Path(__file__).parent / "entry.py", folder / "workflows" / "entry.py")
     types = "workflows/message_types.py"
-    mutate(folder, types, "import transaction\n", "import entry, transaction\n")
+    mutate(folder, types, "import clock, transaction\n", "import clock, entry, transaction\n")
     mutate(folder, types, '{"transaction": ', '{"entry": entry, "transaction": ')
     mutate(folder, "template.yaml", "CLAIM_LEASE_SECONDS: 30", "CLAIM_LEASE_SECONDS: 1")
     return folder

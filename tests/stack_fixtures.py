@@ -188,6 +188,7 @@ def record(stack: Stack, message: Message, status: str, **columns: Any) -> None:
     if status in ("RETRYING", "DEAD", "QUARANTINED"):
         row |= {"trouble": status, "body": message.body()}
         row |= {"reason": {"type": "AccountFrozen", "message": "It is frozen."}}
+        row |= {"fingerprint": "0123456789abcdef", "dead_at": row["updated_at"]}
     put(stack, "Messages", row | columns)
 
 

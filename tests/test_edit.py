@@ -84,7 +84,7 @@ def test_edit_is_told_by_names_and_hashes_and_no_value():
         "event": "edited", "at": "", "by": "o@example.com", "previous_hash": message.payload_hash,
     }  # fmt: skip
     (record,) = audited()
-    assert (record["action"], record["result"]) == ("edit_message", "DEAD")
+    assert (record["action"], record["result"]) == ("edit_message", "EDITED")
     assert record["input"] == {
         "fields": ["account_id", "amount", "currency", "kind"],
         "previous_hash": message.payload_hash,
@@ -100,7 +100,7 @@ def test_same_payload_again_changes_nothing_and_gives_no_budget():
 
     assert edit("m-1", dict(reversed(NEW.items())), ACTOR) == before
     assert row() == before
-    assert [record["result"] for record in audited()] == ["DEAD", "UNCHANGED"]
+    assert [record["result"] for record in audited()] == ["EDITED", "UNCHANGED"]
 
 
 @pytest.mark.parametrize(
@@ -304,5 +304,5 @@ def test_edit_that_dies_at_any_call_is_whole_or_not_at_all(calls):
 
         edit("m-1", NEW, ACTOR)
         assert parse(row()["body"], "acc-1").payload == NEW
-        assert [record["result"] for record in audited()].count("DEAD") == 1, end
+        assert [record["result"] for record in audited()].count("EDITED") == 1, end
         assert len(row()["journey"]) == 1, end

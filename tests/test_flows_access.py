@@ -185,6 +185,10 @@ def test_openapi_document_is_open_valid_and_complete(stack, anybody):
         ("POST", "/messages/dlq/reprocess"),
         ("GET", "/messages/dlq/reprocess"),
         ("GET", "/messages/dlq/reprocess/{run_id}"),
+        ("DELETE", "/messages/dlq/reprocess/{run_id}"),
+        ("GET", "/messages/dlq"),
+        ("GET", "/messages/dlq/groups"),
+        ("GET", "/messages/quarantine"),
     }
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     for path, item in document["paths"].items():

@@ -10,7 +10,8 @@ from local.client import Client
 from local.deadline import wait_until
 from local.stack import ROOT, Stack
 from tests.flows import credit, dead_message, finished, settled
-from tests.stack_fixtures import ended, put, put_on_dlq, record, row, transaction
+from tests.redrive_runs import is_visible_again
+from tests.stack_fixtures import dead_letter, ended, put, put_on_dlq, record, row, transaction
 
 pytestmark = [pytest.mark.xdist_group("iam"), pytest.mark.timeout(180)]
 
@@ -57,6 +58,7 @@ def test_every_function_may_do_what_it_must():
         stopped_run_is_set_right(stack, operator)
         held_group_goes_on(stack, producer, operator)
         dead_messages_are_mended(stack, producer, operator)
+        run_is_planned_watched_and_cancelled(stack, producer, operator)
         assert errors_in(stack.lambda_log()) == {"AccountFrozen"}
         assert "AccessDenied" not in stack.lambda_log() + stack.log()
         assert actions_logged(stack) >= actions_of_the_functions()
@@ -120,6 +122,32 @@ def dead_messages_are_mended(stack, producer, operator):
     settled(producer, letters[0].message_id, "PROCESSED")
 
 
+def run_is_planned_watched_and_cancelled(stack, producer, operator):
+    """Redrive by a plan with a canary, leaving one out; then cancel a run that finds nothing."""
+    left, wanted = transaction(), transaction()
+    for message in (left, wanted):
+        dead_letter(stack, message)
+    request = {
+        "filter": {"message_ids": [wanted.message_id], "jmespath": "amount > `1`"},
+        "canary": {"messages": 1, "watch_seconds": 60},
+        "max_messages": 1,
+    }
+    planned = operator.reprocess(dry_run=True, **request).expect(200)
+    assert planned["counts"]["redrive"] == 1
+    started = operator.reprocess(plan_hash=planned["plan_hash"], **request).expect(202)
+    run = finished(operator, started["run_id"])
+    assert (run["status"], run["redriven"]) == ("SUCCEEDED", 1)
+    assert run["left"] >= 1
+    assert run["outcome"]["processed"] == 1
+    settled(producer, wanted.message_id, "PROCESSED")
+    assert is_visible_again(stack, left)
+
+    endless = operator.reprocess(filter={"message_ids": [wanted.message_id]}).expect(202)
+    assert operator.cancel(endless["run_id"]).expect(202)["status"] == "CANCELLING"
+    assert finished(operator, endless["run_id"])["redriven"] == 0
+    assert is_visible_again(stack, left)
+
+
 def invoke(stack, function):
     client = stack.client("lambda")
     names = [found["FunctionName"] for found in client.list_functions()["Functions"]]
@@ -146,7 +174,7 @@ def test_enforcement_is_real(tmp_path):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "samconfig.toml", tmp_path)
     template = (ROOT / "template.yaml").read_text()
-    send = "        - SQSSendMessagePolicy:\n            QueueName: !GetAtt WorkQueue.QueueName\n"
+    send = "        - SQSSendMessagePolicy: {QueueName: !GetAtt WorkQueue.QueueName}\n"
     template = with_other_policy(template, "SendMessageFunction", send, "")
     template = with_other_policy(
         template, "ShowMessageFunction", "dynamodb:GetItem", "dynamodb:DescribeTable"

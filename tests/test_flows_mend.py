@@ -264,9 +264,6 @@ def test_old_copy_that_sqs_brings_back_is_processed_as_edited(stack, producer, o
     assert balance(stack, account_id) == "5"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="redrive.judge takes an edited message's old copy for another's"
-)
 def test_edited_message_is_redriven_by_a_run_with_its_new_payload(stack, producer, operator):
     account_id, dead = overdrawn(producer)
     edit(operator, dead["message_id"], credit(account_id, amount="5.00")).expect(200)
@@ -279,7 +276,6 @@ def test_edited_message_is_redriven_by_a_run_with_its_new_payload(stack, produce
     assert queued(stack, "DeadLetter", account_id) == []
 
 
-@pytest.mark.xfail(strict=True, reason="redrive.judge does not yet look at redrive_limit")
 def test_edited_message_has_a_new_budget_for_runs(stack, producer, operator):
     message = transaction(amount=12.34, kind="debit")
     dead_letter(stack, message, redrives=3)

@@ -8,10 +8,16 @@ from local.client import Client
 from tests.flows import assert_problem, dead_message, finished, settled
 from tests.redrive_runs import LOCK
 from tests.stack_fixtures import delete, put, put_on_dlq, row
+from workflows.outcome import Outcome
 
 pytestmark = pytest.mark.xdist_group("flows")
 
 RUN_FIELDS = {
+    "request",
+    "left",
+    "reason",
+    "outcome",
+    "progress",
     "run_id",
     "status",
     "trigger",
@@ -96,6 +102,7 @@ def test_dead_message_comes_back_after_the_account_is_unfrozen(stack, producer, 
     after = settled(producer, record["message_id"], "PROCESSED")
 
     assert set(run) - {"failure"} == RUN_FIELDS
+    assert set(run["outcome"]) == set(Outcome.model_fields)
     assert (
         run
         | {
@@ -174,4 +181,5 @@ def test_runs_are_listed_newest_first_in_pages(stack, operator):
     assert [run["quarantined"] for run in listed[:3]] == [1, 1, 1]
     assert len(first["runs"]) == 2
     assert {run["run_id"] for run in first["runs"]}.isdisjoint(r["run_id"] for r in second["runs"])
-    assert listed[0] == operator.run(started[2]).expect(200)
+    whole = operator.run(started[2]).expect(200)
+    assert whole | listed[0] == whole

@@ -28,6 +28,7 @@ from lambdas import (
 from tests.conftest import CONTEXT, ENVIRONMENT, a_message, a_transaction, api_event, drain
 from workflows import audit, aws, claims, failures, ledger, runs, trouble
 from workflows import status as overview
+from workflows.outcome import Outcome
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -425,7 +426,7 @@ def test_reprocess_is_202_with_the_run_and_409_while_it_lives(machines):
     found = machines.describe_execution(executionArn=body["execution_arn"])
     started = json.loads(found["input"])
     assert started | {"trigger": "api"} == {
-        "max_messages": 5, "trigger": "api", "requested_by": "o@example.com",
+        "request": {"max_messages": 5}, "trigger": "api", "requested_by": "o@example.com",
         "trace_id": "request-1",
     }  # fmt: skip
     status, refused = call("reprocess")
@@ -447,13 +448,18 @@ def test_run_has_the_promised_shape_and_is_listed_alike():
     status, body = call("run", path=f"/messages/dlq/reprocess/{started['run_id']}")
 
     assert status == 200
+    nothing = dict.fromkeys(Outcome.model_fields, 0)
+    assert body.pop("outcome") == nothing
+    assert body.pop("progress") == {"rate_per_second": 0.0, "remaining": 0, "eta_seconds": None}
     assert call("runs") == (200, {"runs": [body], "cursor": None})
     assert re.fullmatch(TIME, body.pop("started_at"))
     counters = dict.fromkeys(runs.COUNTERS, 0)
     assert body == started | counters | {
         "trigger": "api",
         "requested_by": "o@example.com",
+        "request": {},
         "finished_at": None,
+        "reason": None,
         "failure": None,
     }
 
@@ -773,7 +779,7 @@ def test_validate_messages_gives_a_verdict_each_and_never_tells_a_body(output):
     ]
 
     answer = validate_messages.handler(
-        {"messages": letters, "run_id": "run-1", "trace_id": "t-9"}, CONTEXT
+        {"messages": letters, "request": {}, "run_id": "run-1", "trace_id": "t-9"}, CONTEXT
     )
 
     assert [verdict["index"] for verdict in answer["verdicts"]] == [0, 1, 2]

@@ -138,7 +138,9 @@ def test_failed_start_leaves_both_its_records_under_one_trace(calls: Calls):
     calls.error_at = "before StartExecution"
 
     assert reprocess()[0] == 500
-    assert results() == [("start_run", "STARTED"), ("start_run", "ClientError")]
+    assert results() == [
+        ("start_run", "STARTED"), ("end_run", "FAILED"), ("start_run", "ClientError"),
+    ]  # fmt: skip
     assert {record["trace_id"] for record in audited()} == {"request-1"}
 
 

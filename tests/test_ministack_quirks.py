@@ -4,10 +4,12 @@ import json
 import sys
 import uuid
 from importlib.metadata import version
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from ministack.core import iam_actions
 
 from local import deployment, ministack_quirks, stack
 from local.deadline import wait_until
@@ -232,3 +234,14 @@ def test_result_without_an_error_is_left_alone():
     result = {"body": {"errorType": "Runtime.HandlerError"}, "log": ""}
 
     assert ministack_quirks.name_the_error(result) is result
+
+
+@pytest.mark.parametrize("action", ["SendMessage", "DeleteMessage", "ChangeMessageVisibility"])
+def test_batch_is_authorized_like_one_message(action):
+    extract = iam_actions.extract_iam_action
+    target = {"x-amz-target": f"AmazonSQS.{action}Batch"}
+    request: Any = ("sqs", "POST", "/", target, b"{}", {})
+
+    as_aws = ministack_quirks.authorize_batches_as_aws_does(extract)
+    assert as_aws(*request) == f"sqs:{action}"
+    assert extract(*request) == f"sqs:{action}Batch", "no longer needed"

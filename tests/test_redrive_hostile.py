@@ -3,11 +3,11 @@
 import json
 import uuid
 
-import jsonata
 import pytest
 
-from local.stack import ROOT
+from tests.redrive_expressions import evaluate, states
 from tests.redrive_runs import (
+    COUNTERS,
     counters,
     ledger,
     maximum_message_size,
@@ -169,29 +169,63 @@ def test_arguments_of_the_largest_foreign_batch_fit_the_limit_of_a_state():
         "group": "g" * 128,
         "ledger_id": f"sqs:{uuid.uuid4()}",
         "known": False,
+        "unnoted": True,
         "redrives": 0,
         "reason": {"type": "InvalidEnvelope", "message": "m" * 256},
         "fingerprint": "f" * 16,
         "type": "foreign",
         "first_sent_at": "2026-11-24T12:00:00.000Z",
+        "dead_at": "2026-11-24T12:00:00.000Z",
         "payload_hash": "h" * 64,
         "trace_id": str(uuid.uuid4()),
     }
-    variables = {
-        "turn": [quarantined | {"index": index} for index in range(10)],
-        "batch": [{"Body": '"' * 12_000}] * 10,
-        "run_id": "r" * 80,
-        "states": {"context": {"Execution": {"Id": f"arn:{'a' * 150}"}}},
-    }
-    counts = ("turns", "redriven", "quarantined", "already_processed", "failed")
-    machine = json.loads((ROOT / "statemachines" / "redrive.asl.json").read_text())
-    expression = machine["States"]["GuardLoop"]["Arguments"]["Statements"]
-    for name, value in {"MessagesTable": "t" * 50, "RunLeaseSeconds": "900"}.items():
-        expression = expression.replace(f"${{{name}}}", value)
-
-    statements = jsonata.Jsonata(expression.removeprefix("{%").removesuffix("%}")).evaluate(
-        None, variables | dict.fromkeys(counts, 0)
-    )
+    statements = guard_statements(quarantined, 10)
 
     assert len(statements) == 12
-    assert 250_000 < len(json.dumps({"Statements": statements})) <= 262_144
+    assert 250_000 < size(statements) <= 262_144
+
+
+def test_arguments_of_the_largest_batch_that_a_filter_leaves_out_fit_the_limit_of_a_state():
+    left = {
+        "verdict": "left",
+        "group": "g" * 128,
+        "ledger_id": "i" * 120,
+        "known": False,
+        "unnoted": True,
+        "redrives": 0,
+        "reason": {"type": "UnknownMessage", "message": "m" * 256},
+        "fingerprint": "f" * 16,
+        "type": "transaction",
+        "first_sent_at": "2026-11-24T12:00:00.123000Z",
+        "dead_at": "2026-11-24T12:00:00.000Z",
+        "payload_hash": "h" * 64,
+        "trace_id": "t" * 128,
+    }
+    statements = guard_statements(left, 9)
+
+    assert len(statements) == 12
+    assert 240_000 < size(statements) <= 262_144
+    assert size(guard_statements(left, 10)) > 262_144  # so under a filter there are nine
+
+
+def size(statements):
+    return len(json.dumps({"Statements": statements}, separators=(",", ":")))
+
+
+def guard_statements(verdict, count):
+    """Return what GuardLoop asks for so many of the largest letters, all with this verdict."""
+    batch = [{"Body": '"' * 12_000, "ReceiptHandle": "r" * 1_024}] * count  # SQS's longest
+    found = [verdict | {"index": index, "wave": 0} for index in range(len(batch))]
+    return evaluate(
+        states()["GuardLoop"]["Arguments"]["Statements"],
+        run={"id": "r" * 80, "part": 1},
+        counts=dict.fromkeys(COUNTERS, 10**6),
+        turns=499,
+        wave=0,
+        held=499,
+        batch=batch,
+        verdicts=found,
+        turn=found,
+        states={"context": {"Execution": {"Id": f"arn:{'a' * 150}"}}},
+        millis=1_795_528_800_000,
+    )

@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import ENVIRONMENT, a_message, a_transaction
-from workflows import aws, ledger, redrive
+from workflows import aws, ledger, verdicts
+from workflows.filters import Filter
 from workflows.message import FOREIGN_PREFIX, foreign_hash
-from workflows.redrive import RedriveRequest, judge
+from workflows.redrive import RedriveRequest
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -36,6 +37,10 @@ def given_row(status="DEAD", message=MESSAGE, **attributes):
     aws.dynamodb().put_item(TableName="Messages", Item=changed)
 
 
+def judge(letters, run_id=RUN, only=None):
+    return verdicts.Judge(run_id, only or Filter()).judge(letters)
+
+
 def judge_one(message=MESSAGE, **where):
     (verdict,) = judge([letter(message, **where)], RUN)
     return verdict
@@ -45,13 +50,23 @@ def said(verdict):
     return verdict["verdict"], verdict["reason"]["type"]
 
 
-@pytest.mark.parametrize("status", ["ACCEPTED", "QUEUED", "PROCESSING", "DEAD", "REDRIVEN"])
-def test_dead_message_is_redriven_whatever_stopped_its_worker(status):
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ("ACCEPTED", "ConsumerCrashed"),
+        ("QUEUED", "ConsumerCrashed"),
+        ("PROCESSING", "ConsumerCrashed"),
+        ("DEAD", ""),
+        ("REDRIVEN", ""),
+    ],
+)
+def test_dead_message_is_redriven_whatever_stopped_its_worker(status, reason):
     given_row(status, redrives=LIMIT - 1, execution_arns=["arn:1"])
 
     verdict = judge_one()
 
-    assert said(verdict) == ("redrive", "")
+    assert said(verdict) == ("redrive", reason)
+    assert verdict["unnoted"] is bool(reason)
     assert (verdict["known"], verdict["ledger_id"], verdict["redrives"]) == (True, "m-1", LIMIT - 1)
     assert verdict["execution_arns"] == ["arn:1"]
     assert verdict["payload_hash"] == MESSAGE.payload_hash
@@ -152,19 +167,30 @@ def test_conflict_comes_before_settled():
     assert said(judge_one(a_message(payload={}))) == ("quarantine", "MessageConflict")
 
 
-def given_foreign_row():
+def given_foreign_row(status):
     aws.dynamodb().put_item(
         TableName="Messages",
-        Item={"message_id": FOREIGN_PREFIX + "0000-sqs", "status": "QUARANTINED"},
+        Item={
+            "message_id": FOREIGN_PREFIX + "0000-sqs",
+            "status": status,
+            "redrives": 0,
+            "execution_arns": [],
+            "reason": {"type": "InvalidEnvelope", "message": "It is not ours."},
+            "fingerprint": "f" * 16,
+        },
     )
 
 
+@pytest.mark.parametrize(("status", "kind"), [("QUARANTINED", "settled"), ("DEAD", "quarantine")])
 @pytest.mark.parametrize("body", ["{", MESSAGE.body()])
-def test_letter_that_a_stopped_run_stored_is_only_deleted(body):
+def test_letter_that_an_earlier_run_stored_or_noted(body, status, kind):
     given_row()
-    given_foreign_row()
+    given_foreign_row(status)
 
-    assert said(judge_one(body)) == ("settled", "")
+    verdict = judge_one(body)
+
+    assert said(verdict) == (kind, "InvalidEnvelope")
+    assert (verdict["known"], verdict["ledger_id"]) == (True, "sqs:0000-sqs")
 
 
 BODIES = {
@@ -218,10 +244,10 @@ def test_foreign_letter_is_kept_under_sqs_s_id_and_judged_by_its_bytes():
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(st.characters(exclude_categories=[])), max_size=10))
 def test_any_texts_get_a_verdict_each_that_lambda_can_answer_with(bodies):
-    verdicts = judge([letter(body, sqs_id=str(n)) for n, body in enumerate(bodies)], RUN)
+    found = judge([letter(body, sqs_id=str(n)) for n, body in enumerate(bodies)], RUN)
 
-    assert [verdict["verdict"] for verdict in verdicts] == ["quarantine"] * len(bodies)
-    assert json.loads(json.dumps(verdicts)) == verdicts
+    assert [verdict["verdict"] for verdict in found] == ["quarantine"] * len(bodies)
+    assert json.loads(json.dumps(found)) == found
 
 
 @pytest.mark.parametrize("missing", ["Body", "Attributes"])
@@ -244,31 +270,44 @@ def test_group_of_the_queue_decides_not_the_one_in_the_body():
 def test_waves_count_the_letters_ahead_in_the_same_group():
     groups = ["a", "b", "a", "a", "c", "b"]
 
-    verdicts = judge([letter("{", group, str(n)) for n, group in enumerate(groups)], RUN)
+    found = judge([letter("{", group, str(n)) for n, group in enumerate(groups)], RUN)
 
-    assert [verdict["wave"] for verdict in verdicts] == [0, 0, 1, 2, 0, 1]
-    assert [verdict["index"] for verdict in verdicts] == [0, 1, 2, 3, 4, 5]
-    assert [verdict["group"] for verdict in verdicts] == groups
+    assert [verdict["wave"] for verdict in found] == [0, 0, 1, 2, 0, 1]
+    assert [verdict["index"] for verdict in found] == [0, 1, 2, 3, 4, 5]
+    assert [verdict["group"] for verdict in found] == groups
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=10))
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_wave_holds_two_letters_of_a_group(groups):
-    verdicts = judge([letter("{", group, str(n)) for n, group in enumerate(groups)], RUN)
+    found = judge([letter("{", group, str(n)) for n, group in enumerate(groups)], RUN)
 
-    places = [(verdict["wave"], verdict["group"]) for verdict in verdicts]
+    places = [(verdict["wave"], verdict["group"]) for verdict in found]
     assert len(set(places)) == len(groups)
     for group in set(groups):
-        waves = [verdict["wave"] for verdict in verdicts if verdict["group"] == group]
+        waves = [verdict["wave"] for verdict in found if verdict["group"] == group]
         assert waves == list(range(len(waves)))
 
 
-def test_two_copies_of_a_message_are_judged_each():
+@pytest.mark.parametrize("status", ["DEAD", "QUEUED", None], ids=["dead", "unnoted", "unknown"])
+def test_second_copy_of_a_message_waits_for_what_becomes_of_the_first(status):
+    if status:
+        given_row(status)
+
+    first, second = judge([letter(), letter(sqs_id="1111-sqs")], RUN)
+
+    assert (first["verdict"], first["wave"]) == ("redrive" if status else "quarantine", 0)
+    assert (second["verdict"], second["wave"], second["unnoted"]) == ("left", 1, False)
+
+
+def test_what_lies_behind_a_second_copy_stays_behind_it():
     given_row()
+    behind = a_message(message_id="m-2")
+    given_row(message=behind)
 
-    verdicts = judge([letter(), letter(sqs_id="1111-sqs")], RUN)
+    found = judge([letter(), letter(sqs_id="1111-sqs"), letter(behind, sqs_id="2222-sqs")], RUN)
 
-    assert [(v["verdict"], v["wave"]) for v in verdicts] == [("redrive", 0), ("redrive", 1)]
+    assert [verdict["verdict"] for verdict in found] == ["redrive", "left", "left"]
 
 
 def test_only_the_latest_executions_are_handed_on():
@@ -279,11 +318,11 @@ def test_only_the_latest_executions_are_handed_on():
 
 def test_every_verdict_has_the_same_fields():
     given_row()
-    verdicts = judge([letter(), letter("{", sqs_id="1111-sqs")], RUN)
+    found = judge([letter(), letter("{", sqs_id="1111-sqs")], RUN)
 
-    for verdict in verdicts:
-        assert set(verdict) == set(redrive.Verdict.__annotations__)
-    assert verdicts[0]["reason"] == NO_REASON
+    for verdict in found:
+        assert set(verdict) == verdicts.Verdict.__required_keys__
+    assert found[0]["reason"] == NO_REASON
 
 
 def test_discarded_message_is_told_from_a_processed_one():

@@ -49,7 +49,8 @@ def lock():
 
 def put_run(run_id, **attributes):
     usual = {"dead_letter_queue": QUEUE, "status": "SUCCEEDED", "started_at": clock.now()}
-    item = {"run_id": run_id} | usual | attributes
+    started = {"trigger": "api", "requested_by": "o@example.com", "execution_arn": "arn:1"}
+    item = {"run_id": run_id} | started | usual | attributes
     aws.dynamodb().put_item(TableName="Runs", Item=item)
 
 
@@ -63,12 +64,15 @@ def test_free_lock_is_taken_and_the_run_recorded():
     assert row == runs.get("run-1")
     assert (lock()["holder"], lock()["lease_until"] - lock()["acquired_at"]) == ("run-1", LEASE)
     assert row.pop("started_at").endswith("Z")
+    assert row.pop("owned_at") == lock()["acquired_at"]
     assert row == {
         "run_id": "run-1",
         "dead_letter_queue": QUEUE,
         "status": "RUNNING",
         "trigger": "api",
         "requested_by": "o@example.com",
+        "request": "{}",
+        "trace_id": "trace-1",
         "execution_arn": "arn:aws:states:us-east-1:123456789012:execution:redrive:run-1",
         "received": 0,
         "redriven": 0,
@@ -76,6 +80,7 @@ def test_free_lock_is_taken_and_the_run_recorded():
         "already_processed": 0,
         "discarded": 0,
         "failed": 0,
+        "left": 0,
     }
 
 
@@ -298,8 +303,9 @@ def test_start_takes_the_lock_and_starts_the_machine_under_the_run_s_name(sfn):
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", row["run_id"])
     found = sfn.describe_execution(executionArn=row["execution_arn"])
     assert (found["name"], found["status"]) == (row["run_id"], "RUNNING")
+    assert json.loads(row["request"]) == {"max_messages": 5}
     assert json.loads(found["input"]) == {
-        "max_messages": 5,
+        "request": {"max_messages": 5},
         "trigger": "api",
         "requested_by": "o@example.com",
         "trace_id": "trace-1",

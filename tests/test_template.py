@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from jsonata import jsonata
 
 from tests.conftest import ENVIRONMENT, TEMPLATE, template, template_tables
-from workflows import audit, redrive, retry, runs, trouble
+from workflows import audit, outcome, retry, runs, trouble, verdicts
+from workflows.redrive import Canary
 from workflows.settings import Settings
 
 STATE_BYTES = 262_144
@@ -125,7 +126,7 @@ def test_numbers_that_people_tune_have_their_defaults():
 @pytest.mark.parametrize(
     ("table", "indexes"),
     [
-        ("MessagesTable", [trouble.TROUBLE_INDEX, "RunIndex"]),
+        ("MessagesTable", [trouble.TROUBLE_INDEX, outcome.RUN_INDEX]),
         ("RunsTable", [runs.BY_START_INDEX]),
         ("AuditTable", [audit.ACTOR_INDEX, audit.MESSAGE_INDEX]),
     ],
@@ -147,9 +148,7 @@ def test_no_index_copies_bodies_or_journeys():
 
 
 def test_verdicts_of_the_code_are_those_of_the_machine():
-    verdicts = get_args(get_type_hints(redrive.Verdict)["verdict"])
-
-    for verdict in verdicts:
+    for verdict in get_args(get_type_hints(verdicts.Verdict)["verdict"]):
         assert f'\\"{verdict}\\"' in definition("RedriveStateMachine")
 
 
@@ -169,9 +168,58 @@ def test_claim_outlives_its_worker_and_not_the_message_s_visibility():
 def test_run_lease_is_one_number_and_outlives_a_batch():
     substitutions = MACHINES["RedriveStateMachine"]["DefinitionSubstitutions"]
     found = states("RedriveStateMachine")
-    slowest = max(state.get("TimeoutSeconds", 0) for state in found.values())
+    # When a run gives back what it held it sends nothing more: nobody minds its lease.
+    slowest = max(
+        state.get("TimeoutSeconds", 0)
+        for name, state in found.items()
+        if name != "ReturnDeadLetters"
+    )
+    longest_watch = Canary.model_fields["watch_seconds"].metadata[1].le
+    look = evaluate(
+        "RedriveStateMachine",
+        found["WaitForOutcomes"]["Seconds"],
+        request={"canary": {"watch_seconds": longest_watch}},
+    )
 
     assert substitutions["RunLeaseSeconds"] == VARIABLES["RUN_LEASE_SECONDS"] > 6 * slowest
+    assert VARIABLES["RUN_LEASE_SECONDS"] > look + 6 * found["CountOutcomes"]["TimeoutSeconds"]
+
+
+def test_what_a_run_holds_stays_in_flight_as_long_as_its_execution_may_live():
+    machine = json.loads(definition("RedriveStateMachine"))
+    hold = machine["States"]["HoldDeadLetters"]["Arguments"]["Entries"]
+    (seconds,) = re.findall(r"\"left\\?\" \? (\d+) : 0", hold)
+
+    assert machine["TimeoutSeconds"] <= int(seconds) < 12 * 3_600  # SQS's own limit
+
+
+def test_comments_of_the_redrive_tell_the_numbers_that_it_uses():
+    found = states("RedriveStateMachine")
+    substitutions = MACHINES["RedriveStateMachine"]["DefinitionSubstitutions"]
+    more = found["MoreToDo"]
+
+    assert f"{substitutions['TurnsPerExecution']} turns" in more["Comment"]
+    assert "four hours" in more["Comment"]
+    (hand_over,) = [c for c in more["Choices"] if c["Next"] == "HandOverRun"]
+    assert f"> {4 * 3_600 * 1_000} " in hand_over["Condition"]
+    assert "A hundredth" in found["WaitForOutcomes"]["Comment"]
+    assert "/ 100)" in found["WaitForOutcomes"]["Seconds"]
+    assert "six hours" in found["ReturnDeadLetters"]["Comment"]
+    assert "1,800 bytes" in found["InspectQueue"]["Comment"]
+    assert "3,000 under a filter" in found["InspectQueue"]["Comment"]
+    assert "filter) ? 3000 : 1800)" in found["InspectQueue"]["Assign"]["batch_size"]
+    assert "Empty means empty twice" in found["AnyDeadLetters"]["Comment"]
+    assert "$empty_polls >= 2" in json.dumps(found["AnyDeadLetters"]["Choices"])
+    assert "Tried twice" in found["AcquireRun"]["Comment"]
+    assert found["AcquireRun"]["Retry"][0]["MaxAttempts"] == 1
+
+
+def test_time_and_history_of_an_execution_hold_what_it_does_before_it_hands_over():
+    machine = json.loads(definition("RedriveStateMachine"))
+    substitutions = MACHINES["RedriveStateMachine"]["DefinitionSubstitutions"]
+
+    assert substitutions["TurnsPerExecution"] * 40 < 25_000  # events
+    assert machine["TimeoutSeconds"] > 4 * 3_600
 
 
 def test_dead_letter_outlasts_a_batch_of_a_redrive():
@@ -180,7 +228,7 @@ def test_dead_letter_outlasts_a_batch_of_a_redrive():
     assert receive["Arguments"]["VisibilityTimeout"] == QUEUES["DeadLetterQueue"][
         "VisibilityTimeout"
     ]  # fmt: skip
-    assert receive["TimeoutSeconds"] > receive["Arguments"]["WaitTimeSeconds"]
+    assert receive["TimeoutSeconds"] > template()["Parameters"]["DeadLetterPollSeconds"]["MaxValue"]
 
 
 @pytest.mark.parametrize(
@@ -188,6 +236,8 @@ def test_dead_letter_outlasts_a_batch_of_a_redrive():
     [
         ("RetryStateMachine", "ProcessMessage", "ProcessMessageFunction"),
         ("RedriveStateMachine", "ValidateMessages", "ValidateMessagesFunction"),
+        ("RedriveStateMachine", "CountOutcomes", "CountOutcomesFunction"),
+        ("RedriveStateMachine", "ReturnDeadLetters", "ReturnDeadLettersFunction"),
     ],
 )
 def test_machine_waits_longer_than_its_function_runs(machine, state, function):
@@ -313,9 +363,11 @@ def test_every_function_that_acts_may_record_it_and_no_other_one():
     allowed = allowed_on("AuditTable")
     writing = {name for name in FUNCTIONS if "dynamodb:PutItem" in allowed.get(name, ())}
 
-    assert writing == {name for name in FUNCTIONS if acts(FUNCTIONS[name])} >= {
-        "DiscardMessagesFunction", "ReprocessDeadLettersFunction",
-    }  # fmt: skip
+    # Whoever finds a run that ended without a word closes and accounts for it.
+    finding = {"ShowRunFunction", "ListRunsFunction", "RecoverExecutionsFunction"}
+    acting = {name for name in FUNCTIONS if acts(FUNCTIONS[name])}
+    assert acting >= {"ReprocessDeadLettersFunction", "CancelRunFunction"}
+    assert writing == acting | finding
     assert allowed["ListAuditFunction"] == {"dynamodb:Query"}
 
 
@@ -391,9 +443,12 @@ def test_whatever_goes_wrong_in_a_run_frees_the_lock_or_is_no_reason_to_fail(nam
     last = states("RedriveStateMachine")[name]["Catch"][-1]
 
     assert last["ErrorEquals"] == ["States.ALL"]
-    assert last["Next"] == {"AcquireRun": "RunFailed", "PublishMetrics": "FinishRun"}.get(
-        name, "FailRun"
-    )
+    assert last["Next"] == {
+        "SkipRun": "RunFailed",  # these two have no lock
+        "AcquireRun": "RunFailed",
+        "ReturnDeadLetters": "PublishMetrics",
+        "PublishMetrics": "FinishRun",
+    }.get(name, "FailRun")
 
 
 def test_delete_comes_after_send_and_guard_before_it():
@@ -440,8 +495,9 @@ def evaluate(machine, expression, **variables):
 
 
 @cache
-def batch_size(maximum):
+def batch_size(maximum, request="{}"):
     found = {"result": {"Attributes": {"MaximumMessageSize": str(maximum)}}}
+    found["input"] = {"request": json.loads(request)}
     expression = states("RedriveStateMachine")["InspectQueue"]["Assign"]["batch_size"]
     return evaluate("RedriveStateMachine", expression, states=found)
 
@@ -460,6 +516,11 @@ def test_batch_is_as_large_as_a_state_takes(maximum, size):
     assert batch_size(maximum) == size
 
 
+@pytest.mark.parametrize(("maximum", "size"), [(11_500, 10), (12_000, 9), (122_880, 1)])
+def test_batch_under_a_filter_leaves_room_to_note_what_is_left_out(maximum, size):
+    assert batch_size(maximum, '{"filter": {"type": "transaction"}}') == size
+
+
 @given(st.integers(1_024, 122_880))
 def test_no_batch_is_larger_than_a_state(maximum):
     size = batch_size(maximum)
@@ -473,6 +534,7 @@ def longest_verdict(index):
     """Return the verdict on a letter of the most bytes that are not its body's."""
     return {
         "verdict": "quarantine", "index": index, "wave": 0, "group": "g" * 120, "known": False,
+        "unnoted": True, "dead_at": "2026-11-24T12:00:00.000Z",
         "ledger_id": "i" * 120, "redrives": 0, "execution_arns": [], "fingerprint": "f" * 16,
         "reason": {"type": "RedriveLimitReached", "message": "m" * 256}, "type": "transaction",
         "first_sent_at": "2026-11-24T12:00:00.123000Z", "payload_hash": "h" * 64,
@@ -486,10 +548,14 @@ def test_guard_s_statements_for_ten_of_the_longest_letters_fit_a_state():
         "RedriveStateMachine",
         states("RedriveStateMachine")["GuardLoop"]["Arguments"]["Statements"],
         turn=[longest_verdict(index) for index in range(10)],
+        verdicts=[longest_verdict(index) for index in range(10)],
+        wave=0,
+        turns=499,
+        held=0,
         batch=[{"Body": longest}] * 10,
-        run_id="20261124T120000Z-abcdef01",
+        run={"id": "20261124T120000Z-abcdef01", "part": 0},
         states={"context": {"Execution": {"Id": "arn:" + "e" * 150}}},
-        **dict.fromkeys(["redriven", "quarantined", "already_processed", "failed", "turns"], 0),
+        counts=dict.fromkeys(runs.COUNTERS, 0),
     )
 
     assert len(statements) == 12

@@ -19,7 +19,13 @@ from workflows.aws import dynamodb
 from workflows.settings import settings
 
 Action = Literal[
-    "start_run", "end_run", "cancel_run", "retry_message", "edit_message", "discard_message"
+    "start_run",
+    "end_run",
+    "skip_run",
+    "cancel_run",
+    "retry_message",
+    "edit_message",
+    "discard_message",
 ]
 ACTOR_INDEX = "ActorIndex"
 MESSAGE_INDEX = "MessageIndex"

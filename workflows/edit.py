@@ -109,7 +109,8 @@ def _replace(row: dict[str, Any], edited: Message, actor: Actor) -> dict[str, An
         row,
         journey.event("edited", by=actor.email, previous_hash=before),
         "body = :body, payload_hash = :hash, redrive_limit = :limit,"
-        " superseded_hashes = :hashes, original_body = if_not_exists(original_body, :before)",
+        " superseded_hashes = :hashes, original_body = if_not_exists(original_body, :before),"
+        " edited_at = :now",  # and not `updated_at`, by which it is known how long it is in trouble
         {
             ":body": edited.body(),
             ":before": row["body"],
@@ -119,7 +120,7 @@ def _replace(row: dict[str, Any], edited: Message, actor: Actor) -> dict[str, An
         },
     )
     refused = transact(
-        [part, audit.entry(actor, "edit_message", result=row["status"], **_about(row, edited))]
+        [part, audit.entry(actor, "edit_message", result="EDITED", **_about(row, edited))]
     )
     if refused is not None:
         raise mend.meanwhile(plain(refused[0]), "edited")

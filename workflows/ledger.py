@@ -18,11 +18,15 @@ from workflows.settings import settings
 _DAY = 86_400
 # Begins the `redrive_mark` of a message that a person sent again; a run's begins with its id.
 BY_HAND = "#"
-_KNOWN = [
+_COLUMNS = [
     "message_id", "status", "type", "group_id", "payload_hash", "superseded_hashes", "redrives",
     "redrive_limit", "redrive_mark", "redriven_by", "reason", "fingerprint", "first_sent_at",
     "dead_at", "lease_until", "execution_arns",
 ]  # fmt: skip
+_KNOWN = {
+    "ProjectionExpression": ", ".join(f"#{column}" for column in _COLUMNS),
+    "ExpressionAttributeNames": {f"#{column}": column for column in _COLUMNS},
+}
 # What SQS's own redrive brings back: dead by our record, or left by workers that died.
 MOVED = (
     "(#status = :dead OR #status = :processing"
@@ -202,15 +206,11 @@ def get_many(message_ids: Iterable[str], *, whole: bool = False) -> dict[str, di
     Only what tells where a message is, unless the `whole` rows are wanted, bodies and all.
     """
     table = settings().messages_table
-    columns: dict[str, Any] = {
-        "ProjectionExpression": ", ".join(f"#{column}" for column in _KNOWN),
-        "ExpressionAttributeNames": {f"#{column}": column for column in _KNOWN},
-    }
     wanted: Any = {
         table: {
             "Keys": [{"message_id": message_id} for message_id in sorted(set(message_ids))],
             "ConsistentRead": True,
-            **({} if whole else columns),
+            **({} if whole else _KNOWN),
         }
     }
     rows: dict[str, dict[str, Any]] = {}

@@ -139,20 +139,20 @@ def change(
         values: of their placeholders.
         removes: names of columns.
     """
-    events = [*row.get("journey", []), event]
+    events = [*row["journey"], event]
     return ledger.change(
         row["message_id"],
-        f"SET {sets}, journey = :journey, updated_at = :now{removes and f' REMOVE {removes}'}",
-        # The journey is written as a whole: `updated_at` says that nothing was added to it.
+        f"SET {sets}, journey = :journey{removes and f' REMOVE {removes}'}",
+        # The journey is written as a whole: its size says that nothing was added to it.
         "#status = :status AND redrives = :redrives AND payload_hash = :known"
-        " AND updated_at = :seen",
+        " AND size(journey) = :size",
         values
         | {
             ":journey": events[-_JOURNEY_KEPT:],
             ":status": row["status"],
             ":redrives": row["redrives"],
             ":known": row["payload_hash"],
-            ":seen": row["updated_at"],
+            ":size": len(row["journey"]),
         },
     )
 
@@ -201,7 +201,7 @@ def _guard(row: dict[str, Any], request: RetryRequest, actor: Actor) -> dict[str
         row,
         journey.event("retried", by=actor.email, number=redrives),
         "#status = :redriven, trouble = :sending, redrives = :next, attempts = :zero,"
-        " redrive_mark = :mark" + (", redrive_limit = :limit" if limit else ""),
+        " redrive_mark = :mark, updated_at = :now" + (", redrive_limit = :limit" if limit else ""),
         {
             ":redriven": "REDRIVEN",
             ":sending": SENDING,

@@ -1,17 +1,26 @@
 """The message types: a new one is a module with a pydantic `Payload`, `group_id` and `process`."""
 
+from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from workflows import transaction
+from workflows import clock, transaction
 from workflows.message import InvalidPayload, Message, UnknownType, describe
+
+
+class TooOld(Exception):
+    """The message was first sent longer ago than its type allows a redrive."""
 
 
 class MessageType(Protocol):
     """What the module of a message type offers."""
 
     Payload: type[Any]
+
+    @property
+    def MAX_AGE_SECONDS(self) -> int | None:  # noqa: N802 - a constant of the module
+        """How long ago a message may have been sent first for a redrive; None: any time."""
 
     def group_id(self, payload: Any) -> str | None:
         """Return the message group for a payload whose sender named none; None: its own."""
@@ -42,6 +51,18 @@ def validate(message_type: str, payload: dict[str, Any]) -> BaseModel:
     except ValidationError as error:
         raise InvalidPayload(describe(error)) from None
     return model
+
+
+def check_age(message: Message) -> None:
+    """Refuse a message that is too old to have its effect now; its type must be known.
+
+    Raises:
+        TooOld: it was first sent more than the type's `MAX_AGE_SECONDS` ago.
+    """
+    limit = TYPES[message.type].MAX_AGE_SECONDS
+    age = datetime.fromisoformat(clock.now()) - message.first_sent_at
+    if limit is not None and age.total_seconds() > limit:
+        raise TooOld(f"The message was first sent more than {limit} seconds ago.")
 
 
 def process(message: Message) -> None:

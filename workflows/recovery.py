@@ -7,7 +7,7 @@ times: a take-over is conditional on the fence's generation.
 
 from pydantic import BaseModel
 
-from workflows import clock, fence, ledger, mend, retry, runs
+from workflows import clock, fence, held, ledger, mend, retry, runs
 from workflows.fence import START_GRACE_SECONDS, Fence
 from workflows.settings import settings
 
@@ -21,12 +21,14 @@ _HELD = {"DEAD", "QUARANTINED"}
 class Recovered(BaseModel):
     """What a check set right.
 
-    The groups that got a new execution, the run whose lock is free, and the messages whose retry
-    by hand had stopped before its copy was known to be sent.
+    `groups` got a new execution, the lock of `run_id` is free, what `released` runs had left in
+    flight is visible, and `resent` messages are those whose retry by hand had stopped before its
+    copy was known to be sent.
     """
 
     groups: list[str]
     run_id: str | None
+    released: list[str]
     resent: list[str] = []
 
 
@@ -34,31 +36,34 @@ def recover() -> Recovered:
     """Check every fence, the redrive lock and the retries by hand."""
     groups: list[str] = []
     chunk: list[Fence] = []
-    for held in fence.every():
-        chunk.append(held)
+    for fenced in fence.every():
+        chunk.append(fenced)
         if len(chunk) == _CHUNK:
             groups += _recover_fences(chunk)
             chunk = []
     groups += _recover_fences(chunk)
-    run_id = runs.recover()
-    return Recovered(groups=groups, run_id=run_id, resent=mend.resend())
+    return _recovered(groups).model_copy(update={"resent": mend.resend()})
 
 
 def recover_group(group_id: str) -> Recovered:
     """Check the fence of one group and the redrive lock."""
     found = fence.held([group_id])
-    return Recovered(groups=_recover_fences(list(found.values())), run_id=runs.recover())
+    return _recovered(_recover_fences(list(found.values())))
+
+
+def _recovered(groups: list[str]) -> Recovered:
+    return Recovered(groups=groups, run_id=runs.recover(), released=held.recover())
 
 
 def _recover_fences(fences: list[Fence]) -> list[str]:
-    rows = ledger.get_many(held.holder for held in fences)
+    rows = ledger.get_many(fenced.holder for fenced in fences)
     recovered = []
-    for held in fences:
-        row = rows.get(held.holder, {"status": "GONE", "redrives": 0})
-        if _needs_nobody(str(row["status"])) or _has_owner(held):
+    for fenced in fences:
+        row = rows.get(fenced.holder, {"status": "GONE", "redrives": 0})
+        if _needs_nobody(str(row["status"])) or _has_owner(fenced):
             continue
-        if fence.resume(held, int(row["redrives"])):
-            recovered.append(held.group_id)
+        if fence.resume(fenced, int(row["redrives"])):
+            recovered.append(fenced.group_id)
     return recovered
 
 
@@ -66,9 +71,9 @@ def _needs_nobody(status: str) -> bool:
     return status in _WAITING or (status in _HELD and settings().on_dead_letter == "hold")
 
 
-def _has_owner(held: Fence) -> bool:
-    status = retry.execution_status(held.execution_arn)
+def _has_owner(fenced: Fence) -> bool:
+    status = retry.execution_status(fenced.execution_arn)
     if status in (None, "FAILED"):
         # Not started yet; or it failed at once, and so would the next: that one is for the sweep.
-        return clock.epoch() - held.owned_at < START_GRACE_SECONDS
+        return clock.epoch() - fenced.owned_at < START_GRACE_SECONDS
     return status == "RUNNING"

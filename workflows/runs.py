@@ -1,10 +1,11 @@
 """The `Runs` table: one row a redrive run, and for each dead-letter queue the lock of its run.
 
 The lock is a lease. A run renews it with every batch; a run whose execution was stopped, failed or
-timed out loses it at once to whoever asks next, and at the latest when the lease ends.
+timed out loses it at once to whoever asks next, and at the latest when the lease ends. Row and lock
+name the execution that does the work now: a long run goes on in one execution after the other.
 """
 
-from datetime import datetime
+import json
 from typing import Any
 
 from workflows import audit, clock, paging, retry
@@ -20,7 +21,10 @@ COUNTERS = (
     "already_processed",
     "discarded",
     "failed",
+    "left",
 )
+# A run whose execution still works; CANCELLING until it notices.
+ACTIVE = ("RUNNING", "CANCELLING")
 # Between taking the lock and StartExecution lies one call; after this long it is not coming.
 _START_GRACE_SECONDS = 60
 
@@ -38,13 +42,19 @@ class RunNotFound(Exception):
     """There is no such run."""
 
 
+class RunEnded(Exception):
+    """The run has ended, so there is nothing to cancel."""
+
+
 def dead_letter_queue() -> str:
     """Return the name of the dead-letter queue."""
     return settings().dead_letter_queue_url.rpartition("/")[2]
 
 
-def acquire(run_id: str, trigger: str, actor: audit.Actor, asked: dict[str, Any]) -> dict[str, Any]:
-    """Take the dead-letter queue's lock for a run, record the run and who `asked`; return its row.
+def acquire(
+    run_id: str, trigger: str, actor: audit.Actor, request: dict[str, Any]
+) -> dict[str, Any]:
+    """Take the dead-letter queue's lock for a run, record it and who started it; return its row.
 
     Raises:
         RunActive: the lock is held and its run is alive.
@@ -59,17 +69,20 @@ def acquire(run_id: str, trigger: str, actor: audit.Actor, asked: dict[str, Any]
         abandoned = _find(holder["holder"])
         if abandoned is not None:
             _settle(abandoned)
-    row = {
+    row: dict[str, Any] = {
         "run_id": run_id,
         "dead_letter_queue": dead_letter_queue(),
         "status": "RUNNING",
         "trigger": trigger,
         "requested_by": actor.email,
+        "request": json.dumps(request),
+        "trace_id": actor.trace_id,
         "started_at": clock.now(),
-        "execution_arn": _execution_arn(run_id),
+        "owned_at": clock.epoch(),
+        "execution_arn": _first_execution(run_id),
     } | dict.fromkeys(COUNTERS, 0)
     about: dict[str, Any] = {"run_id": run_id, "execution_arn": row["execution_arn"]}
-    record = audit.entry(actor, "start_run", result="STARTED", input=asked, **about)
+    record = audit.entry(actor, "start_run", result="STARTED", input=request, **about)
     transact([{"Put": {"TableName": settings().runs_table, "Item": row}}, record])
     return row
 
@@ -102,6 +115,62 @@ def get(run_id: str) -> dict[str, Any]:
     if row is None:
         raise RunNotFound(f"There is no run {run_id}.")
     return _settle(row)
+
+
+def cancel(run_id: str, actor: audit.Actor) -> dict[str, Any]:
+    """Ask a run to stop and return its row; the machine notices within one batch.
+
+    Raises:
+        RunNotFound: no run has that id.
+        RunEnded: it is over.
+    """
+    row = get(run_id)
+    about: dict[str, Any] = {
+        "input": {},
+        "run_id": run_id,
+        "execution_arn": row["execution_arn"],
+    }
+    change = _change(run_id, "SET #status = :cancelling", "#status = :running")
+    record = audit.entry(actor, "cancel_run", result="CANCELLING", **about)
+    if transact([change, record]) is not None:
+        if row["status"] != "CANCELLING":
+            raise RunEnded(f"Run {run_id} has ended: {get(run_id)['status']}.")
+        audit.unchanged(actor, "cancel_run", **about)
+    return get(run_id)
+
+
+def renew(run_id: str) -> bool:
+    """Prolong a run's lease; return whether it still has the lock and nobody cancelled it."""
+    try:
+        dynamodb().update_item(
+            TableName=settings().runs_table,
+            Key={"run_id": _lock_key()},
+            UpdateExpression="SET lease_until = :until",
+            ConditionExpression="holder = :run_id",
+            ExpressionAttributeValues={
+                ":until": clock.epoch() + settings().run_lease_seconds,
+                ":run_id": run_id,
+            },
+        )
+    except dynamodb().exceptions.ConditionalCheckFailedException:
+        return False
+    row = _find(run_id)
+    return row is not None and row["status"] == "RUNNING"
+
+
+def is_active(run_id: str) -> bool:
+    """Tell whether a run's execution still works."""
+    row = _find(run_id)
+    return row is not None and _settle(row)["status"] in ACTIVE
+
+
+def parse_request(text: str) -> dict[str, Any]:
+    """Return what a run was asked for; {} for what is no request: the console takes anything."""
+    try:
+        request = json.loads(text)
+    except ValueError:
+        return {}
+    return request if isinstance(request, dict) else {}
 
 
 def page(limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | None]:
@@ -149,7 +218,7 @@ def _find(run_id: str) -> dict[str, Any] | None:
         TableName=settings().runs_table, Key={"run_id": run_id}, ConsistentRead=True
     )
     row = answer.get("Item")
-    return row if row is not None and "dead_letter_queue" in row else None  # a lock is no run
+    return row if row is not None and "trigger" in row else None  # a lock is no run
 
 
 def _try_lock(run_id: str, expected_holder: str | None) -> dict[str, Any] | None:
@@ -159,7 +228,8 @@ def _try_lock(run_id: str, expected_holder: str | None) -> dict[str, Any] | None
         dynamodb().update_item(
             TableName=settings().runs_table,
             Key={"run_id": _lock_key()},
-            UpdateExpression="SET holder = :run_id, lease_until = :until, acquired_at = :now",
+            UpdateExpression="SET holder = :run_id, lease_until = :until, acquired_at = :now,"
+            " execution_arn = :execution",
             ConditionExpression="attribute_not_exists(run_id) OR lease_until < :now"
             " OR holder = :expected",
             ExpressionAttributeValues={
@@ -167,6 +237,7 @@ def _try_lock(run_id: str, expected_holder: str | None) -> dict[str, Any] | None
                 ":until": now + settings().run_lease_seconds,
                 ":now": now,
                 ":expected": expected_holder or run_id,
+                ":execution": _first_execution(run_id),
             },
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
@@ -176,17 +247,17 @@ def _try_lock(run_id: str, expected_holder: str | None) -> dict[str, Any] | None
 
 
 def _alive(lock: dict[str, Any]) -> bool:
-    status = retry.execution_status(_execution_arn(lock["holder"]))
+    status = retry.execution_status(lock["execution_arn"])
     if status is None:
         return clock.epoch() - int(lock.get("acquired_at", 0)) < _START_GRACE_SECONDS
     return status == "RUNNING"
 
 
 def _settle(row: dict[str, Any]) -> dict[str, Any]:
-    if row["status"] != "RUNNING":
+    if row["status"] not in ACTIVE:
         return row
-    status = retry.execution_status(_execution_arn(row["run_id"]))
-    if status is None and _age_seconds(row) >= _START_GRACE_SECONDS:
+    status = retry.execution_status(row["execution_arn"])
+    if status is None and clock.epoch() - int(row["owned_at"]) >= _START_GRACE_SECONDS:
         return _end(row["run_id"], "FAILED", "The execution never began.") or row
     if status in (None, "RUNNING"):
         return row
@@ -194,34 +265,40 @@ def _settle(row: dict[str, Any]) -> dict[str, Any]:
     return _end(row["run_id"], status, "The execution was ended from outside.") or row
 
 
-def _age_seconds(row: dict[str, Any]) -> float:
-    age = datetime.fromisoformat(clock.now()) - datetime.fromisoformat(row["started_at"])
-    return age.total_seconds()
-
-
 def _end(run_id: str, status: str, why: str) -> dict[str, Any] | None:
-    try:
-        answer: Any = dynamodb().update_item(
-            TableName=settings().runs_table,
-            Key={"run_id": run_id},
-            UpdateExpression="SET #status = :status, finished_at = :now, failure = :why",
-            ConditionExpression="#status = :running",
-            ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues={
-                ":status": status,
-                ":running": "RUNNING",
-                ":now": clock.now(),
-                ":why": why,
-            },
-            ReturnValues="ALL_NEW",
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-        )
-    except dynamodb().exceptions.ConditionalCheckFailedException as error:
-        return plain(error.response) or None
-    return dict(answer["Attributes"])
+    change = _change(
+        run_id,
+        "SET #status = :status, finished_at = :now, failure = :why",
+        "#status IN (:running, :cancelling)",
+        {":status": status, ":why": why, ":now": clock.now()},
+    )
+    row = _find(run_id)
+    if row is not None:
+        # The machine accounts for the ends that it lives to see; this one it did not.
+        starter = audit.Actor(row["requested_by"], row["trigger"], "", row.get("trace_id", run_id))
+        about: dict[str, Any] = {"run_id": run_id, "execution_arn": row["execution_arn"]}
+        record = audit.entry(starter, "end_run", result=status, input={"reason": why}, **about)
+        transact([change, record])
+    return _find(run_id)
 
 
-def _execution_arn(run_id: str) -> str:
+def _change(
+    run_id: str, expression: str, condition: str, values: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    known = {":running": "RUNNING", ":cancelling": "CANCELLING"}
+    return {
+        "Update": {
+            "TableName": settings().runs_table,
+            "Key": {"run_id": run_id},
+            "UpdateExpression": expression,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": known | (values or {}),
+        }
+    }
+
+
+def _first_execution(run_id: str) -> str:
     machine = settings().redrive_state_machine_arn
     return f"{machine.replace(':stateMachine:', ':execution:', 1)}:{run_id}"
 

@@ -15,6 +15,9 @@ from workflows.aws import dynamodb, plain
 from workflows.message import Identifier, InvalidMessage
 from workflows.settings import settings
 
+# Two weeks, the longest that SQS keeps a dead letter: a payment that old is for a person to decide.
+MAX_AGE_SECONDS = 1_209_600
+
 
 class AccountFrozen(Exception):
     """The account takes no transactions until it is unfrozen."""

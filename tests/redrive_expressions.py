@@ -1,0 +1,51 @@
+"""The expressions of the redrive machine, evaluated without running it."""
+
+import json
+from functools import cache
+from typing import Any
+
+from jsonata import jsonata
+
+from local.stack import ROOT
+
+SUBSTITUTIONS = {
+    "MessagesTable": "t" * 50,
+    "RunsTable": "t" * 50,
+    "AuditTable": "t" * 50,
+    "DeadLetterQueueName": "q" * 80,
+    "RunLeaseSeconds": "900",
+    "TurnsPerExecution": "500",
+}
+
+
+@cache
+def states() -> dict[str, Any]:
+    """Return the states of the shipped machine, its substitutions made."""
+    text = (ROOT / "statemachines" / "redrive.asl.json").read_text()
+    for name, value in SUBSTITUTIONS.items():
+        text = text.replace("${" + name + "}", value)
+    return dict(json.loads(text)["States"])
+
+
+def evaluate(expression: str, **variables: Any) -> Any:
+    """Return the value of `{% expression %}`; `millis` is the time that `$millis()` gives."""
+    compiled = _compiled(expression)
+    frame = compiled.create_frame()
+    for name, value in variables.items():
+        frame.bind(name, value)
+    return compiled.evaluate(None, frame)
+
+
+@cache
+def _compiled(expression: str) -> Any:
+    text = expression.removeprefix("{%").removesuffix("%}")
+    return jsonata.Jsonata(text.replace("$millis()", "$millis"))
+
+
+def next_of(state: str, **variables: Any) -> str:
+    """Return the state that a Choice goes to."""
+    choice = states()[state]
+    for rule in choice["Choices"]:
+        if evaluate(rule["Condition"], **variables):
+            return str(rule["Next"])
+    return str(choice["Default"])

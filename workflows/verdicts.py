@@ -1,0 +1,315 @@
+"""Verdicts: what a redrive run does with each dead letter, whatever its body holds."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any, Literal, NotRequired, TypedDict
+
+from workflows import clock, filters, ledger, message_types
+from workflows.filters import Filter, Subject
+from workflows.message import (
+    FOREIGN_PREFIX,
+    InvalidMessage,
+    Message,
+    MessageConflict,
+    RedriveLimitReached,
+    fingerprint,
+    foreign_hash,
+    parse,
+    reason,
+)
+from workflows.message_types import TooOld
+from workflows.settings import settings
+
+# Of a message's past executions; with many redrives a batch of them must still fit a state.
+_EXECUTIONS_KEPT = 9
+Because = Literal["", "filter", "group", "copy", "busy"]
+Kind = Literal["redrive", "quarantine", "settled", "discarded", "left"]
+# By the row: what to do with the copy on the dead-letter queue. A parked message waits in its
+# group, a quarantined one in the ledger; of a RETRYING one this may be the copy about to be DEAD.
+_BY_STATUS: dict[str, Kind] = {
+    "PROCESSED": "settled",
+    "PARKED": "settled",
+    "QUARANTINED": "settled",
+    "DISCARDED": "discarded",
+    "RETRYING": "left",
+}
+# A copy on the dead-letter queue while the row says so: SQS moved it, and nobody noted that.
+_UNNOTED = ("ACCEPTED", "QUEUED", "PROCESSING")
+
+
+class UnknownMessage(Exception):
+    """The ledger does not know the message, so nothing guards its redrives."""
+
+
+class ConsumerCrashed(Exception):
+    """The consumer ended without a word, again and again, until SQS moved the message."""
+
+
+class DeadLetter(TypedDict):
+    """What SQS's ReceiveMessage says of one message, as Step Functions hands it on."""
+
+    MessageId: str
+    Body: NotRequired[str]
+    Attributes: NotRequired[dict[str, str]]
+
+
+class Verdict(TypedDict):
+    """What to do with one dead letter.
+
+    `left_because` says why a message is left: by the filter, behind such a one in its group, as a
+    second copy, or because another copy is under way. `wave` counts the messages of its group
+    before it in the batch: a wave holds one message a group, so none can overtake the one ahead of
+    it. `known` tells whether the ledger has a row under `ledger_id`, `status` what that row says,
+    and `unnoted` that it does not yet say that the message is dead. `body` is there if another is
+    to be sent than the one on the queue: the message was edited. The rest fills the row.
+    """
+
+    verdict: Kind
+    left_because: Because
+    index: int
+    group: str
+    wave: int
+    ledger_id: str
+    known: bool
+    unnoted: bool
+    status: str
+    redrives: int
+    redrive_limit: int
+    execution_arns: list[str]
+    reason: dict[str, str]
+    fingerprint: str
+    type: str
+    first_sent_at: str
+    dead_at: str
+    payload_hash: str
+    trace_id: str
+    body: NotRequired[str]
+
+
+class Judge:
+    """Judges dead letters, in the order in which they came, for one run or one plan."""
+
+    def __init__(self, run_id: str, only: Filter) -> None:
+        """Take the run's id and what it is to touch."""
+        self._run_id = run_id
+        self._only = only
+        self._waiting: set[str] = set()
+        self._met: set[str] = set()
+
+    def judge(self, dead_letters: list[DeadLetter]) -> list[Verdict]:
+        """Return a verdict for each dead letter of a batch of at most 50, in their order.
+
+        What the filter leaves out stays, and so does what came behind it in its group. Never
+        raises for what a message holds; raises when the ledger does not answer. The verdict is
+        what the ledger said a moment ago: the machine's conditional writes have the last word.
+        """
+        read = [_read(letter.get("Body", ""), _group(letter)) for letter in dead_letters]
+        known = [m.message_id for m in read if isinstance(m, Message)]
+        rows = ledger.get_many(known + [_foreign_id(letter) for letter in dead_letters])
+        edited = _edited(read, rows)
+        waves: Counter[str] = Counter()
+        verdicts = []
+        for index, (letter, found) in enumerate(zip(dead_letters, read, strict=True)):
+            message = _read(edited[index], _group(letter)) if index in edited else found
+            verdict = _judge(letter, message, rows, self._run_id)
+            if index in edited:
+                verdict["body"] = edited[index]
+            self._leave(verdict, message)
+            verdict |= {"index": index, "wave": waves[verdict["group"]]}
+            waves[verdict["group"]] += 1
+            verdicts.append(verdict)
+        return verdicts
+
+    def _leave(self, verdict: Verdict, message: Message | InvalidMessage) -> None:
+        if verdict["ledger_id"] in self._met:
+            # A second copy of one message waits for what becomes of the first.
+            verdict |= {"verdict": "left", "left_because": "copy", "unnoted": False}
+        elif verdict["group"] in self._waiting:
+            verdict |= {"verdict": "left", "left_because": "group"}
+        elif not _chosen(verdict, message, self._only):
+            verdict |= {"verdict": "left", "left_because": "filter"}
+        if verdict["verdict"] == "left":
+            self._waiting.add(verdict["group"])
+        self._met.add(verdict["ledger_id"])
+
+
+def _read(body: str, group_id: str) -> Message | InvalidMessage:
+    try:
+        return parse(body, group_id)
+    except InvalidMessage as error:
+        return error
+
+
+def _foreign_id(letter: DeadLetter) -> str:
+    return FOREIGN_PREFIX + letter["MessageId"]
+
+
+def _group(letter: DeadLetter) -> str:
+    return letter.get("Attributes", {}).get("MessageGroupId", "")
+
+
+def _edited(
+    read: list[Message | InvalidMessage], rows: dict[str, dict[str, Any]]
+) -> dict[int, str]:
+    """Return the ledger's bodies of those messages that were edited since, by their index.
+
+    Their `rows` are read again with the bodies: both must be of one moment.
+    """
+    ids = {
+        index: m.message_id
+        for index, m in enumerate(read)
+        if isinstance(m, Message) and _is_superseded(m, rows.get(m.message_id))
+    }
+    rows |= ledger.get_many(ids.values(), whole=True)
+    return {index: rows[found]["body"] for index, found in ids.items() if "body" in rows[found]}
+
+
+def _is_superseded(message: Message, row: dict[str, Any] | None) -> bool:
+    return row is not None and message.payload_hash in row.get("superseded_hashes", [])
+
+
+def _chosen(verdict: Verdict, message: Message | InvalidMessage, only: Filter) -> bool:
+    if only.empty:
+        return True
+    return filters.matches(
+        only,
+        Subject(
+            message_id=verdict["ledger_id"],
+            group_id=verdict["group"],
+            type=verdict["type"],
+            reason_type=verdict["reason"]["type"],
+            fingerprint=verdict["fingerprint"],
+            first_sent_at=verdict["first_sent_at"],
+            payload=message.payload if isinstance(message, Message) else None,
+        ),
+    )
+
+
+def _judge(
+    letter: DeadLetter,
+    message: Message | InvalidMessage,
+    rows: dict[str, dict[str, Any]],
+    run_id: str,
+) -> Verdict:
+    verdict = _foreign(letter)
+    row = rows.get(verdict["ledger_id"])
+    if row is not None:
+        # Stored, or only noted, by an earlier run that could or should not delete this.
+        _fill(verdict, row)
+        verdict["verdict"] = _BY_STATUS.get(row["status"], "quarantine")
+        return verdict
+    if isinstance(message, InvalidMessage):
+        return _because(verdict, message)
+    verdict["type"] = message.type
+    verdict["first_sent_at"] = message.first_sent_at_text
+    verdict["payload_hash"] = message.payload_hash
+    verdict["trace_id"] = message.trace_id
+    row = rows.get(message.message_id)
+    if row and row["payload_hash"] != message.payload_hash and not _is_superseded(message, row):
+        # The row is another message's; this one is kept under SQS's id.
+        return _because(verdict, MessageConflict())
+    verdict["ledger_id"] = message.message_id
+    if row is not None:
+        _fill(verdict, row)
+    try:
+        verdict["verdict"] = _verdict(message, row, run_id)
+        verdict["left_because"] = "busy" if verdict["verdict"] == "left" else ""
+    except (InvalidMessage, TooOld, UnknownMessage, RedriveLimitReached) as error:
+        return _because(verdict, error)
+    return verdict
+
+
+def _foreign(letter: DeadLetter) -> Verdict:
+    """Return the verdict on what is not ours: keep it under SQS's id."""
+    return {
+        "verdict": "quarantine",
+        "left_because": "",
+        "index": 0,
+        "wave": 0,
+        "group": _group(letter),
+        "ledger_id": _foreign_id(letter),
+        "known": False,
+        "unnoted": True,
+        "status": "",
+        "redrives": 0,
+        "redrive_limit": settings().max_redrives,
+        "execution_arns": [],
+        "reason": {"type": "", "message": ""},
+        "fingerprint": "",
+        "type": "foreign",
+        "first_sent_at": clock.now(),
+        "dead_at": _sent_at(letter),
+        "payload_hash": foreign_hash(letter.get("Body", "")),
+        "trace_id": letter["MessageId"],
+    }
+
+
+def _sent_at(letter: DeadLetter) -> str:
+    # Of a message on the dead-letter queue, when it came there: from then on its retention counts.
+    sent = letter.get("Attributes", {}).get("SentTimestamp", "")
+    if not sent.isdigit():
+        return clock.now()
+    return clock.text(datetime.fromtimestamp(int(sent) / 1_000, UTC))
+
+
+def _fill(verdict: Verdict, row: dict[str, Any]) -> None:
+    verdict["known"] = True
+    verdict["status"] = row["status"]
+    verdict["redrives"] = int(row["redrives"])
+    verdict["redrive_limit"] = int(row.get("redrive_limit", settings().max_redrives))
+    verdict["execution_arns"] = row["execution_arns"][-_EXECUTIONS_KEPT:]
+    verdict["unnoted"] = row["status"] in _UNNOTED and not _is_leased(row)
+    if verdict["unnoted"]:
+        _explain(verdict, ConsumerCrashed())
+    elif "reason" in row:
+        verdict["reason"] = {name: row["reason"][name] for name in ("type", "message")}
+        verdict["fingerprint"] = row["fingerprint"]
+
+
+def _verdict(message: Message, row: dict[str, Any] | None, run_id: str) -> Kind:
+    if row is not None and (row["status"] in _BY_STATUS or _in_other_hands(row, run_id)):
+        return _BY_STATUS.get(row["status"], "left")
+    message_types.validate(message.type, message.payload)
+    message_types.check_age(message)
+    if row is None or _was_only_noted(row):
+        raise UnknownMessage
+    if row["redrives"] >= row.get("redrive_limit", settings().max_redrives):
+        raise RedriveLimitReached
+    return "redrive"
+
+
+def _in_other_hands(row: dict[str, Any], run_id: str) -> bool:
+    """Tell whether this copy is not the one to send: another is under way.
+
+    A worker has it just now, a person sent it from the ledger, or this very run redrove it and it
+    died again: once a run, or a run would burn all its redrives.
+    """
+    mark = str(row.get("redrive_mark", ""))
+    return (
+        _is_leased(row)
+        or (row["status"] == "REDRIVEN" and mark.startswith(ledger.BY_HAND))
+        or mark.startswith(f"{run_id}#")
+    )
+
+
+def _is_leased(row: dict[str, Any]) -> bool:
+    return row["status"] == "PROCESSING" and int(row.get("lease_until", 0)) > clock.epoch()
+
+
+def _was_only_noted(row: dict[str, Any]) -> bool:
+    # By a run that left it out. Whoever redrove or edited it since has vouched for it.
+    return (
+        row.get("reason", {}).get("type") == UnknownMessage.__name__
+        and not row["redrives"]
+        and "superseded_hashes" not in row
+    )
+
+
+def _because(verdict: Verdict, error: Exception) -> Verdict:
+    _explain(verdict, error)
+    return verdict
+
+
+def _explain(verdict: Verdict, error: Exception) -> None:
+    verdict["reason"] = reason(error)
+    verdict["fingerprint"] = fingerprint(verdict["type"], verdict["reason"])
