@@ -29,6 +29,7 @@ from workflows.message import Message
 
 MESSAGES = 200
 ROUNDS = 3
+FENCES = 1_000
 _SECONDS = 120.0
 _SQS_STATES = ("InspectQueue", "ReceiveDeadLetters", "RedriveMessages", "DeleteDeadLetters")
 _UNKNOWN_OPERATION = ("InvalidAction", "UnknownOperationException", "NotImplemented")
@@ -64,6 +65,10 @@ def main() -> int:
             print()
             header = ["way", "messages/s", "SQS calls", "transitions", "invocations"]
             table(header, bench.rows())
+            print()
+            say(f"{MESSAGES} healthy messages of as many groups, while other groups are fenced:")
+            print()
+            table(["fenced groups", "messages/s"], bench.fence_rows())
     except KeyboardInterrupt:
         print("\nStopped; nothing is left.", file=sys.stderr)
         return 130
@@ -91,9 +96,40 @@ class Bench:
         self.dead = stack.outputs["DeadLetterQueueUrl"]
         self.sqs = stack.client("sqs")
         self.operator = Client(stack.api_url).signed_in(**stack.users["operator"])
-        lambdas = stack.client("lambda")
+        self._consume(False)
+
+    def _consume(self, enabled: bool) -> None:
+        lambdas = self.stack.client("lambda")
         for mapping in lambdas.list_event_source_mappings()["EventSourceMappings"]:
-            lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+            lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=enabled)
+
+    def fence_rows(self) -> list[tuple[object, ...]]:
+        """Measure the consumer with and without fenced groups, in turn; a row for each."""
+        self._healthy(0)  # for the cold starts
+        seconds: dict[int, list[float]] = {0: [], FENCES: []}
+        for _ in range(ROUNDS):
+            for fences, measured in seconds.items():
+                measured.append(self._healthy(fences))
+        return [
+            (f"{fences:,}", f"{MESSAGES / statistics.median(measured):.0f}")
+            for fences, measured in seconds.items()
+        ]
+
+    def _healthy(self, fences: int) -> float:
+        """Return how long the consumer takes for messages of groups that are not fenced."""
+        for queue in (self.work, self.dead):
+            self.sqs.purge_queue(QueueUrl=queue)
+        items = [_fence(f"fenced-{number}") for number in range(fences)]
+        self._write("GroupsTableName", [{"PutRequest": {"Item": item}} for item in items])
+        self._send(self.work, [_message(str(uuid.uuid4())) for _ in range(MESSAGES)])
+        began = time.perf_counter()
+        self._consume(True)
+        wait_until(lambda: not self._depth(self.work), _SECONDS, "the work queue is empty")
+        took = time.perf_counter() - began
+        self._consume(False)
+        keys = [{name: item[name] for name in ("group_id", "item")} for item in items]
+        self._write("GroupsTableName", [{"DeleteRequest": {"Key": key}} for key in keys])
+        return took
 
     def rows(self) -> list[tuple[object, ...]]:
         """Measure the ways in turn and return a row of the table for each."""
@@ -184,10 +220,14 @@ class Bench:
     def _fill(self) -> None:
         """Make dead letters: on the queue, and in the ledger, as the retry machine leaves them."""
         messages = [_message(str(uuid.uuid4())) for _ in range(MESSAGES)]
-        for start in range(0, MESSAGES, 10):
-            batch = messages[start : start + 10]
+        self._send(self.dead, messages)
+        rows = [{"PutRequest": {"Item": _ledger_row(message)}} for message in messages]
+        self._write("MessagesTableName", rows)
+
+    def _send(self, queue: str, messages: list[Message]) -> None:
+        for start in range(0, len(messages), 10):
             self.sqs.send_message_batch(
-                QueueUrl=self.dead,
+                QueueUrl=queue,
                 Entries=[
                     {
                         "Id": str(index),
@@ -195,15 +235,14 @@ class Bench:
                         "MessageGroupId": message.group_id,
                         "MessageDeduplicationId": f"{message.message_id}.r0",
                     }
-                    for index, message in enumerate(batch)
+                    for index, message in enumerate(messages[start : start + 10])
                 ],
             )
+
+    def _write(self, table_name: str, requests: list[Any]) -> None:
+        for start in range(0, len(requests), 25):
             self.stack.client("dynamodb").batch_write_item(
-                RequestItems={
-                    self.stack.outputs["MessagesTableName"]: [
-                        {"PutRequest": {"Item": _ledger_row(message)}} for message in batch
-                    ]
-                }
+                RequestItems={self.stack.outputs[table_name]: requests[start : start + 25]}
             )
 
     def _depth(self, queue: str) -> int:
@@ -233,6 +272,13 @@ def _ledger_row(message: Message) -> dict[str, Any]:
     row |= {"status": {"S": "DEAD"}, "trouble": {"S": "DEAD"}, "updated_at": {"S": clock.now()}}
     row |= {"attempts": {"N": "4"}, "redrives": {"N": "0"}}
     return row | {"execution_arns": {"L": []}, "journey": {"L": []}}
+
+
+def _fence(group_id: str) -> dict[str, Any]:
+    texts = {"group_id": group_id, "item": "FENCE", "holder": "none", "execution_arn": ""}
+    texts |= {"fenced": "FENCED", "since": clock.now()}
+    numbers = dict.fromkeys(["generation", "parked", "drained", "owned_at"], "0")
+    return {k: {"S": v} for k, v in texts.items()} | {k: {"N": v} for k, v in numbers.items()}
 
 
 def _row(name: str, costs: list[Cost]) -> tuple[object, ...]:
