@@ -29,7 +29,7 @@ user: $(DEV) ## Add a user to the running local stack
 	@$(PYTHON) -m local.user
 
 test: check ## Run every check and test; PYTEST_ARGS goes to pytest
-	$(PYTHON) -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
 
 check: $(DEV) $(SAM_CLI) $(ASL_LINTERS) ## Lint code, types, state machines and template; changes nothing
 	.venv/bin/ruff check
