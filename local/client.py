@@ -121,6 +121,15 @@ class Client:
         """`GET /messages/{message_id}`."""
         return self.call("GET", f"/messages/{quote(message_id, safe='')}")
 
+    def edit(self, message_id: str, payload: dict[str, Any]) -> Answer:
+        """`PATCH /messages/{message_id}`, with the whole new payload."""
+        return self.call("PATCH", f"/messages/{quote(message_id, safe='')}", {"payload": payload})
+
+    def retry(self, message_id: str, *, reset_redrives: bool = False) -> Answer:
+        """`POST /messages/{message_id}/retry`."""
+        body = {"reset_redrives": True} if reset_redrives else {}
+        return self.call("POST", f"/messages/{quote(message_id, safe='')}/retry", body)
+
     def status(self) -> Answer:
         """`GET /messages/status`."""
         return self.call("GET", "/messages/status")

@@ -19,12 +19,12 @@ from local.demo_scene import Scene
 from local.demo_story import Story
 from local.deployment import DeploymentFailed
 from local.emulator import EmulatorFailed
-from local.journal import COUNTERS
 from local.narration import look, say, table
 from local.stack import Stack
 
 WAIT_SCALE = 0.25
 _DAY = 86_400.0
+_SHOWN = ("redriven", "quarantined")
 _DEPTHS = ("visible", "in_flight", "delayed")
 
 
@@ -74,7 +74,7 @@ def play(stack: Stack, began: float) -> int:
         check(scene)
     except (DeadlineMissed, UnexpectedAnswer) as error:
         scene.claims.holds("the story could be told to its end", False, str(error))
-    scene.chapter("10. Every claim, checked")
+    scene.chapter("11. Every claim, checked")
     scene.claims.show()
     failed = scene.claims.failed
     say(f"{len(scene.claims.lines)} claims, {failed} failed, {time.monotonic() - began:.0f} s.")
@@ -83,7 +83,7 @@ def play(stack: Stack, began: float) -> int:
 
 def show(scene: Scene) -> None:
     """Show what became of every message and every run."""
-    scene.chapter("9. How it all ended")
+    scene.chapter("10. How it all ended")
     scene.journal.look(scene.journal.entries)
     foreign = scene.silent.message(scene.foreign_id).expect(200)
     say(
@@ -103,19 +103,23 @@ def show(scene: Scene) -> None:
         [
             "run",
             "purpose",
-            *COUNTERS[:3],
+            "status",
+            *_SHOWN,
             "settled",
             "failed",
+            "left",
             "transitions",
-            "a message",
+            "each",
         ],
         [
             (
                 run.number,
                 run.purpose,
-                *(run.record[name] for name in COUNTERS[:3]),
+                run.record["status"],
+                *(run.record[name] for name in _SHOWN),
                 run.record["already_processed"] + run.record["discarded"],
                 run.record["failed"],
+                run.record["left"],
                 run.history.transitions,
                 f"{run.history.transitions / run.record['received']:.2f}"
                 if run.record["received"]

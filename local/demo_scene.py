@@ -46,6 +46,11 @@ class Scene:
         self.journal.entries.append(entry)
         return entry
 
+    def edit(self, entry: Entry, amount: Decimal) -> None:
+        """Let the operator give a dead transaction another amount."""
+        entry.amount = amount
+        self.operator.edit(entry.message_id, entry.payload).expect(200)
+
     def set_status(self, status: str, *accounts: str) -> None:
         """Freeze or unfreeze accounts, in the table: the service has no API for that."""
         for account in accounts:
@@ -57,16 +62,19 @@ class Scene:
                 ExpressionAttributeValues={":status": {"S": status}},
             )
 
-    def run(self, purpose: str, max_messages: int | None = None, *, twice: bool = False) -> Run:
+    def run(
+        self, purpose: str, *, twice: bool = False, status: str = "SUCCEEDED", **options: Any
+    ) -> Run:
         """Let the operator start a run, wait for its end and keep it in the journal.
 
         Args:
             purpose: in two or three words.
-            max_messages: of the request.
             twice: ask for another run while this one is active.
+            status: in which it should end.
+            options: of the request.
         """
         number = len(self.journal.runs) + 1
-        run_id = self.operator.reprocess(max_messages).expect(202)["run_id"]
+        run_id = self.operator.reprocess(**options).expect(202)["run_id"]
         if twice:
             busy = self.operator.reprocess()
             self.claims.equal("a second run at the same time is refused: 409", busy.status, 409)
@@ -78,9 +86,9 @@ class Scene:
         record = wait_until(ended, 60, f"run {number} has ended", interval=0.2)
         self.operator.run(run_id)
         self.claims.equal(
-            f"run {number} succeeded, and its counters add up",
+            f"run {number} ended as {status}, and its counters add up",
             (record["status"], record["received"]),
-            ("SUCCEEDED", sum(record[name] for name in COUNTERS[1:])),
+            (status, sum(record[name] for name in COUNTERS[1:])),
         )
         run = Run(number, purpose, record, self.history(record["execution_arn"]))
         self.journal.runs.append(run)

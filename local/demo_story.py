@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from local import demo_fence
+from local import demo_fence, demo_operator
 from local.demo_scene import Scene
 from local.journal import Entry, Run, counters
 from local.narration import look, say
@@ -14,7 +14,7 @@ FOREIGN = '<order id="4711">{% $now() %} ${Name} Crème brûlée \U0001f36e "2 �
 
 
 class Story:
-    """Chapters 2 to 8; they happen in this order and build on one another."""
+    """Chapters 2 to 9; they happen in this order and build on one another."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -35,6 +35,7 @@ class Story:
         self._stubborn()
         self._nothing_left()
         demo_fence.tell(self.scene)
+        demo_operator.tell(self.scene)
         self._fifty()
 
     def _healthy(self) -> None:
@@ -193,7 +194,7 @@ class Story:
         )
 
     def _fifty(self) -> None:
-        self.scene.chapter("8. Fifty messages, twenty of them dead-lettered, in one run")
+        self.scene.chapter("9. Fifty messages, twenty of them dead-lettered, in one run")
         accounts = [f"shop-{number:02d}" for number in range(1, 51)]
         frozen = accounts[30:]
         say(f"{frozen[0]} to {frozen[-1]} are FROZEN. The producer sends a sale for each shop.")

@@ -128,8 +128,12 @@ class Journal:
         ]
 
     def _journey(self, entry: Entry) -> tuple[object, ...]:
-        numbers = {run.record["execution_arn"]: str(run.number) for run in self.runs}
-        runs = [numbers.get(arn, "?") for arn in entry.executions("redrive")]
+        numbers = {run.record["run_id"]: str(run.number) for run in self.runs}
+        steps = [s for s in entry.record["journey"] if s["event"] in ("redriven", "retried")]
+        runs = [
+            numbers.get(step["run_id"], "?") if step["event"] == "redriven" else "by hand"
+            for step in steps
+        ]
         reason = entry.record["reason"]
         return (
             ", ".join(str(entry.tries.get(life, "?")) for life in range(max(entry.tries) + 1)),

@@ -6,6 +6,7 @@ import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from local.client import Answer
 
@@ -51,6 +52,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
                 for cell, width, number in zip(line, widths, numeric, strict=True)
             ).rstrip()
         )
+
+
+def records(names: Sequence[str], found: Sequence[dict[str, Any]]) -> None:
+    """Print these fields of the API's records; of `at` the time of day, of `run_id` its end."""
+    parts = {"at": slice(11, 23), "run_id": slice(-8, None)}
+    rows = [
+        ["-" if record.get(n) is None else str(record[n])[parts.get(n, slice(None))] for n in names]
+        for record in found
+    ]
+    table(names, rows)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """The demo: it succeeds, it fails when a claim does not hold, and it leaves nothing behind."""
 
+import json
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -18,7 +20,7 @@ from local.demo_scene import Scene
 from local.emulator import is_free
 from local.history import History
 from local.journal import Entry
-from local.narration import WIDTH, Claims
+from local.narration import WIDTH, Claims, records
 from local.stack import ROOT, Stack
 
 pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(300)]
@@ -127,7 +129,7 @@ def test_story_that_stops_halfway_has_failed(monkeypatch, capsys):
 def entered(name):
     return {
         "type": "TaskStateEntered",
-        "timestamp": None,
+        "timestamp": datetime.fromisoformat("2026-11-24T12:00:00Z"),
         "stateEnteredEventDetails": {"name": name},
     }
 
@@ -155,3 +157,38 @@ def test_retry_of_a_task_counts_as_a_transition():
     assert history.transitions == 5
     assert [(turn.messages, turn.transitions) for turn in history.turns] == [(2, 3)]
     assert history.steps[1] == "ReceiveDeadLetters (Sqs.Throttled)"
+
+
+def sent(count, second):
+    return {
+        "type": "TaskSucceeded",
+        "timestamp": datetime.fromisoformat("2026-11-24T12:00:00Z") + timedelta(seconds=second),
+        "taskSucceededEventDetails": {"output": json.dumps({"Successful": [{}] * count})},
+    }
+
+
+def test_history_tells_canary_steps_and_the_fullest_second():
+    history = History()
+    watch = [entered("WaitForOutcomes"), entered("CanaryHealthy")]
+    redrive = entered("RedriveMessages")
+    for event in (
+        redrive, sent(1, 0), *watch, *watch,
+        redrive, sent(2, 1), *watch,
+        redrive, sent(2, 1.9), redrive, sent(1, 2), *watch,
+    ):  # fmt: skip
+        history.add(event)
+
+    assert history.canary_steps == [1, 2, 3]
+    assert history.most_sent_in_a_second() == 4
+
+
+def test_records_are_told_with_times_of_day_and_without_what_is_missing(capsys):
+    times = ["2026-11-24T12:00:00.123Z", "2026-11-24T12:00:00.123456Z"]
+
+    records(["at", "run_id"], [{"at": times[0], "run_id": "20261124-0123abcd"}, {"at": times[1]}])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[2:]] == [
+        ["12:00:00.123", "0123abcd"],
+        ["12:00:00.123", "-"],
+    ]
