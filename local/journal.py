@@ -131,7 +131,7 @@ class Journal:
         numbers = {run.record["run_id"]: str(run.number) for run in self.runs}
         steps = [s for s in entry.record["journey"] if s["event"] in ("redriven", "retried")]
         runs = [
-            numbers.get(step["run_id"], "?") if step["event"] == "redriven" else "by hand"
+            "by hand" if step["event"] == "retried" else numbers.get(step.get("run_id"), "?")
             for step in steps
         ]
         reason = entry.record["reason"]
