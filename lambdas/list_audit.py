@@ -23,7 +23,9 @@ class AuditRecord(BaseModel):
     action: str = Field(description="`start_run`, `discard_message` and so on.")
     message_id: str | None = None
     run_id: str | None = None
-    input: dict[str, Any] = Field({}, description="What came with the request; never a payload.")
+    input: dict[str, Any] = Field(
+        {}, description="What came with the request, a filter with its values; never a payload."
+    )
     result: str = Field(
         description="What it led to, `UNCHANGED` if it was so before, or the error's class name."
     )

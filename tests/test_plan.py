@@ -55,6 +55,12 @@ def told(found):
 # --- Verdicts -------------------------------------------------------------------------------
 
 
+def test_message_that_was_retried_by_hand_and_died_again_is_planned_as_it_is_run():
+    dead(1, redrives=1, redrive_mark="#1")
+
+    assert told(drawn()) == {"m-1": ("redrive", None)}
+
+
 def test_empty_ledger_is_an_empty_plan():
     found = drawn()
 

@@ -184,6 +184,28 @@ def test_message_whose_guard_gave_no_answer_stays(stack, code):
     assert is_visible_again(stack, messages[1])
 
 
+def test_lease_that_could_not_be_prolonged_just_now_is_not_lost(stack):
+    dead_letter(stack, transaction())
+    (answers,) = guard_answers({})
+    answers["Return"]["Responses"][0] = {"Error": {"Code": "TransactionConflict"}}
+
+    run = redrive(stack, 1, mocks={"GuardLoop": [answers]})
+
+    assert counters(stack, run) == {"received": 1, "redriven": 1}
+
+
+def test_left_out_messages_that_cannot_be_noted_fail_the_run_before_they_are_held(stack):
+    message = transaction()
+    dead_letter(stack, message)
+    mocks = {"GuardLoop": guard_answers({"Code": "ThrottlingError"})}
+
+    run = run_machine(stack, "redrive", {"request": {"filter": {"type": "other"}}}, mocks=mocks)
+
+    assert (run.status, run.error) == ("FAILED", "DynamoDb.ThrottlingError")
+    assert "HoldDeadLetters" not in run.states
+    assert len(queued(stack, "DeadLetter", message.group_id)) == 1
+
+
 def guard_answers(*errors):
     """Return what GuardLoop's statements for messages answer: {} for done, or an error."""
     responses = [{}, {}, *({"Error": error} if error else {} for error in errors)]

@@ -177,6 +177,7 @@ def given_foreign_row(status):
             "execution_arns": [],
             "reason": {"type": "InvalidEnvelope", "message": "It is not ours."},
             "fingerprint": "f" * 16,
+            "payload_hash": "as it was noted",
         },
     )
 
@@ -191,6 +192,8 @@ def test_letter_that_an_earlier_run_stored_or_noted(body, status, kind):
 
     assert said(verdict) == (kind, "InvalidEnvelope")
     assert (verdict["known"], verdict["ledger_id"]) == (True, "sqs:0000-sqs")
+    # The guard compares it with the row's, which of a conflicting message is not the body's.
+    assert verdict["payload_hash"] == "as it was noted"
 
 
 BODIES = {

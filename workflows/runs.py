@@ -262,6 +262,10 @@ def _settle(row: dict[str, Any]) -> dict[str, Any]:
     if status in (None, "RUNNING"):
         return row
     # A machine that ended by itself wrote the row after we read it: the condition keeps its word.
+    if status == "SUCCEEDED":
+        return (
+            _end(row["run_id"], "FAILED", "The execution ended without closing its record.") or row
+        )
     return _end(row["run_id"], status, "The execution was ended from outside.") or row
 
 

@@ -196,6 +196,7 @@ def _judge(
     if row is not None:
         # Stored, or only noted, by an earlier run that could or should not delete this.
         _fill(verdict, row)
+        verdict["payload_hash"] = row["payload_hash"]  # of a conflicting message: its payload's
         verdict["verdict"] = _BY_STATUS.get(row["status"], "quarantine")
         return verdict
     if isinstance(message, InvalidMessage):
@@ -288,7 +289,7 @@ def _in_other_hands(row: dict[str, Any], run_id: str) -> bool:
     return (
         _is_leased(row)
         or (row["status"] == "REDRIVEN" and mark.startswith(ledger.BY_HAND))
-        or mark.startswith(f"{run_id}#")
+        or (run_id != "" and mark.startswith(f"{run_id}#"))  # a plan has no run
     )
 
 
