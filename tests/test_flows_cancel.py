@@ -4,6 +4,7 @@ import pytest
 
 from local.client import Client
 from local.deadline import wait_until
+from tests import redrive_runs
 from tests.flows import (
     assert_problem,
     dead_message,
@@ -113,10 +114,13 @@ def test_run_that_watches_its_canary_is_cancelled_at_once(stack, operator):
     dead_letter(stack, transaction(account_id=frozen_account(stack)))
     messages = dead_letters(stack, 2)
     canary = {"messages": 1, "watch_seconds": 600, "max_failures": 1}
-    run_id = running(stack, operator, "WaitForOutcomes", canary=canary)
-
-    operator.cancel(run_id).expect(202)
-    run = finished(operator, run_id)
+    redrive_runs.consume(stack, False)  # or the message would end, and with it the watch
+    try:
+        run_id = running(stack, operator, "WaitForOutcomes", canary=canary)
+        operator.cancel(run_id).expect(202)
+        run = finished(operator, run_id)
+    finally:
+        redrive_runs.consume(stack, True)
 
     assert run["status"] == "CANCELLED"
     assert counted(run) == {"received": 1, "redriven": 1}
