@@ -56,11 +56,12 @@ def times(*arguments, **more):
 def all_pages(limit, *arguments, **more):
     """Return the pages up to the last one, which has no cursor."""
     found, cursor = [], None
-    while True:
+    for _ in range(1_000):
         records, cursor = page(*arguments, limit=limit, cursor=cursor, **more)
         found.append([record["at"] for record in records])
         if cursor is None:
             return found
+    raise AssertionError("the list has no end")
 
 
 # --- Writing ------------------------------------------------------------------------------
