@@ -12,6 +12,8 @@ import sys
 import tempfile
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from local import ministack_quirks
 from local.deadline import DeadlineMissed, wait_until
@@ -127,6 +129,22 @@ class Emulator:
         """Scale Wait states and retry intervals from now on; 1 is real time."""
         body = json.dumps({"stepfunctions._SFN_WAIT_SCALE": factor}).encode()
         self._call("POST", "/_ministack/config", body)
+
+    def mock_states(self, config: dict[str, Any]) -> None:
+        """Take test cases in Step Functions Local's format; they replace all earlier ones."""
+        body = json.dumps({"stepfunctions._sfn_mock_config": config}).encode()
+        self._call("POST", "/_ministack/config", body)
+
+    def messages(self, queue_url: str) -> list[dict[str, Any]]:
+        """Return what lies on a queue, in or out of flight, oldest first, without receiving it."""
+        path = f"/_ministack/sqs/messages?QueueUrl={quote(queue_url, safe='')}"
+        return [
+            message
+            for regions in json.loads(self.get(path))["messages"].values()
+            for queues in regions.values()
+            for messages in queues.values()
+            for message in messages
+        ]
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
         connection = HTTPConnection(HOST, self.port, timeout=5)

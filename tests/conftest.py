@@ -68,9 +68,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
         monkeypatch.delenv(name, raising=False)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    _forget()
+    forget()
     yield ENVIRONMENT
-    _forget()
+    forget()
 
 
 @pytest.fixture
@@ -98,7 +98,8 @@ def _client(service: Any) -> Any:
     return _session().client(service)
 
 
-def _forget() -> None:
+def forget() -> None:
+    """Let the code read its settings, and make its clients, anew."""
     for cached in (settings, aws.dynamodb, aws.sqs, aws.stepfunctions, tokens.key_store):
         cached.cache_clear()
 

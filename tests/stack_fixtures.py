@@ -10,8 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Protocol, runtime_checkable
 
 import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -33,6 +32,14 @@ def stack() -> Iterator[Stack]:
     """Give the whole application on a local stack, its waits scaled; one for each worker."""
     with Stack(wait_scale=WAIT_SCALE) as running:
         yield running
+
+
+@runtime_checkable
+class Deferring(Protocol):
+    """A stack, such as `MotoStack`, whose executions run when they are asked to."""
+
+    def run_executions(self) -> None:
+        """Run all executions that were started to their ends."""
 
 
 @contextmanager
@@ -104,6 +111,8 @@ def run_machine(
 
 def ended(stack: Stack, execution_arn: str, seconds: float = _SECONDS) -> Execution:
     """Wait until an execution has ended, in whatever way, and return it."""
+    if isinstance(stack, Deferring):
+        stack.run_executions()
 
     def found() -> Any:
         answer = stack.client("stepfunctions").describe_execution(executionArn=execution_arn)
@@ -235,17 +244,7 @@ def queued(stack: Stack, queue: str, group_id: str | None = None) -> list[dict[s
         queue: which.
         group_id: of this message group only.
     """
-    url = stack.outputs[f"{queue}QueueUrl"]
-    answer = json.loads(
-        stack.emulator.get(f"/_ministack/sqs/messages?QueueUrl={quote(url, safe='')}")
-    )
-    found = [
-        message
-        for regions in answer["messages"].values()
-        for queues in regions.values()
-        for messages in queues.values()
-        for message in messages
-    ]
+    found = stack.emulator.messages(stack.outputs[f"{queue}QueueUrl"])
     return [m for m in found if group_id in (None, m["MessageGroupId"])]
 
 
@@ -287,6 +286,5 @@ def _mock(stack: Stack, arn: str, mocks: dict[str, list[dict[str, Any]]]) -> str
         _mocks["MockedResponses"][f"{case}-{state}"] = {
             str(entry): response for entry, response in enumerate(responses)
         }
-    body = json.dumps({"stepfunctions._sfn_mock_config": _mocks}).encode()
-    stack.emulator._call("POST", "/_ministack/config", body)
+    stack.emulator.mock_states(_mocks)
     return case
