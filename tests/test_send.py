@@ -5,8 +5,9 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.conftest import ENVIRONMENT, WorkerDied, a_transaction, drain
+from tests.conftest import ENVIRONMENT, WorkerDied, a_transaction, an_operator, drain
 from workflows import aws, ledger, message
+from workflows.edit import edit
 from workflows.message import InvalidMessage, MessageTooLarge
 from workflows.send import ConflictingMessage, InvalidRequest, SendRequest, Sent, send
 
@@ -88,6 +89,22 @@ def test_other_message_under_the_id_is_a_conflict(work_queue, change):
 
     assert rows() == before
     assert len(work_queue()) == 1
+
+
+def test_repetition_of_a_message_that_was_edited_since_is_a_duplicate(work_queue):
+    ask()
+    (sent,) = work_queue()
+    row = {"message_id": "m-1", "body": sent["Body"]}
+    aws.dynamodb().put_item(
+        TableName="Messages", Item=ledger.get("m-1") | row | {"status": "DEAD", "trouble": "DEAD"}
+    )
+    edit("m-1", a_transaction(amount="9.00"), an_operator())
+
+    assert ask() == Sent(message_id="m-1", group_id="acc-1", status="DEAD", duplicate=True)
+    assert ask(payload=a_transaction(amount="9.00")).duplicate
+    assert work_queue() == []
+    with pytest.raises(ConflictingMessage):
+        ask(payload=a_transaction(amount="8.00"))
 
 
 def test_conflict_is_seen_before_the_first_one_is_queued(calls):

@@ -68,7 +68,11 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
     earlier = ledger.accept(message)
     if earlier is None:
         return _put(message, duplicate=False)
-    if earlier["payload_hash"] != message.payload_hash:
+    # An operator may have edited it since: its producer's repetition is still the same message.
+    if message.payload_hash not in (
+        earlier["payload_hash"],
+        *earlier.get("superseded_hashes", ()),
+    ):
         raise ConflictingMessage(f"message_id {message_id} was used for another message.")
     if earlier["status"] == "ACCEPTED":
         # The first try stopped between ledger and queue, or is still under way: the same bytes
