@@ -36,6 +36,17 @@ def evaluate(expression: str, **variables: Any) -> Any:
     return compiled.evaluate(None, frame)
 
 
+def evaluate_all(value: Any, **variables: Any) -> Any:
+    """Return a JSON value with every expression in it evaluated, as a state's `Arguments` are."""
+    if isinstance(value, dict):
+        return {name: evaluate_all(part, **variables) for name, part in value.items()}
+    if isinstance(value, list):
+        return [evaluate_all(part, **variables) for part in value]
+    if isinstance(value, str) and value.startswith("{%"):
+        return evaluate(value, **variables)
+    return value
+
+
 @cache
 def _compiled(expression: str) -> Any:
     text = expression.removeprefix("{%").removesuffix("%}")

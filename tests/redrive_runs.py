@@ -32,6 +32,7 @@ STORED = ["GuardLoop", "AnyToRedrive", "DeleteDeadLetters", "MoreToDo"]
 FINISH = ["PublishMetrics", "FinishRun"]
 DONE = ["AnyDeadLetters", *FINISH]  # it has all it was to take
 HELD = ["HoldDeadLetters", "MoreToDo"]
+REFUSED = [*HELD, "LetGoMessages", "MoreToDo"]  # guarded, or so it seems, and not sent
 NOTHING_GOES = ["GuardLoop", "AnyToRedrive", "MoreToDo"]
 FAILED = ["FailRun", "RunFailed"]
 COUNTERS = (
@@ -63,9 +64,22 @@ def quiet(stack):
 
 
 def consume(stack, enabled):
+    """Turn the consumer on or off; return when it is."""
     client = stack.client("lambda")
-    (mapping,) = client.list_event_source_mappings()["EventSourceMappings"]
+    queue = stack.outputs["WorkQueueUrl"].rpartition("/")[2]
+    (mapping,) = (
+        found
+        for page in client.get_paginator("list_event_source_mappings").paginate()
+        for found in page["EventSourceMappings"]
+        if found["EventSourceArn"].endswith(f":{queue}")
+    )
     client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=enabled)
+    state = "Enabled" if enabled else "Disabled"
+    wait_until(
+        lambda: client.get_event_source_mapping(UUID=mapping["UUID"])["State"] == state,
+        60,
+        f"the consumer is {state}",
+    )
 
 
 def redrive(stack, max_messages, **options):

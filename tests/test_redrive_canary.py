@@ -51,6 +51,16 @@ def counted(**outcome):
     return {"Return": {"Payload": usual | {"active": True} | outcome}}
 
 
+def test_run_that_lost_its_lease_while_it_watched_was_not_cancelled(stack):
+    dead_letters(stack, 2)
+    lost = counted(active=False, lease_lost=True)
+
+    run = run_machine(stack, "redrive", request(), mocks={"CountOutcomes": [lost]})
+
+    assert (run.status, run.error) == ("FAILED", "LeaseLost")
+    assert row(stack, "Runs", run.name)["status"] == "FAILED"
+
+
 def watching(stack, **options):
     """Start a run with a canary and return it once it watches."""
     arn = start_machine(stack, "redrive", request(**options))

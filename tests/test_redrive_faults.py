@@ -11,11 +11,11 @@ from tests.redrive_runs import (
     DONE,
     FAILED,
     FINISH,
-    HELD,
     JUDGED,
     LOCK,
     MAX_REDRIVES,
     QUEUE,
+    REFUSED,
     START,
     STORED,
     WAVE,
@@ -90,7 +90,7 @@ def test_nothing_is_deleted_when_no_message_could_be_sent(stack):
         run = redrive(stack, 3)
 
     assert run.status == "SUCCEEDED"
-    assert run.states == [*START, *JUDGED, *WAVE, *HELD, *DONE]
+    assert run.states == [*START, *JUDGED, *WAVE, *REFUSED, *DONE]
     assert counters(stack, run) == {"received": 3, "failed": 3}
     assert queued(stack, "Work") == []
     assert [m["Body"] for m in queued(stack, "DeadLetter")] == bodies
@@ -394,7 +394,13 @@ def test_run_of_a_person_whose_queue_cannot_be_inspected_is_recorded_as_failed(s
     put(stack, "Runs", {"run_id": LOCK, "holder": run_id, "lease_until": 4_102_444_800})
     put(stack, "Runs", {"run_id": run_id, "status": "RUNNING", "trigger": "api"})
 
-    run = redrive(stack, 1, name=run_id, mocks={"InspectQueue": throw("Some.ServiceException")})
+    run = run_machine(
+        stack,
+        "redrive",
+        {"trigger": "api"},
+        name=run_id,
+        mocks={"InspectQueue": throw("Some.ServiceException")},
+    )
 
     assert_failed_loudly(stack, run, "InspectQueue")
 
@@ -541,6 +547,23 @@ def test_run_that_lost_its_lease_sends_nothing_more(stack):
     assert row(stack, "Runs", LOCK) == new_holder
     assert queued(stack, "Work") == []
     assert len(on_dlq(stack, message)) == 1
+
+
+def test_run_that_lost_its_lease_at_its_end_is_recorded_whole_and_leaves_the_lock(stack):
+    message, run_id = transaction(), f"run-{uuid.uuid4()}"
+    dead_letter(stack, message)
+    new_holder = {"run_id": LOCK, "holder": "another", "lease_until": 4_102_444_800}
+    put(stack, "Runs", new_holder)
+    put(stack, "Runs", {"run_id": run_id, "status": "RUNNING", "dead_letter_queue": QUEUE})
+    mocks = {"AcquireRun": [{"Return": {}}], "GuardLoop": guard_answers({})}
+
+    run = redrive(stack, 1, name=run_id, mocks=mocks)
+
+    assert (run.status, run.error) == ("FAILED", "LeaseLost")
+    assert run.states[-3:] == ["FinishRun", *FAILED]
+    assert counters(stack, run) == {"received": 1, "redriven": 1}
+    assert [entry["result"] for entry in audited(stack, run_id)] == ["FAILED"]
+    assert row(stack, "Runs", LOCK) == new_holder
 
 
 def test_lost_metrics_do_not_fail_a_run(stack):

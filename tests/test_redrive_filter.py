@@ -20,7 +20,10 @@ from tests.redrive_runs import (
 )
 from tests.stack_fixtures import dead_letter, put_on_dlq, queued, run_machine, transaction
 
-pytestmark = [pytest.mark.xdist_group("redrive"), pytest.mark.usefixtures("empty_queues")]
+pytestmark = [
+    pytest.mark.xdist_group("redrive options"),
+    pytest.mark.usefixtures("empty_queues"),
+]
 
 
 def redrive_only(stack, only, **options):

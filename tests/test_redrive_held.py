@@ -26,7 +26,10 @@ from tests.stack_fixtures import (
     waits_scaled,
 )
 
-pytestmark = [pytest.mark.xdist_group("redrive"), pytest.mark.usefixtures("empty_queues")]
+pytestmark = [
+    pytest.mark.xdist_group("redrive options"),
+    pytest.mark.usefixtures("empty_queues"),
+]
 NOTHING = {"request": {"filter": {"type": "nothing"}}}
 EUROS = {"filter": {"payload": {"currency": "EUR"}}}
 

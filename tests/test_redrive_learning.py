@@ -25,7 +25,10 @@ from tests.stack_fixtures import (
 )
 from workflows import clock
 
-pytestmark = [pytest.mark.xdist_group("redrive"), pytest.mark.usefixtures("empty_queues")]
+pytestmark = [
+    pytest.mark.xdist_group("redrive options"),
+    pytest.mark.usefixtures("empty_queues"),
+]
 LISTING = {
     "trouble", "group_id", "type", "reason", "fingerprint", "attempts", "redrives",
     "first_sent_at", "dead_at", "updated_at", "body", "journey",

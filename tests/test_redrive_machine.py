@@ -17,6 +17,7 @@ from tests.redrive_runs import (
     MAX_REDRIVES,
     NOTHING_GOES,
     QUEUE,
+    REFUSED,
     START,
     STORED,
     WAVE,
@@ -114,7 +115,17 @@ def test_full_batches_are_redriven(stack):
         now = ledger(stack, message)
         assert (now["status"], now["redrives"], now["attempts"]) == ("REDRIVEN", 1, 0)
         assert now["execution_arns"] == [run.arn]
-        assert "trouble" not in now
+    # The next turn notes what was sent; what the last one sent waits for its claim.
+    troubles = Counter(ledger(stack, message).get("trouble") for message in messages)
+    assert troubles == {None: 40, "REDRIVING": 10}
+
+
+def test_option_that_is_null_is_absent_as_in_the_api(stack):
+    dead_letter(stack, transaction())
+
+    run = run_machine(stack, "redrive", {"request": {"max_messages": None, "canary": None}})
+
+    assert counters(stack, run) == {"received": 1, "redriven": 1}
 
 
 def test_redriven_message_has_its_effect_once(stack):
@@ -349,7 +360,7 @@ def test_message_that_changed_between_verdict_and_guard_stays(stack, change):
         mocks={"ValidateMessages": verdicts(judged(raced), judged(healthy, index=1))},
     )
 
-    assert run.states == [*START, *JUDGED, *WAVE, *HELD, *DONE]
+    assert run.states == [*START, *JUDGED, *WAVE, *REFUSED, *DONE]
     assert counters(stack, run) == {"received": 2, "redriven": 1, "failed": 1}
     assert is_visible_again(stack, raced)
     assert ledger(stack, raced) == before

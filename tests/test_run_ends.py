@@ -52,7 +52,7 @@ def test_cancelled_run_is_cancelling_until_it_notices_and_asking_again_changes_n
 
     assert runs.cancel("run-1", an_operator())["status"] == "CANCELLING"
     assert runs.cancel("run-1", an_operator())["status"] == "CANCELLING"
-    assert runs.renew("run-1") is False
+    assert runs.is_wanted("run-1") is False
     assert lock()["holder"] == "run-1"
 
 
@@ -83,9 +83,20 @@ def test_watch_prolongs_the_lease_of_a_run_that_has_its_lock(begin, later):
     before = lock()["lease_until"]
     later(100)
 
+    assert runs.is_wanted("run-1")
     assert outcome.watch("run-1", 0).active is True
     assert lock()["lease_until"] >= before + 100
-    assert outcome.watch("run-2", 0).active is False
+    lost = outcome.watch("run-2", 0)
+    assert (lost.active, lost.lease_lost) == (False, True)
+
+
+def test_watch_tells_a_cancelled_run_from_one_that_lost_its_lock(begin):
+    begin()
+    runs.cancel("run-1", an_operator())
+
+    watched = outcome.watch("run-1", 0)
+
+    assert (watched.active, watched.lease_lost) == (False, False)
 
 
 def redriven(number, status, run_id="run-1"):

@@ -25,6 +25,7 @@ Name = Literal[
     "dead",
     "quarantined",
     "redriven",
+    "let_go",
     "retried",
     "edited",
     "discarded",
@@ -40,6 +41,7 @@ class Event(BaseModel):
 
     `number` is which try failed (`attempt`), over all redrives, or which redrive it was
     (`redriven`, `retried`). A try that ended with its worker has no step: its number is missing.
+    `let_go`: the run `run_id` had counted a redrive that it then did not, or perhaps not, send.
     """
 
     n: int

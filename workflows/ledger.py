@@ -1,8 +1,8 @@
 """The ledger: one row a message in the `Messages` table, which says where the message is.
 
 Status: `ACCEPTED → QUEUED → PROCESSING → PROCESSED`; `PROCESSING → RETRYING → PROCESSED | DEAD`;
-`DEAD → REDRIVEN → PROCESSING`; `DEAD → QUARANTINED`. Every step is one conditional write, so two
-workers that meet on a row cannot both take it; a failed condition is an answer, not an error.
+`DEAD → REDRIVEN → PROCESSING`, or `DEAD` again; `DEAD → QUARANTINED`. Every step is one conditional
+write, so two workers that meet on a row cannot both take it; a failed condition is an answer.
 The state machines write the same rows: see `statemachines/`. Only settled messages are ever
 forgotten (TTL): a row in trouble, or parked, does not expire.
 """
@@ -165,15 +165,17 @@ def quarantine(message: Message, body: str, error: Exception) -> bool:
 def discarded(message_id: str, why: dict[str, str]) -> dict[str, Any]:
     """Return the part of a transaction that gives a message up for good, if it is in trouble.
 
-    That is dead, quarantined, or left by workers that died: whatever copy of it still turns up is
-    acknowledged by the consumer, or deleted by the run that meets it.
+    That is dead, quarantined, let go of by a run, or left by workers that died: whatever copy of it
+    still turns up is acknowledged by the consumer, or deleted by the run that meets it.
     """
     return change(
         message_id,
         "SET #status = :discarded, updated_at = :now, discarded = :why, expires_at = :expires_at,"
         f" {journey.APPEND} REMOVE trouble, lease_until",
-        "#status IN (:dead, :quarantined) OR (#status = :processing AND lease_until <= :abandoned)",
+        "#status IN (:dead, :quarantined) OR (#status = :redriven AND trouble = :dead)"
+        " OR (#status = :processing AND lease_until <= :abandoned)",
         {
+            ":redriven": "REDRIVEN",
             ":discarded": "DISCARDED",
             ":dead": "DEAD",
             ":quarantined": "QUARANTINED",

@@ -112,7 +112,8 @@ def check(row: dict[str, Any], what: str) -> None:
         ForeignMessage: it has no envelope.
         BodyMissing: its body is not in the ledger.
     """
-    if row["status"] not in _MENDABLE:
+    # And not by its status: a message that a run let go of is listed as dead while it is REDRIVEN.
+    if row.get("trouble") not in _MENDABLE:
         raise ledger.NotInTrouble(
             f"Message {row['message_id']} is {row['status']}; only dead and quarantined ones can"
             f" be {what}."

@@ -34,9 +34,10 @@ class Outcome(BaseModel):
 
 
 class Watched(Outcome):
-    """`active`: the run still has its lock and nobody cancelled it."""
+    """`active`: the run goes on. If not, it lost its lock, or was cancelled."""
 
     active: bool
+    lease_lost: bool
 
 
 def count(run_id: str, redriven: int) -> Outcome:
@@ -61,5 +62,9 @@ def count(run_id: str, redriven: int) -> Outcome:
 
 def watch(run_id: str, redriven: int) -> Watched:
     """Count for a run that waits for its canary, and prolong its lease."""
-    active = runs.renew(run_id)
-    return Watched(**count(run_id, redriven).model_dump(), active=active)
+    has_lock = runs.renew(run_id)
+    return Watched(
+        **count(run_id, redriven).model_dump(),
+        active=has_lock and runs.is_wanted(run_id),
+        lease_lost=not has_lock,
+    )

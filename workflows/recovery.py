@@ -7,7 +7,7 @@ times: a take-over is conditional on the fence's generation.
 
 from pydantic import BaseModel
 
-from workflows import clock, fence, held, ledger, mend, retry, runs
+from workflows import clock, fence, held, ledger, let_go, mend, retry, runs
 from workflows.fence import START_GRACE_SECONDS, Fence
 from workflows.settings import settings
 
@@ -22,18 +22,19 @@ class Recovered(BaseModel):
     """What a check set right.
 
     `groups` got a new execution, the lock of `run_id` is free, what `released` runs had left in
-    flight is visible, and `resent` messages are those whose retry by hand had stopped before its
-    copy was known to be sent.
+    flight is visible, what they had guarded and perhaps not sent is `let_go`, and `resent` messages
+    are those whose retry by hand had stopped before its copy was known to be sent.
     """
 
     groups: list[str]
     run_id: str | None
     released: list[str]
+    let_go: list[str] = []
     resent: list[str] = []
 
 
 def recover() -> Recovered:
-    """Check every fence, the redrive lock and the retries by hand."""
+    """Check every fence, the redrive lock, what runs left undone and the retries by hand."""
     groups: list[str] = []
     chunk: list[Fence] = []
     for fenced in fence.every():
@@ -46,13 +47,18 @@ def recover() -> Recovered:
 
 
 def recover_group(group_id: str) -> Recovered:
-    """Check the fence of one group and the redrive lock."""
+    """Check the fence of one group, the redrive lock and what runs left undone."""
     found = fence.held([group_id])
     return _recovered(_recover_fences(list(found.values())))
 
 
 def _recovered(groups: list[str]) -> Recovered:
-    return Recovered(groups=groups, run_id=runs.recover(), released=held.recover())
+    return Recovered(
+        groups=groups,
+        run_id=runs.recover(),
+        released=held.recover(),
+        let_go=let_go.recover(),
+    )
 
 
 def _recover_fences(fences: list[Fence]) -> list[str]:

@@ -25,6 +25,8 @@ COUNTERS = (
 )
 # A run whose execution still works; CANCELLING until it notices.
 ACTIVE = ("RUNNING", "CANCELLING")
+# A run that came to its own end, and left nothing undone.
+_CLOSED = ("SUCCEEDED", "HALTED", "CANCELLED")
 # Between taking the lock and StartExecution lies one call; after this long it is not coming.
 _START_GRACE_SECONDS = 60
 
@@ -140,7 +142,7 @@ def cancel(run_id: str, actor: audit.Actor) -> dict[str, Any]:
 
 
 def renew(run_id: str) -> bool:
-    """Prolong a run's lease; return whether it still has the lock and nobody cancelled it."""
+    """Prolong a run's lease; return whether it still has the lock."""
     try:
         dynamodb().update_item(
             TableName=settings().runs_table,
@@ -154,6 +156,11 @@ def renew(run_id: str) -> bool:
         )
     except dynamodb().exceptions.ConditionalCheckFailedException:
         return False
+    return True
+
+
+def is_wanted(run_id: str) -> bool:
+    """Tell whether a run goes on: it has not ended, and nobody cancelled it."""
     row = _find(run_id)
     return row is not None and row["status"] == "RUNNING"
 
@@ -162,6 +169,12 @@ def is_active(run_id: str) -> bool:
     """Tell whether a run's execution still works."""
     row = _find(run_id)
     return row is not None and _settle(row)["status"] in ACTIVE
+
+
+def was_abandoned(run_id: str) -> bool:
+    """Tell whether a run ended before its own end, so that nobody does what it left undone."""
+    row = _find(run_id)
+    return row is None or _settle(row)["status"] not in ACTIVE + _CLOSED
 
 
 def parse_request(text: str) -> dict[str, Any]:
