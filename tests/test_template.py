@@ -14,6 +14,7 @@ from jsonata import jsonata
 
 from tests.conftest import ENVIRONMENT, TEMPLATE, template, template_tables
 from workflows import audit, outcome, retry, runs, trouble, verdicts
+from workflows.message import ATTRIBUTE_RESERVE_BYTES
 from workflows.redrive import Canary
 from workflows.settings import Settings
 
@@ -221,7 +222,10 @@ def test_time_and_history_of_an_execution_hold_what_it_does_before_it_hands_over
     assert substitutions["TurnsPerExecution"] * 40 < 25_000  # events
     # Handed over after four hours at the latest, but for a canary's longest watch.
     watch = next(x.le for x in Canary.model_fields["watch_seconds"].metadata if hasattr(x, "le"))
-    assert machine["TimeoutSeconds"] > 4 * 3_600 + watch
+    pause = machine["States"]["ReceiveDeadLetters"]["Catch"][0]["Assign"]["pause"]
+    longest = evaluate("RedriveStateMachine", pause, batch_size=10)
+    assert longest >= machine["States"]["ReceiveDeadLetters"]["Arguments"]["VisibilityTimeout"]
+    assert machine["TimeoutSeconds"] > 4 * 3_600 + watch + longest
 
 
 def test_dead_letter_outlasts_a_batch_of_a_redrive():
@@ -411,6 +415,21 @@ def test_task_has_a_time_limit_and_a_bounded_jittered_retry(machine, name):
             assert retrier["MaxDelaySeconds"] <= 60
 
 
+@pytest.mark.parametrize("name", [name for machine, name in TASKS if machine.startswith("Redrive")])
+def test_what_carries_bodies_catches_by_name_what_is_too_large(name):
+    """`States.ALL` does not catch it; every other task carries ids, handles and numbers."""
+    state = states("RedriveStateMachine")[name]
+    bodies = re.search(r"\bBody\b|\$body\(|result\.Messages\b", json.dumps(state)) is not None
+
+    assert bodies == (name in {
+        "ReceiveDeadLetters", "ValidateMessages", "GuardLoop", "RedriveMessages",
+    })  # fmt: skip
+    assert bodies == (state["Catch"][0]["ErrorEquals"] == ["States.DataLimitExceeded"])
+    if bodies:
+        at_once = {"ErrorEquals": ["States.DataLimitExceeded"], "MaxAttempts": 0}
+        assert state["Retry"][0] == at_once
+
+
 @pytest.mark.parametrize(("machine", "name"), TASKS)
 def test_a_failed_condition_is_an_answer_and_never_tried_again(machine, name):
     state = states(machine)[name]
@@ -537,20 +556,27 @@ def longest_verdict(index):
     return {
         "verdict": "quarantine", "index": index, "wave": 0, "group": "g" * 120, "known": False,
         "unnoted": True, "dead_at": "2026-11-24T12:00:00.000Z",
-        "ledger_id": "i" * 120, "redrives": 0, "execution_arns": [], "fingerprint": "f" * 16,
+        "ledger_id": "i" * 128, "redrives": 25, "redrive_limit": 25, "fingerprint": "f" * 16,
+        "execution_arns": ["arn:aws:states:us-east-1:123456789012:execution:" + "e" * 120] * 9,
         "reason": {"type": "RedriveLimitReached", "message": "m" * 256}, "type": "transaction",
         "first_sent_at": "2026-11-24T12:00:00.123000Z", "payload_hash": "h" * 64,
         "trace_id": "t" * 128,
     }  # fmt: skip
 
 
-def test_guard_s_statements_for_ten_of_the_longest_letters_fit_a_state():
+@pytest.mark.parametrize(
+    ("verdict", "known", "count"),
+    [("quarantine", False, 12), ("quarantine", True, 12), ("redrive", True, 22)],
+)
+def test_guard_s_statements_for_ten_of_the_longest_letters_fit_a_state(verdict, known, count):
     longest = '"' * DEFAULTS["MaxMessageBytes"]
+    letters = [longest_verdict(index) | {"verdict": verdict, "known": known} for index in range(10)]
     statements = evaluate(
         "RedriveStateMachine",
         states("RedriveStateMachine")["GuardLoop"]["Arguments"]["Statements"],
-        turn=[longest_verdict(index) for index in range(10)],
-        verdicts=[longest_verdict(index) for index in range(10)],
+        turn=letters,
+        verdicts=letters,
+        confirmed=[{"id": "i" * 128, "redrives": 25}] * 10,
         wave=0,
         turns=499,
         held=0,
@@ -560,5 +586,24 @@ def test_guard_s_statements_for_ten_of_the_longest_letters_fit_a_state():
         counts=dict.fromkeys(runs.COUNTERS, 0),
     )
 
-    assert len(statements) == 12
+    # Bodies leave no room to note what was sent before; it is noted when there is.
+    assert len(statements) == count <= 25  # DynamoDB's limit
     assert len(json.dumps({"Statements": statements})) < STATE_BYTES
+
+
+@given(st.integers(4_096, 122_880))
+def test_verdicts_on_a_batch_of_edited_messages_fit_a_state(maximum):
+    body = maximum - ATTRIBUTE_RESERVE_BYTES  # as large as an edit may make it
+    others = longest_verdict(9) | {"left_because": "filter", "status": "QUARANTINED"}
+    rest = len(json.dumps(others)) + 2 * 256  # the reason's text, escaped as well
+    assert batch_size(maximum) * (2 * body + rest) + 1_000 < STATE_BYTES
+
+
+def test_retry_machine_reads_of_a_row_what_it_uses_and_so_one_body():
+    found = states("RetryStateMachine")["InspectMessage"]["Arguments"]
+    columns = set(found["ExpressionAttributeNames"].values())
+
+    assert columns == set(re.findall(r"\$row\.(\w+)", definition("RetryStateMachine")))
+    assert found["ProjectionExpression"] == ", ".join(found["ExpressionAttributeNames"])
+    longest = template()["Parameters"]["MaxMessageBytes"]["MaxValue"]
+    assert 2 * longest + 3_000 < STATE_BYTES
