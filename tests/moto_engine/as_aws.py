@@ -15,8 +15,10 @@ from unittest import mock
 
 import jsonata
 from moto.dynamodb.models import DynamoDBBackend
-from moto.sqs import models as sqs
 from moto.stepfunctions.parser.api import HistoryEventType
+from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import (
+    ErrorEqualsDecl,
+)
 from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
     FailureEvent,
@@ -24,7 +26,11 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
 )
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.common.string import string_expression
-from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.stepfunctions.parser.asl.component.state import state
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import (
+    lambda_eval_utils,
+    state_task_lambda,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service,
     state_task_service_aws_sdk,
@@ -36,19 +42,23 @@ from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function import wait_function
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
+from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
-from tests.moto_engine import statements
+from tests.moto_engine import queues, quick, statements
 
 Begin = Callable[[str, str, Callable[[], None]], None]
 Before = Callable[[str, str], bool]
 Mocks = Callable[[str, str], dict[str, Any] | None]
 Invoke = Callable[[str, Any], dict[str, Any]]
+Wait = Callable[[float], None]
 
 
 @contextmanager
-def as_aws(*, begin: Begin, invoke: Invoke, mocked: Mocks, before_state: Before) -> Iterator[None]:
+def as_aws(
+    *, begin: Begin, invoke: Invoke, mocked: Mocks, before_state: Before, wait: Wait
+) -> Iterator[None]:
     """Mend moto for a while, inside `mock_aws`.
 
     Args:
@@ -60,16 +70,19 @@ def as_aws(*, begin: Begin, invoke: Invoke, mocked: Mocks, before_state: Before)
         mocked: tells, for an execution's ARN and a state's name, what the state's next try meets
             instead of the service: `{"Return": …}`, `{"Throw": {"Error", "Cause"}}` or None.
         before_state: called with an execution's ARN and the name of the state that is next; False
-            stops the execution there, as StopExecution does. Waits take no time.
+            stops the execution there, as StopExecution does.
+        wait: lets so many seconds pass at once: a Wait's, or those between two tries of a task.
     """
     with ExitStack() as patches:
         for patch in (
+            *quick.patches(),
             *_expressions(),
             *_executions(begin),
             *_tasks(invoke, mocked),
-            *_pace(before_state),
+            *_pace(before_state, wait),
             mock.patch.object(DynamoDBBackend, "batch_execute_statement", statements.execute),
-            mock.patch.object(sqs.Queue, "add_message", _remembering(sqs.Queue.add_message)),
+            *_limits(),
+            *queues.patches(),
         ):
             patches.enter_context(patch)
         yield
@@ -100,9 +113,20 @@ def _evaluate(self: Any, env: Any) -> None:
     env.stack.append(_plain(value))
 
 
+class _Expression(jsonata.Jsonata):  # type: ignore[misc]  # it ships no types
+    """An expression that tells the time of its own evaluation.
+
+    jsonata-python asks the one for it that was compiled last in the thread.
+    """
+
+    def evaluate(self, given: Any, bindings: Any = None) -> Any:
+        jsonata.Jsonata.CURRENT.jsonata = self
+        return super().evaluate(given, bindings)
+
+
 @cache
 def _compiled(expression: str) -> Any:
-    return jsonata.Jsonata(expression.strip().removeprefix("{%").removesuffix("%}"))
+    return _Expression(expression.strip().removeprefix("{%").removesuffix("%}"))
 
 
 def _plain(value: Any) -> Any:
@@ -204,15 +228,26 @@ def _tasks(invoke: Invoke, mocked: Mocks) -> list[Any]:
     return [
         *clients,
         mock.patch.object(service, "_eval_execution", evaluate_or_mock),
+        mock.patch.object(
+            state_task_service_sfn.StateTaskServiceSfn, "_normalise_parameters", _as_boto3_writes
+        ),
         mock.patch.object(lambda_eval_utils, "_invoke_lambda_function", invoke_function),
         mock.patch.dict(state_task_service_aws_sdk._SERVICE_ERROR_NAMES, names),
     ]
 
 
+def _as_boto3_writes(self: Any, parameters: dict[str, Any], *_: Any, **__: Any) -> None:
+    """Rename a `states:` task's arguments; moto hands StateMachineArn on to boto3 as it is."""
+    for name in list(parameters):
+        parameters[name[0].lower() + name[1:]] = parameters.pop(name)
+    if "input" in parameters and not isinstance(parameters["input"], str):
+        parameters["input"] = json.dumps(parameters["input"])
+
+
 # Pace
 
 
-def _pace(before_state: Before) -> list[Any]:
+def _pace(before_state: Before, wait: Wait) -> list[Any]:
     evaluate = CommonStateField._eval_body
 
     def evaluate_or_stop(self: Any, env: Any) -> None:
@@ -222,28 +257,48 @@ def _pace(before_state: Before) -> list[Any]:
         else:
             env.set_stop(stop_date=None, cause=None, error=None)
 
+    def wait_interval(self: Any, env: Any, wait_seconds: float) -> None:
+        wait(wait_seconds)
+
     return [
         mock.patch.object(CommonStateField, "_eval_body", evaluate_or_stop),
-        mock.patch.object(wait_function.WaitFunction, "_wait_interval", mock.Mock()),
-        mock.patch.object(retrier_decl, "time", mock.Mock()),
+        mock.patch.object(wait_function.WaitFunction, "_wait_interval", wait_interval),
+        mock.patch.object(retrier_decl, "time", mock.Mock(sleep=wait)),
     ]
 
 
-# Deduplication. moto forgets the id of a message that was deleted; AWS remembers it for five
-# minutes: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html
+# Limits. A state's 256 KiB are bytes of UTF-8, and nothing but its own name catches what exceeds
+# them: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 
 
-def _remembering(add: Any) -> Any:
-    def add_message(queue: Any, message: Any) -> None:
-        if message.approximate_receive_count:
-            message.deduplication_id = message.id  # SQS itself moves it, and does so on AWS
-        seen = queue.__dict__.setdefault("deduplication_ids", {})
-        last = seen.get(message.deduplication_id)
-        sent = message.sent_timestamp
-        if last is not None and sent - last < 1_000 * sqs.DEDUPLICATION_TIME_IN_SECONDS:
-            return
-        if message.deduplication_id:
-            seen[message.deduplication_id] = sent
-        add(queue, message)
+_STATE_BYTES = 256 * 1_024
+_TERMINAL = {"States.DataLimitExceeded", "States.Runtime"}
 
-    return add_message
+
+def _limits() -> list[Any]:
+    matches = ErrorEqualsDecl._eval_body
+
+    def matches_or_ends(self: Any, env: Any) -> None:
+        name = env.stack[-1].error_name
+        if name in _TERMINAL and name not in {one.error_name for one in self.error_names}:
+            env.stack.pop()
+            env.stack.append(False)
+        else:
+            matches(self, env)
+
+    return [
+        mock.patch.object(ErrorEqualsDecl, "_eval_body", matches_or_ends),
+        *(
+            mock.patch.object(module, "is_within_size_quota", _fits)
+            for module in (state, state_task_lambda, state_task_service)
+        ),
+    ]
+
+
+def _fits(value: Any) -> bool:
+    """Tell whether a value fits a state; moto counts é as the six bytes of its escape."""
+    text = value if isinstance(value, str) else to_json_str(value)
+    if not text.isascii() or "\\u" not in text:
+        return len(text.encode()) <= _STATE_BYTES
+    whole = json.dumps(json.loads(text), ensure_ascii=False, separators=(",", ":"))
+    return len(whole.encode("utf-8", "surrogatepass")) <= _STATE_BYTES

@@ -122,7 +122,7 @@ def _insert(
     names = re.findall(r"'([^']+)': \?", clauses[0])
     item = dict(zip(names, parts.parameters, strict=True))
     condition = f"attribute_not_exists({min(key)})"
-    backend.put_item(table, item, condition_expression=condition, overwrite=True)
+    backend.put_item(table, item, condition_expression=condition)
 
 
 def _clauses(text: str) -> Iterator[tuple[str, str]]:

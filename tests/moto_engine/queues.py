@@ -1,0 +1,98 @@
+"""What moto's SQS needs to behave as AWS's FIFO queues do."""
+
+import itertools
+from typing import Any
+from unittest import mock
+
+from moto.sqs import models as sqs
+from moto.sqs.exceptions import InvalidParameterValue
+
+# 20 digits, as AWS's.
+_FIRST_NUMBER = 10**19
+
+
+def patches() -> list[Any]:
+    """Return what is to be patched for as long as moto is in the place of AWS."""
+    add, send_batch = sqs.Queue.add_message, sqs.SQSBackend.send_message_batch
+    receive = sqs.SQSBackend.receive_message
+    return [
+        mock.patch.object(sqs.Queue, "add_message", _as_fifo(add)),
+        mock.patch.object(sqs.SQSBackend, "send_message_batch", _each_for_itself(send_batch)),
+        mock.patch.object(sqs.SQSBackend, "receive_message", _in_order(receive)),
+    ]
+
+
+def _as_fifo(add: Any) -> Any:
+    """Let a queue remember the deduplication ids that it has seen, and number its messages.
+
+    moto forgets the id of a message that was deleted; AWS remembers it for five minutes:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html
+    And its numbers are random, where AWS's grow:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-key-terms.html
+    """
+    numbers = itertools.count(_FIRST_NUMBER)
+
+    def add_message(queue: Any, message: Any) -> None:
+        if message.approximate_receive_count:
+            message.deduplication_id = message.id  # SQS itself moves it, and does so on AWS
+        seen = queue.__dict__.setdefault("deduplication_ids", {})
+        last = seen.get(message.deduplication_id)
+        sent = message.sent_timestamp
+        if last is not None and sent - last < 1_000 * sqs.DEDUPLICATION_TIME_IN_SECONDS:
+            return
+        if message.deduplication_id:
+            seen[message.deduplication_id] = sent
+        message.sequence_number = str(next(numbers))
+        add(queue, message)
+
+    return add_message
+
+
+def _in_order(receive: Any) -> Any:
+    """Let a group that is visible again be handed out from its first message on.
+
+    moto takes it for one that is in flight until each of its messages was looked at; so it hands
+    out the last one first.
+    """
+
+    def receive_message(backend: Any, queue_name: str, *args: Any, **named: Any) -> Any:
+        pending = backend.get_queue(queue_name).pending_messages
+        pending -= {message for message in pending if message.visible}
+        return receive(backend, queue_name, *args, **named)
+
+    return receive_message
+
+
+def _each_for_itself(send_batch: Any) -> Any:
+    """Let a message that is too long for its queue fail by itself.
+
+    moto refuses its whole batch; AWS reports each message for itself:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+    """
+
+    def send_message_batch(backend: Any, queue_name: str, entries: dict[str, Any]) -> Any:
+        queue, good, failed = backend.get_queue(queue_name), {}, []
+        for index, entry in entries.items():
+            try:
+                backend._validate_message(
+                    queue,
+                    entry["MessageBody"],
+                    0,
+                    entry.get("MessageDeduplicationId"),
+                    entry.get("MessageGroupId"),
+                )
+            except InvalidParameterValue as error:
+                failed.append(
+                    {
+                        "Id": entry["Id"],
+                        "SenderFault": True,
+                        "Code": error.code,
+                        "Message": error.message,
+                    }
+                )
+            else:
+                good[index] = entry
+        sent, refused = send_batch(backend, queue_name, good)
+        return sent, [*refused, *failed]
+
+    return send_message_batch
