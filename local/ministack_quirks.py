@@ -11,8 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from local import ministack_executions
+
 MINISTACK_VERSION = "1.5.33"
 
+# Begins a line of the log that says who asked for which permission.
+AUTHORIZED = "AUTHORIZED"
 # A handler's own exception reaches MiniStack as this, with the traceback in the log.
 _ANY_HANDLER_ERROR = "Runtime.HandlerError"
 _EXCEPTION_LINE = re.compile(r"^(?P<name>[A-Za-z_][\w.<>]*)(?::|$)")
@@ -43,7 +47,7 @@ def environment(port: int, directory: str) -> dict[str, str]:
 
 def patch() -> None:
     """Change MiniStack inside its own process, before it starts."""
-    from ministack.core import iam_actions, lambda_runtime
+    from ministack.core import iam_actions, iam_evaluator, lambda_runtime
     from ministack.services import apigateway_v1, dynamodb, lambda_svc, stepfunctions
     from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
@@ -64,9 +68,24 @@ def patch() -> None:
     _keep_workers_as_aws_does(lambda_runtime)
     _answer_failed_lambdas_as_aws_does(apigateway_v1)
     _do_dynamodb_tasks_in_turn(stepfunctions)
+    ministack_executions.patch(stepfunctions)
     _create_resources_as_aws_does(_RESOURCE_HANDLERS)
     _append_to_lists_as_aws_does(dynamodb)
     iam_actions.extract_iam_action = authorize_batches_as_aws_does(iam_actions.extract_iam_action)
+    _tell_what_is_authorized(iam_evaluator)
+
+
+def _tell_what_is_authorized(iam_evaluator: Any) -> None:
+    """Write to the log what each role was allowed to do, or not, as CloudTrail keeps it on AWS."""
+    evaluate = iam_evaluator.evaluate
+
+    def evaluate_and_tell(context: Any, *policies: Any) -> Any:
+        result = evaluate(context, *policies)
+        entry = [context.principal_arn, context.action, context.resource_arn, result.decision]
+        print(AUTHORIZED, json.dumps(entry), flush=True)
+        return result
+
+    iam_evaluator.evaluate = evaluate_and_tell
 
 
 def authorize_batches_as_aws_does(extract: Callable[..., str | None]) -> Callable[..., str | None]:

@@ -1,14 +1,9 @@
 """`make run`: serve the local stack in the foreground until Ctrl-C."""
 
 import os
-import signal
 import sys
-import threading
-from types import FrameType
-from typing import NoReturn
 
-from local.deployment import DeploymentFailed
-from local.emulator import EmulatorFailed, PortTaken
+from local import foreground
 from local.stack import STATE_FILE, Stack
 from local.state_file import StateFile
 
@@ -17,41 +12,19 @@ DEFAULT_PORT = 4566
 
 def main() -> int:
     """Run the stack on `PORT` and return the exit code: 0 when stopped, 1 when it cannot start."""
-    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background ignores the second
-        signal.signal(number, _stop)
-    try:
-        port = port_of(os.environ.get("PORT", ""))
-        other = StateFile(STATE_FILE).live_owner()
-        # BIND_HOST is for a container only, where nobody else can reach loopback.
-        bind_host = os.environ.get("BIND_HOST")
-        with Stack(
-            port,
-            state_file=STATE_FILE,
-            settings={"BIND_HOST": bind_host} if bind_host else None,
-        ) as stack:
-            if other:
-                print(f"Note: {STATE_FILE.name} described the stack at {other}; now this one.")
-            print(greeting(stack), flush=True)
-            _wait_until_it_ends(stack)
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 0
-    except (PortTaken, EmulatorFailed, DeploymentFailed, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    other = StateFile(STATE_FILE).live_owner()
+    note = f"Note: {STATE_FILE.name} described the stack at {other}; now this one.\n"
+    return foreground.serve(_stack, lambda stack: (note if other else "") + greeting(stack))
 
 
-def port_of(text: str) -> int:
-    """Return the port that `PORT` names, 4566 if it is empty.
-
-    Raises:
-        ValueError: in one sentence.
-    """
-    if not text:
-        return DEFAULT_PORT
-    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
-        raise ValueError(f"PORT must be a number up to 65535 (0 takes a free one), not {text!r}.")
-    return int(text)
+def _stack() -> Stack:
+    # BIND_HOST is for a container only, where nobody else can reach loopback.
+    bind_host = os.environ.get("BIND_HOST")
+    return Stack(
+        foreground.port_or(DEFAULT_PORT),
+        state_file=STATE_FILE,
+        settings={"BIND_HOST": bind_host} if bind_host else None,
+    )
 
 
 def greeting(stack: Stack) -> str:
@@ -79,19 +52,6 @@ Try it:
   curl -s $API/messages/status -H "Authorization: Bearer $TOKEN"
 
 Ctrl-C stops it and removes everything."""
-
-
-def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _wait_until_it_ends(stack: Stack) -> NoReturn:
-    """Wait for a signal, or for the emulator to die by itself."""
-    never = threading.Event()
-    while not never.wait(1):
-        if not stack.emulator.is_running():
-            raise EmulatorFailed(f"The emulator ended; its log ends:\n{stack.log()[-2000:]}")
-    raise AssertionError("nobody sets this event")
 
 
 if __name__ == "__main__":

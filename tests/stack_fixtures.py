@@ -17,14 +17,13 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from local.deadline import wait_until
 from local.stack import Stack
+from tests import mocks as mocked
 from workflows import clock
 from workflows.message import Message
 
 # A Wait of 8 s takes 0.08 s; scaled, so that the order of things stays what it is.
 WAIT_SCALE = 0.01
 _SECONDS = 60.0
-# Test cases of the mocks given so far: setting them replaces all, and an earlier one may be in use.
-_mocks: dict[str, Any] = {"StateMachines": {}, "MockedResponses": {}}
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +88,7 @@ def start_machine(
     arn = machine if ":" in machine else machine_arn(stack, machine)
     return str(
         stack.client("stepfunctions").start_execution(
-            stateMachineArn=f"{arn}#{_mock(stack, arn, mocks)}" if mocks else arn,
+            stateMachineArn=f"{arn}#{mocked.new_case(stack, arn, mocks)}" if mocks else arn,
             name=name or f"t-{uuid.uuid4()}",
             input=json.dumps(payload or {}),
         )["executionArn"]
@@ -275,16 +274,3 @@ def delete(stack: Stack, table: str, key: str) -> None:
 
 
 _KEYS = {"Messages": "message_id", "Runs": "run_id", "Accounts": "account_id"}
-
-
-def _mock(stack: Stack, arn: str, mocks: dict[str, list[dict[str, Any]]]) -> str:
-    """Tell the emulator what a test case answers, in Step Functions Local's format; name it."""
-    case = f"case-{uuid.uuid4()}"
-    cases = _mocks["StateMachines"].setdefault(arn.rpartition(":")[2], {"TestCases": {}})
-    cases["TestCases"][case] = {state: f"{case}-{state}" for state in mocks}
-    for state, responses in mocks.items():
-        _mocks["MockedResponses"][f"{case}-{state}"] = {
-            str(entry): response for entry, response in enumerate(responses)
-        }
-    stack.emulator.mock_states(_mocks)
-    return case

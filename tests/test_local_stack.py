@@ -15,7 +15,7 @@ import pytest
 from local.deadline import DeadlineMissed, wait_until
 from local.deployment import DeploymentFailed, parameter_overrides
 from local.emulator import PortTaken, free_port, is_free
-from local.run import port_of
+from local.foreground import port_or
 from local.stack import Stack
 from local.state_file import StateFile
 from tests import small_project
@@ -135,10 +135,14 @@ def test_port_of_another_stack_is_taken(small, project):
     assert small.emulator.is_running()
 
 
-def test_port_must_be_a_number():
-    assert port_of("") == 4566
+def test_port_must_be_a_number(monkeypatch):
+    monkeypatch.delenv("PORT", raising=False)
+    assert port_or(4566) == 4566
+    monkeypatch.setenv("PORT", "8083")
+    assert port_or(4566) == 8083
+    monkeypatch.setenv("PORT", "http")
     with pytest.raises(ValueError, match="not 'http'"):
-        port_of("http")
+        port_or(4566)
 
 
 def test_reason_of_a_failed_deployment_is_told(tmp_path):

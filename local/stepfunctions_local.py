@@ -1,0 +1,104 @@
+"""`make stepfunctions-local`: serve our machines as AWS's Step Functions Local does, until Ctrl-C.
+
+The machines of `local/machines.py` run as `ARN#TestCase` with the results of a mock configuration
+file. What a test case does not mock, and an execution without one, meets the whole deployed stack.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from local import foreground
+from local.machines import ACCOUNT, MACHINES, MOCK_CONFIG
+from local.stack import Stack
+
+DEFAULT_PORT = 8083  # of AWS's
+
+
+def main() -> int:
+    """Serve on `PORT` and return the exit code: 0 when stopped, 1 when it cannot start.
+
+    `SFN_MOCK_CONFIG` names another mock configuration file than ours.
+    """
+    return foreground.serve(_stack, lambda stack: greeting(stack, create_machines(stack)))
+
+
+def create_machines(stack: Stack) -> dict[str, str]:
+    """Create each of `MACHINES` on a deployed stack, with its resources; return their ARNs."""
+    stepfunctions = stack.client("stepfunctions")
+    arns = {}
+    for name, machine in MACHINES.items():
+        deployed = stepfunctions.describe_state_machine(
+            stateMachineArn=stack.outputs[f"{machine.file.capitalize()}StateMachineArn"]
+        )
+        arns[name] = stepfunctions.create_state_machine(
+            name=name,
+            definition=machine.definition(machine.values_in(deployed["definition"])),
+            roleArn=deployed["roleArn"],
+        )["stateMachineArn"]
+    return arns
+
+
+def greeting(stack: Stack, arns: dict[str, str]) -> str:
+    """Return what a person needs to begin with."""
+    path = _mock_config_path()
+    cases = {name: _cases(path, name) for name in arns}
+    machine = next((name for name in reversed(arns) if cases[name]), None)
+    lines = [
+        f"Step Functions  {stack.endpoint_url}   (any credentials, region us-east-1)",
+        f"Mock config     {path}   (SFN_MOCK_CONFIG names another)",
+        "Machines",
+        *(f"  {arn}   {len(cases[name])} test cases" for name, arn in arns.items()),
+        "Deployed as they are on AWS, without test cases",
+        *(f"  {stack.outputs[f'{name}StateMachineArn']}" for name in ("Retry", "Redrive")),
+    ]
+    if machine:
+        lines += [
+            "",
+            "Try it:",
+            f"  aws stepfunctions start-execution --endpoint-url {stack.endpoint_url}"
+            " --region us-east-1 \\",
+            f"    --state-machine-arn '{arns[machine]}#{cases[machine][0]}'",
+        ]
+    return "\n".join([*lines, "", "Ctrl-C stops it and removes everything."])
+
+
+def _stack() -> Stack:
+    path = _mock_config_path()
+    _read(path)
+    return Stack(
+        foreground.port_or(DEFAULT_PORT),
+        with_users=False,
+        settings={"SFN_MOCK_CONFIG": str(path), "MINISTACK_ACCOUNT_ID": ACCOUNT},
+    )
+
+
+def _mock_config_path() -> Path:
+    return Path(os.environ.get("SFN_MOCK_CONFIG") or MOCK_CONFIG).resolve()
+
+
+def _cases(path: Path, machine: str) -> list[str]:
+    return list(_read(path)["StateMachines"].get(machine, {}).get("TestCases", {}))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the mock configuration.
+
+    Raises:
+        ValueError: in one sentence, if it is not there or is none.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"The mock configuration file {path} cannot be read: {error}") from error
+    if not isinstance(config, dict) or not {"StateMachines", "MockedResponses"} <= config.keys():
+        raise ValueError(
+            f"The mock configuration file {path} lacks StateMachines or MockedResponses."
+        )
+    return config
+
+
+if __name__ == "__main__":
+    sys.exit(main())

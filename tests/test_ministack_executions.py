@@ -1,0 +1,172 @@
+"""Step Functions' quirks in MiniStack: each is shown made up for, and as MiniStack comes."""
+
+import json
+
+import pytest
+
+from local.deadline import wait_until
+from local.emulator import Emulator
+from tests.paths.endpoint import Endpoint
+from tests.test_ministack_quirks import BareEmulator
+
+BROKEN = {"Throw": {"Error": "Broken", "Cause": "made up"}}
+MOCKS = {
+    "StateMachines": {
+        "machine": {
+            "TestCases": {
+                "SecondTryWorks": {"Ask": "FailsOnce"},
+                "NoThirdAnswer": {"Ask": "FailsTwice"},
+                "ServiceAfterAnError": {"Ask": "FailsOnceAndIsReal"},
+                "Answered": {"Ask": "Works"},
+            }
+        }
+    },
+    "MockedResponses": {
+        "FailsOnce": {"0": BROKEN, "1": {"Return": {"answer": 7}}},
+        "FailsTwice": {"0-1": BROKEN},
+        "FailsOnceAndIsReal": {"0": BROKEN, "1": {}},
+        "Works": {"0": {"Return": {"answer": 7}}},
+    },
+}
+ASK = {
+    "Type": "Task",
+    "Resource": "arn:aws:states:::aws-sdk:sqs:listQueues",
+    "Arguments": {"QueueNamePrefix": "none"},
+    "Retry": [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 3}],
+    "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "Caught"}],
+    "End": True,
+}
+
+
+def serve(kind, folder):
+    config = folder / "mocks.json"
+    config.write_text(json.dumps(MOCKS))
+    emulator = kind(wait_scale=0, settings={"SFN_MOCK_CONFIG": str(config)})
+    emulator.start()
+    return emulator
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory):
+    emulator = serve(Emulator, tmp_path_factory.mktemp("ours"))
+    yield Endpoint(emulator.url).client("stepfunctions")
+    emulator.stop()
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    emulator = serve(BareEmulator, tmp_path_factory.mktemp("bare"))
+    yield Endpoint(emulator.url).client("stepfunctions")
+    emulator.stop()
+
+
+def run(stepfunctions, states, case=None):
+    """Run a machine of these states from the first one; return how it ended, and its events."""
+    machine = stepfunctions.create_state_machine(
+        name="machine",
+        definition=json.dumps(
+            {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states}
+        ),
+        roleArn="arn:aws:iam::123456789012:role/machine",
+    )["stateMachineArn"]
+    arn = stepfunctions.start_execution(
+        stateMachineArn=f"{machine}#{case}" if case else machine, input="{}"
+    )["executionArn"]
+
+    def end():
+        found = stepfunctions.describe_execution(executionArn=arn)
+        return found if found["status"] != "RUNNING" else None
+
+    ended = wait_until(end, 20, "the execution ends")
+    events = stepfunctions.get_execution_history(executionArn=arn)["events"]
+    stepfunctions.delete_state_machine(stateMachineArn=machine)
+    return ended, events
+
+
+def ask(stepfunctions, case, **changes):
+    return run(stepfunctions, {"Ask": ASK | changes, "Caught": {"Type": "Succeed"}}, case)
+
+
+def test_mocked_response_is_for_one_try(ours, bare):
+    ended, events = ask(ours, "SecondTryWorks")
+
+    assert json.loads(ended["output"]) == {"answer": 7}
+    assert [event["type"] for event in events if event["type"].startswith("Task")] == [
+        "TaskStateEntered",
+        "TaskScheduled",
+        "TaskFailed",
+        "TaskScheduled",
+        "TaskSucceeded",
+        "TaskStateExited",
+    ]
+    assert ask(bare, "SecondTryWorks")[1][-2]["type"] == "SucceedStateExited", "no longer needed"
+
+
+def test_try_without_a_mocked_response_ends_the_execution(ours, bare):
+    ended, _ = ask(ours, "NoThirdAnswer")
+
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
+    assert ended["cause"] == "NoThirdAnswer: no mocked response for invocation 2 of Ask"
+    assert ask(bare, "NoThirdAnswer")[0]["status"] == "SUCCEEDED", "no longer needed"
+
+
+def test_mocked_response_of_nothing_calls_the_service(ours):
+    assert "answer" not in json.loads(ask(ours, "ServiceAfterAnError")[0]["output"])
+
+
+def test_arguments_of_a_mocked_task_are_evaluated(ours, bare):
+    wrong = {"Arguments": "{% $none.such %}", "Retry": []}
+
+    assert json.loads(ask(ours, "Answered", **wrong)[0]["output"])["Error"] == (
+        "States.QueryEvaluationError"
+    )
+    assert json.loads(ask(bare, "Answered", **wrong)[0]["output"]) == {"answer": 7}, "not needed"
+
+
+def test_case_of_which_nothing_is_known_is_not_mocked(ours):
+    assert "answer" not in json.loads(ask(ours, "Unknown")[0]["output"])
+
+
+def test_history_tells_what_was_assigned(ours, bare):
+    states = {
+        "Set": {"Type": "Pass", "Assign": {"n": 1, "words": ["a"]}, "Next": "Keep"},
+        "Keep": {"Type": "Pass", "Next": "Choose"},
+        "Choose": {
+            "Type": "Choice",
+            "Choices": [{"Condition": False, "Assign": {"n": 0}, "Next": "End"}],
+            "Assign": {"n": "{% $n + 1 %}"},
+            "Default": "Ask",
+        },
+        "Ask": ASK
+        | {
+            "Assign": {"n": 3},
+            "Catch": [
+                {
+                    "ErrorEquals": ["States.ALL"],
+                    "Assign": {"error": "{% $states.errorOutput.Error %}"},
+                    "Next": "End",
+                }
+            ],
+            "Arguments": "{% $none.such %}",
+            "Retry": [],
+        },
+        "End": {"Type": "Succeed"},
+    }
+
+    def assigned(stepfunctions):
+        return {
+            event["stateExitedEventDetails"]["name"]: event["stateExitedEventDetails"].get(
+                "assignedVariables"
+            )
+            for event in run(stepfunctions, states)[1]
+            if event["type"].endswith("StateExited")
+        }
+
+    assert assigned(ours) == {
+        "Set": {"n": "1", "words": '["a"]'},
+        "Keep": None,
+        "Choose": {"n": "2"},
+        "Ask": {"error": '"States.QueryEvaluationError"'},
+        "End": None,
+    }
+    assert not any(assigned(bare).values()), "no longer needed: _tell_assigned_variables"
