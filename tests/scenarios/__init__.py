@@ -1,0 +1,30 @@
+"""The scenarios: every path that services can produce, every kind of bad message, every decision.
+
+Each is a function of a `tests.world.World` and uses nothing else, so that it runs on moto, on the
+local stack and on AWS. `SCENARIOS` has all of them, by name.
+"""
+
+from tests.scenarios import (
+    bodies,
+    consuming,
+    failures,
+    fences,
+    guards,
+    options,
+    retries,
+    runs,
+)
+from tests.scenarios.registry import SCENARIOS, Scenario
+
+__all__ = [
+    "SCENARIOS",
+    "Scenario",
+    "bodies",
+    "consuming",
+    "failures",
+    "fences",
+    "guards",
+    "options",
+    "retries",
+    "runs",
+]

@@ -1,0 +1,252 @@
+"""What breaks in a run: partial answers, stale receipts, and services that fail for good."""
+
+from typing import Any
+
+from tests import stack_fixtures
+from tests.scenarios import given
+from tests.scenarios.paths import FAILED, FINISH, JUDGED, START, WAVE
+from tests.scenarios.registry import add, scenario
+from tests.world import World
+
+BROKEN = "Some.ServiceException"
+
+
+def refused(*indexes: int) -> list[dict[str, Any]]:
+    """Return what a batch call says of entries that it refused."""
+    return [
+        {"Id": str(n), "Code": "InternalError", "SenderFault": False, "Message": "made up"}
+        for n in indexes
+    ]
+
+
+def guarded(*errors: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what GuardLoop's statements for messages answer: {} for done, or an error."""
+    messages = [{"Error": error} if error else {} for error in errors]
+    return given.returns({"Responses": [{}, {}, *messages]})
+
+
+def stale(world: World, count: int) -> list[dict[str, Any]]:
+    """Make dead letters and return what SQS gave a run so long ago that it may not delete them."""
+    letters: list[dict[str, Any]] = []
+    for _ in range(count):
+        message = world.message()
+        given.record(world, message, "DEAD")
+        letter = stack_fixtures.put_on_dlq(
+            world.stack, message.body(), message.group_id, f"{message.message_id}.r0"
+        )
+        letters.append(
+            {
+                "MessageId": letter,
+                "ReceiptHandle": f"stale-{len(letters)}",
+                "Body": message.body(),
+                "Attributes": {"MessageGroupId": message.group_id},
+            }
+        )
+    return given.returns({"Messages": letters})
+
+
+@scenario()
+def work_queue_refuses_some(world: World) -> None:
+    """What the work queue refuses stays, with its group behind it; what it took is deleted."""
+    group = world.name("group")
+    large, later = world.message(group_id=group, currency="EUR"), world.message(group_id=group)
+    other = world.message()
+    given.record(world, large, "DEAD")
+    padded = large.body().ljust(2_000)
+    world.put_on_dlq(padded, group)
+    world.dead_letter(later)
+    world.dead_letter(other)
+    with given.largest_message(world, "Work", 1_999):
+        run = world.run({"request": {"max_messages": 3}})
+    assert run.output == run.output | {"redriven": 1, "failed": 1, "left": 1}
+    assert [m["Body"] for m in world.queued("DeadLetter")] == [padded, later.body()]
+
+
+@scenario(mocked=True)
+def send_fails_in_part(world: World) -> None:
+    """Of a batch of which one was refused, only what was sent is deleted."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    answer = {"Successful": [{"Id": "1", "MessageId": "m", "MD5OfMessageBody": "5"}]}
+    run = world.run(
+        {"request": {"max_messages": 2}},
+        mocks={"RedriveMessages": given.returns(answer | {"Failed": refused(0)})},
+    )
+    assert (run.output["redriven"], run.output["failed"]) == (1, 1)
+    assert [m["Body"] for m in world.queued("DeadLetter")] == [world.messages[0].body()]
+
+
+@scenario(mocked=True)
+def send_fails_whole(world: World) -> None:
+    """When nothing was sent nothing is deleted, and the next run sends it under another id."""
+    world.dead_letter(world.message())
+    mocks = {"RedriveMessages": given.returns({"Failed": refused(0)})}
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    assert run.output["failed"] == 1
+    world.run({"request": {"max_messages": 1}})
+    (copy,) = world.queued("Work")
+    assert copy["MessageDeduplicationId"].endswith(".r2")
+
+
+@scenario(mocked=True)
+def delete_fails_in_part(world: World) -> None:
+    """What was sent and not deleted is found processed by the next run: one effect."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    answer = {"Successful": [{"Id": "1"}], "Failed": refused(0)}
+    world.run({"request": {"max_messages": 2}}, mocks={"DeleteDeadLetters": given.returns(answer)})
+    assert len(world.queued("DeadLetter")) == 2  # a mock deletes nothing
+    world.consume()
+    assert [len(world.effects(m.group_id)) for m in world.messages] == [1, 1]
+
+
+@scenario(mocked=True)
+def receipts_that_ran_out(world: World) -> None:
+    """Messages whose receipts ran out are sent, stay, and are found processed later: one effect."""
+    mocks = {"ReceiveDeadLetters": stale(world, 2)}
+    world.run({"request": {"max_messages": 2}}, mocks=mocks)
+    assert len(world.queued("DeadLetter")) == 2
+    world.consume()
+    run = world.run({"request": {"max_messages": 2}})
+    assert run.output["already_processed"] == 2
+    assert world.queued("DeadLetter") == []
+    assert [len(world.effects(m.group_id)) for m in world.messages] == [1, 1]
+
+
+@scenario(mocked=True)
+def guard_gives_no_answer(world: World) -> None:
+    """A message whose guard could not be asked just now stays; the other goes."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    run = world.run(
+        {"request": {"max_messages": 2}},
+        mocks={"GuardLoop": guarded({}, {"Code": "ThrottlingError"})},
+    )
+    assert run.output == run.output | {"redriven": 1, "failed": 1}
+
+
+@scenario(mocked=True)
+def guard_cannot_work(world: World) -> None:
+    """A guard statement that can never work ends the run before anything is sent."""
+    world.dead_letter(world.message())
+    run = world.run(
+        {"request": {"max_messages": 1}}, mocks={"GuardLoop": guarded({"Code": "AccessDenied"})}
+    )
+    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *FAILED]
+    assert run.error == "DynamoDb.AccessDenied"
+    assert world.queued("Work") == []
+
+
+@scenario(mocked=True)
+def verdict_that_time_overtook(world: World) -> None:
+    """A message that was processed between verdict and guard is refused by its condition."""
+    message = world.message()
+    world.dead_letter(message, status="PROCESSED")
+    verdict = {
+        "verdict": "redrive",
+        "index": 0,
+        "group": message.group_id,
+        "wave": 0,
+        "ledger_id": message.message_id,
+        "known": True,
+        "unnoted": False,
+        "status": "DEAD",
+        "redrives": 0,
+        "redrive_limit": 3,
+        "execution_arns": [],
+        "reason": {"type": "", "message": ""},
+        "fingerprint": "",
+        "type": message.type,
+        "first_sent_at": message.first_sent_at_text,
+        "dead_at": message.first_sent_at_text,
+        "payload_hash": message.payload_hash,
+        "trace_id": message.trace_id,
+    }
+    run = world.run(
+        {"request": {"max_messages": 1}},
+        mocks={"ValidateMessages": given.returns({"Payload": {"verdicts": [verdict]}})},
+    )
+    assert run.output["failed"] == 1
+    assert world.row(message)["status"] == "PROCESSED"
+
+
+def _fails_for_good(world: World, state: str) -> None:
+    world.dead_letter(world.message())
+    mocks = {state: given.throws(BROKEN)}
+    if state == "HoldDeadLetters":
+        mocks |= {"RedriveMessages": given.returns({"Failed": refused(0)})}
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    failed = FAILED[1:] if state == "AcquireRun" else FAILED
+    assert run.states[-1 - len(failed) :] == [state, *failed]
+    assert (run.status, run.error) == ("FAILED", BROKEN)
+    assert len(world.queued("DeadLetter")) == (0 if state == "FinishRun" else 1)
+    # Where EventBridge tells of the end, the sweep lets go at once of what was not sent.
+    world.recover()
+
+
+for _state in (
+    "InspectQueue",
+    "AcquireRun",
+    "ReceiveDeadLetters",
+    "ValidateMessages",
+    "GuardLoop",
+    "RedriveMessages",
+    "DeleteDeadLetters",
+    "HoldDeadLetters",
+    "FinishRun",
+):
+    add(
+        f"{_state}_fails_for_good",
+        "The run fails loudly, gives the lock back, and has deleted nothing that was not sent.",
+        lambda world, state=_state: _fails_for_good(world, state),  # type: ignore[misc]
+        mocked=True,
+    )
+
+
+@scenario(mocked=True)
+def failure_that_cannot_be_recorded(world: World) -> None:
+    """A run whose failure cannot be recorded fails with its first error; the sweep frees it."""
+    mocks = {"ReceiveDeadLetters": given.throws("Sqs.First"), "FailRun": given.throws(BROKEN)}
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    assert run.states == [*START, "ReceiveDeadLetters", *FAILED]
+    assert run.error == "Sqs.First"
+    # Where EventBridge tells of the end, the sweep did the same already.
+    world.recover()
+
+
+@scenario(mocked=True)
+def metrics_that_are_lost(world: World) -> None:
+    """A metric that cannot be published is no reason to fail."""
+    world.dead_letter(world.message())
+    run = world.run(
+        {"request": {"max_messages": 1}}, mocks={"PublishMetrics": given.throws(BROKEN)}
+    )
+    assert run.states[-2:] == FINISH
+    assert run.status == "SUCCEEDED"
+
+
+@scenario(mocked=True)
+def left_out_messages_that_are_not_given_back(world: World) -> None:
+    """A run that cannot give back what it left out ends well, and the sweep gives it back."""
+    world.dead_letter(world.message())
+    world.dead_letter(world.message(currency="CHF"))
+    only = {"payload": {"currency": "CHF"}}
+    run = world.run(
+        {"request": {"filter": only, "max_messages": 1}},
+        mocks={"ReturnDeadLetters": given.throws("Lambda.TooManyRequestsException")},
+    )
+    assert run.states[-3:] == ["ReturnDeadLetters", *FINISH]
+    assert [letter["IsVisible"] for letter in world.queued("DeadLetter")] == [False]
+    world.recover()
+    assert [letter["IsVisible"] for letter in world.queued("DeadLetter")] == [True]
+
+
+@scenario()
+def work_queue_that_is_gone(world: World) -> None:
+    """A run whose work queue does not exist fails before anything is deleted."""
+    url = str(world.stack.outputs["WorkQueueUrl"])
+    broken = world.variant("redrive", url, f"{url[:-5]}-gone.fifo", "broken")
+    world.dead_letter(world.message())
+    run = world.run({"request": {"max_messages": 1}}, machine=broken)
+    assert run.states == [*START, *JUDGED, *WAVE[:3], *FAILED]
+    assert len(world.queued("DeadLetter")) == 1

@@ -1,0 +1,22 @@
+"""Parts of the two machines' paths, as scenarios expect them."""
+
+START = ["InspectQueue", "AnythingToDo", "AcquireRun"]
+EMPTY_POLL = ["ReceiveDeadLetters", "AnyDeadLetters"]
+JUDGED = [*EMPTY_POLL, "ValidateMessages"]
+WAVE = ["GuardLoop", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"]
+STORED = ["GuardLoop", "AnyToRedrive", "DeleteDeadLetters", "MoreToDo"]
+NOTHING_GOES = ["GuardLoop", "AnyToRedrive", "MoreToDo"]
+STAYS = ["HoldDeadLetters", "MoreToDo"]
+FINISH = ["PublishMetrics", "FinishRun"]
+DONE = ["AnyDeadLetters", *FINISH]
+FAILED = ["FailRun", "RunFailed"]
+
+LOOK = ["InspectMessage", "ValidateMessage"]
+ROUND = [*LOOK, "GuardLoop", "WaitBackoff", "ProcessMessage"]
+PARKED = ["NextParked", "AnyParked"]
+PROMOTED = [*PARKED, "PromoteParked", "ProcessMessage"]
+DROPPED = [*PARKED, "PromoteParked", "DropParked"]
+RELEASED = [*PARKED, "ReleaseFence", "GroupReleased"]
+REFUSED = [*PARKED, "ReleaseFence", "InspectFence", "StillOurs"]
+DEAD = ["DeadLetter", "MarkDead", "HoldOrContinue"]
+HELD = [*DEAD, "GroupHeld"]
