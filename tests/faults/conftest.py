@@ -1,0 +1,28 @@
+"""What the tests of faults share: a world on moto, and a message type that shows its order."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests import entry
+from tests.faults.crashing_world import CrashingWorld
+from tests.moto_engine.stack import MotoStack
+from workflows import message_types
+
+
+@pytest.fixture(autouse=True, scope="module")
+def entries() -> Iterator[None]:
+    """Let `tests/entry.py` be a type of message; and let logs be quiet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(message_types.TYPES, "entry", entry)
+        logging.disable(logging.CRITICAL)
+        yield
+        logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def world() -> Iterator[CrashingWorld]:
+    """Give an empty world."""
+    with MotoStack() as stack:
+        yield CrashingWorld(stack)

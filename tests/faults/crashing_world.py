@@ -1,0 +1,114 @@
+"""A world whose executions and functions are stopped where a test says, and resumed as people do.
+
+The messages that a run meets are made once, by the consumer and the retry machine themselves, and
+put on the stack again for each stop: so a test can afford to stop a run before every state.
+"""
+
+import copy
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from moto.dynamodb.models import dynamodb_backends
+from moto.sqs.models import sqs_backends
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+from tests import canonical
+from tests.conftest import ACCOUNT, REGION
+from tests.moto_engine.stack import MotoStack
+from tests.stack_fixtures import start_machine
+from tests.world import World
+from workflows.message import Message
+
+# The window in which SQS takes a known deduplication id for a copy, the visibility timeout of a
+# run, and the run's lease are over by then.
+LATER = 1_000
+
+
+class CrashingWorld(World):
+    """A world on moto. `healthy` are the messages that a run has to move, whatever befell it."""
+
+    def __init__(self, stack: MotoStack) -> None:
+        with mock.patch.object(canonical, "keys", return_value={}):
+            super().__init__(stack)  # there is nothing before it, and asking takes long
+        self.healthy: list[Message] = []
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return rows and queues as they are: enough to see that nothing changes any more."""
+        rows = {name: [item.to_json() for item in table.all_items()] for name, table in _tables()}
+        return rows | {name: self.queued(name) for name in ("Work", "DeadLetter")}
+
+    def begin(self, machine: str = "redrive", **payload: Any) -> str:
+        """Run a machine to where it ends or is stopped, without reading its history; its ARN."""
+        name = self.name(uuid.uuid4().hex[:8])
+        arn = start_machine(self.stack, machine, payload, name=name)
+        self.stack.run_executions()
+        return arn
+
+    def stop_before(self, machine: str, number: int) -> list[str]:
+        """Stop the execution of a machine before its state `number`, counted over executions.
+
+        Returns:
+            the states that were to be entered, the last being the one that was not; it grows.
+        """
+        states: list[str] = []
+
+        def before(arn: str, state: str) -> bool:
+            if f":{machine}:" in arn and len(states) <= number:
+                states.append(state)
+                return len(states) <= number
+            return True
+
+        self.stack.before_state = before
+        return states
+
+    def go_on(self) -> None:
+        """Stop nothing any more."""
+        self.stack.before_state = lambda arn, state: True
+
+
+@dataclass(frozen=True)
+class Given:
+    """Messages and what there is of them, to be put on a stack as often as a test likes."""
+
+    world: dict[str, Any]
+    tables: dict[str, Any]
+    letters: dict[str, list[Any]]
+
+    @classmethod
+    def by(cls, make: Callable[[CrashingWorld], None]) -> "Given":
+        """Let a function make messages on a stack of their own."""
+        with MotoStack() as stack:
+            world = CrashingWorld(stack)
+            make(world)
+            made = {name: getattr(world, name) for name in _MADE}
+            tables = {name: copy.deepcopy(table.items) for name, table in _tables()}
+            letters = {name: copy.deepcopy(queue._messages) for name, queue in _queues()}
+            return cls(made, tables, letters)
+
+    def on(self, stack: MotoStack) -> CrashingWorld:
+        """Put it on a stack, in the place of all that is there."""
+        for name, table in _tables():
+            table.items = copy.deepcopy(self.tables[name])
+        for name, queue in _queues():
+            queue._messages[:] = copy.deepcopy(self.letters[name])
+            queue.pending_messages.clear()
+            vars(queue).pop("deduplication_ids", None)
+        for machine in stepfunctions_parser_backends[ACCOUNT][REGION].state_machines:
+            machine.executions.clear()
+        world = CrashingWorld(stack)
+        vars(world).update({name: copy.copy(value) for name, value in self.world.items()})
+        return world
+
+
+_MADE = ("messages", "strangers", "foreign_ids", "token", "healthy")
+
+
+def _tables() -> list[tuple[str, Any]]:
+    return list(dynamodb_backends[ACCOUNT][REGION].tables.items())
+
+
+def _queues() -> list[tuple[str, Any]]:
+    return list(sqs_backends[ACCOUNT][REGION].queues.items())

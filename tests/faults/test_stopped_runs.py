@@ -1,0 +1,100 @@
+"""A run that is stopped at one certain place: what is where, and what the counts say."""
+
+import pytest
+
+from tests.faults.crashing_world import LATER
+from tests.invariants import broken
+from workflows import runs
+
+
+@pytest.fixture
+def letters(world):
+    """Give three dead letters, two of them of one group."""
+    pair = world.name("pair")
+    messages = [world.message(type="entry", group_id=pair, number=number) for number in (1, 2)]
+    messages.append(world.message())
+    for message in messages:
+        world.dead_letter(message)
+    return messages
+
+
+def stop_before(world, state):
+    """Run until just before the first entry of a state; return the run's id."""
+    world.stack.before_state = lambda arn, name: ":redrive:" not in arn or name != state
+    run_id = world.begin().rpartition(":")[2]
+    world.go_on()
+    return run_id
+
+
+def on_dlq(world):
+    return [letter["Body"] for letter in world.queued("DeadLetter")]
+
+
+@pytest.mark.fault(1)
+@pytest.mark.parametrize("state", ["ReceiveDeadLetters", "ValidateMessages", "GuardLoop"])
+def test_crash_before_a_send_leaves_the_messages_where_they_were(world, letters, state):
+    stop_before(world, state)
+    world.settle()
+
+    assert on_dlq(world) == [message.body() for message in letters]
+    assert [world.row(message)["redrives"] for message in letters] == [0, 0, 0]
+    assert broken(world) == []
+
+
+@pytest.mark.fault(2)
+def test_dead_letter_that_was_sent_and_not_deleted_is_found_processed(world, letters):
+    stop_before(world, "DeleteDeadLetters")
+    world.consume()
+    world.settle()
+
+    run = world.redrive()
+
+    # The second one of the group was not in the first wave, so it had not been sent.
+    assert (run.output["already_processed"], run.output["redriven"]) == (2, 1)
+    world.settle()
+    assert broken(world, moved=letters) == []
+
+
+@pytest.mark.fault(3)
+def test_dead_letter_is_sent_again_when_sqs_has_forgotten_the_first_copy(world, letters):
+    stop_before(world, "DeleteDeadLetters")
+    world.stack.elapse(LATER)
+    world.recover()
+
+    assert world.redrive().output["redriven"] == 3
+    assert len(world.queued("Work")) == 5  # two of them twice
+    world.settle()
+    assert broken(world, moved=letters) == []
+
+
+@pytest.mark.fault(4)
+def test_crash_between_guard_and_send_counts_one_too_many_and_loses_nothing(world, letters):
+    stop_before(world, "RedriveMessages")
+    world.settle()
+
+    assert on_dlq(world) == [message.body() for message in letters]
+    assert [world.row(message)["redrives"] for message in letters] == [1, 0, 1]
+    assert broken(world) == []
+
+    world.redrive()
+    world.settle()
+    assert [world.row(message)["redrives"] for message in letters] == [2, 1, 2]
+    assert broken(world, moved=letters) == []
+
+
+@pytest.mark.fault(5)
+def test_crash_after_the_delete_leaves_a_run_that_is_marked_and_messages_that_are_safe(
+    world, letters
+):
+    run_id = stop_before(world, "MoreToDo")
+    world.settle()
+
+    run = runs.get(run_id)
+    assert (run["status"], run["failure"]) == ("ABORTED", "The execution was ended from outside.")
+    assert world.effects(letters[0].group_id) == [1]
+    assert on_dlq(world) == [letters[1].body()]
+    assert broken(world, moved=[letters[0], letters[2]]) == []
+
+    world.redrive()
+    world.settle()
+    assert broken(world, moved=letters) == []
