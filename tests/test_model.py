@@ -1,0 +1,61 @@
+"""A model-based test: stories that Hypothesis makes up, against an oracle that knows the end.
+
+`tests/story.py` is what may happen, `tests/model.py` the oracle, `tests/modelled_service.py` the
+real handlers and machines. When a story ends badly, Hypothesis makes it as short as can be and
+prints it, step by step.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, Phase
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.modelled_service import Service
+from tests.story import Story, steps
+
+_STEPS = 40  # of a story
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with Service() as found:
+        yield found
+
+
+def _tell(service: Service, stories: int, seed: int) -> int:
+    """Tell stories, the same for the same seed, and return of how many steps they were."""
+
+    def story() -> Story:
+        return Story(service)
+
+    steps.clear()
+    run_state_machine_as_test(
+        hypothesis.seed(seed)(story),  # type: ignore[arg-type]
+        settings=hypothesis.settings(
+            max_examples=stories,
+            stateful_step_count=_STEPS,
+            derandomize=False,  # the seed alone decides
+            suppress_health_check=list(HealthCheck),
+            phases=(Phase.generate, Phase.shrink),
+            print_blob=True,
+        ),
+    )
+    return steps.total()
+
+
+@pytest.mark.timeout(900)  # one that fails is made as short as can be
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])  # in parallel; 2,000 steps in all
+def test_every_story_ends_well(service: Service, seed: int) -> None:
+    assert _tell(service, 17, seed) >= 500
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7_200)
+def test_every_one_of_many_stories_ends_well(service: Service) -> None:
+    seed = int(os.environ.get("MODEL_SEED", secrets.randbelow(2**32)))
+    print(f"MODEL_SEED={seed} tells the same stories again.")  # noqa: T201 - of a failure
+    assert _tell(service, 720, seed) >= 20_000
