@@ -1,0 +1,217 @@
+"""The shipped application with one thing broken each, and the story that must notice it."""
+
+import importlib
+import inspect
+import json
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from local.stack import ROOT
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault that somebody could make.
+
+    `seen_by` is the name of the story that must notice it. `changes` are in a machine's
+    states, (machine, state, old, new) in any text of it, or in a function, (its dotted name, old,
+    new); each old text must be there.
+    """
+
+    name: str
+    seen_by: str
+    changes: tuple[tuple[str, ...], ...]
+
+    @contextmanager
+    def alive(self) -> Iterator[dict[str, str]]:
+        """Put the changed functions in their places; give the changed definitions by machine."""
+        machines: dict[str, Any] = {}
+        patches = []
+        for change in self.changes:
+            if len(change) == 4:
+                machine, state, old, new = change
+                states = machines.setdefault(machine, _shipped(machine))["States"]
+                states[state] = _changed(states[state], old, new)
+            else:
+                patches.append(_patch(*change))
+        for patch in patches:
+            patch.start()
+        try:
+            yield {name: json.dumps(machine) for name, machine in machines.items()}
+        finally:
+            for patch in patches:
+                patch.stop()
+
+
+MUTANTS = [
+    Mutant(
+        "Messages are sent under their old deduplication id.",
+        "soon_after_it_was_sent",
+        (
+            (
+                "redrive",
+                "RedriveMessages",
+                '$v.ledger_id & ".r" & $string($v.redrives + 1)',
+                "$v.ledger_id",
+            ),
+        ),
+    ),
+    Mutant(
+        "Dead letters are deleted before they are sent.",
+        "stopped_after_the_delete",
+        (
+            ("redrive", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters"),
+            ("redrive", "DeleteDeadLetters", "MoreToDo", "RedriveMessages"),
+            ("redrive", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"),
+        ),
+    ),
+    Mutant(
+        "SQS's list of what it did not send is ignored.",
+        "some_are_not_sent",
+        (("redrive", "RedriveMessages", "$not($string($v.index) in $sent)", "false"),),
+    ),
+    Mutant(
+        "What SQS or the ledger refused is deleted as well.",
+        "some_are_not_sent",
+        (("redrive", "DeleteDeadLetters", '[$not(outcome in ["refused", "left"])]', ""),),
+    ),
+    Mutant(
+        "What follows a refused message in its group is sent.",
+        "first_of_a_group_is_not_sent",
+        (
+            (
+                "redrive",
+                "MoreToDo",
+                ' and $not(group in [$append($past, $turn)[outcome in ["refused", "left"]].group])',
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "One empty answer is taken for an empty queue.",
+        "queue_looks_empty",
+        (("redrive", "AnyDeadLetters", "$empty_polls >= 2", "$empty_polls >= 1"),),
+    ),
+    Mutant(
+        "The lock of the dead-letter queue is taken, whoever has it.",
+        "two_at_once",
+        (
+            (
+                "redrive",
+                "AcquireRun",
+                "attribute_not_exists(run_id) OR holder = :run_id OR lease_until < :now",
+                ":run_id = :run_id OR lease_until < :now",
+            ),
+        ),
+    ),
+    Mutant(
+        "A run that was cancelled goes on.",
+        "cancelled",
+        (("redrive", "GuardLoop", '"CANCELLED"', "$status"),),
+    ),
+    Mutant(
+        "The guard lets a message pass that was processed.",
+        "processed_meanwhile",
+        (("redrive", "GuardLoop", '{"S": "PROCESSED"}', '{"S": "NEVER"}'),),
+    ),
+    Mutant(
+        "Nobody is out of redrives.",
+        "always_fails",
+        (("workflows.verdicts._verdict", 'row["redrives"] >= row', "-1 >= row"),),
+    ),
+    Mutant(
+        "A message that the ledger does not know is sent.",
+        "unknown_to_the_ledger",
+        (
+            ("workflows.verdicts._verdict", "raise UnknownMessage", "return 'redrive'"),
+            ("redrive", "AnyToRedrive", '"redrive" in $turn.outcome', '"redrive" in $turn.verdict'),
+            ("redrive", "RedriveMessages", 'outcome = "redrive"', 'verdict = "redrive"'),
+        ),
+    ),
+    Mutant(
+        "The lock of a run that was stopped is never free.",
+        "stopped_before_the_send",
+        (("workflows.runs._alive", 'return status == "RUNNING"', "return True"),),
+    ),
+    Mutant(
+        "The fence is released without its condition.",
+        "one_comes_while_the_fence_is_released",
+        (("retry", "ReleaseFence", " AND parked = drained", ""),),
+    ),
+    Mutant(
+        "A message is marked dead, whatever became of it.",
+        "succeeds_after_it_was_given_up",
+        (("retry", "MarkDead", "#status = :retrying", "#status = :retrying OR #status <> :dead"),),
+    ),
+    Mutant(
+        "Nobody waits behind a fence.",
+        "later_ones_wait",
+        (("workflows.consume.Batch.consume", "if holding and not ours:", "if False:"),),
+    ),
+    Mutant(
+        "A message is parked behind a fence that is gone.",
+        "fence_goes_before_one_is_parked",
+        (
+            (
+                "workflows.fence.park",
+                """"SET parked = parked + :one",
+                    "ConditionExpression": "attribute_exists(group_id)",
+""",
+                '"ADD parked :one",\n',
+            ),
+        ),
+    ),
+    Mutant(
+        "A lease keeps nobody away.",
+        "two_workers_have_it",
+        (("workflows.claims.claim", "lease_until <= :epoch", "lease_until <> :epoch"),),
+    ),
+]
+
+
+def _shipped(machine: str) -> Any:
+    path = ROOT / "statemachines" / f"{machine}.asl.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _changed(value: Any, old: str, new: str) -> Any:
+    """Return a state with a text replaced, wherever it stands.
+
+    Raises:
+        ValueError: it stands nowhere, so that the mutant would be none.
+    """
+    changed = _replaced(value, old, new)
+    if changed == value:
+        raise ValueError(f"{old!r} does not stand in the state")
+    return changed
+
+
+def _replaced(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _replaced(item, old, new) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_replaced(item, old, new) for item in value]
+    return value.replace(old, new) if isinstance(value, str) else value
+
+
+def _patch(dotted: str, old: str, new: str) -> Any:
+    """Return a patch of a function or method whose source has another text.
+
+    The changed function has the globals of the one that it replaces, so it is otherwise the same.
+    """
+    module_name, _, path = dotted.partition(".")[2].partition(".")
+    module = importlib.import_module(f"workflows.{module_name}")
+    *owners, name = path.split(".")
+    owner: Any = module
+    for part in owners:
+        owner = getattr(owner, part)
+    source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
+    if old not in source:
+        raise ValueError(f"{old!r} does not stand in {dotted}")
+    made: dict[str, Any] = {}
+    exec(source.replace(old, new), vars(module), made)  # noqa: S102 - our own source
+    return mock.patch.object(owner, name, made[name])

@@ -1,0 +1,83 @@
+"""The shipped redriver stands what the naive one does not, and no mutant of it passes unseen."""
+
+import pytest
+
+from tests.redrivers import naive
+from tests.redrivers.fence_stories import FENCE_STORIES
+from tests.redrivers.mutants import MUTANTS
+from tests.redrivers.stories import STORIES
+from tests.redrivers.telling import tell
+from tests.tables import hold
+
+ALL = {told.name: told for told in (*STORIES, *FENCE_STORIES)}
+# What the consumer, the ledger and the guard make good even for a redriver that knows of none.
+_NAIVE_FAILS = {
+    "soon_after_it_was_sent",
+    "some_are_not_sent",
+    "first_of_a_group_is_not_sent",
+    "two_at_once",
+    "queue_looks_empty",
+    "malformed",
+    "unknown_to_the_ledger",
+    "cancelled",
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_shipped_redriver_keeps_every_promise(name: str) -> None:
+    assert tell(ALL[name]) == []
+
+
+@pytest.mark.tables
+@pytest.mark.xdist_group("naive-redriver")
+def test_naive_redriver_breaks_what_it_must() -> None:
+    found = {told.name: tell(told, naive.redrive) for told in STORIES}
+    rows = [
+        (told.sentence, _numbers(told.rows), _in_words(found[told.name]), "holds")
+        for told in STORIES
+    ]
+    hold("naive", ("what happens", "rows of faults", "naive redriver", "ours"), rows)
+    assert {name for name, sentences in found.items() if sentences} == _NAIVE_FAILS
+
+
+@pytest.mark.tables
+@pytest.mark.xdist_group("mutants")
+@pytest.mark.timeout(300)
+def test_every_mutant_is_caught() -> None:
+    rows = []
+    for mutant in MUTANTS:
+        with mutant.alive() as definitions:
+            seen = tell(ALL[mutant.seen_by], definitions=definitions)
+        rows.append((mutant.name, ALL[mutant.seen_by].sentence, _in_words(seen)))
+    hold("mutants", ("broken on purpose", "seen in the story", "as"), rows)
+    assert [name for name, _, seen in rows if seen == "holds"] == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_what_every_story_sees_of_a_mutant(mutant, record_property) -> None:
+    with mutant.alive() as definitions:
+        seen = [name for name, told in ALL.items() if tell(told, definitions=definitions)]
+    record_property("seen_by", ", ".join(seen))
+    assert mutant.seen_by in seen
+
+
+def test_mutant_that_changes_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not stand"), _mutant("no such text").alive():
+        pass
+
+
+def _mutant(old: str):
+    from tests.redrivers.mutants import Mutant
+
+    return Mutant("none", "healthy", (("redrive", "MoreToDo", old, ""),))
+
+
+def _numbers(rows: tuple[int, ...]) -> str:
+    return ", ".join(map(str, rows))
+
+
+def _in_words(sentences: list[str]) -> str:
+    """Return the invariants that were broken, once each, without what differs from run to run."""
+    kinds = dict.fromkeys(sentence.partition(":")[0].lower() for sentence in sentences)
+    return ", ".join(kinds) or "holds"
