@@ -14,10 +14,10 @@ SAM_CONFIG_ENV ?= default
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo user test check format bench deploy lock clean
+.PHONY: help run demo user stepfunctions-local test soak test-aws tables check format bench deploy lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: $(DEV) ## Serve the local stack on PORT (4566) until Ctrl-C
 	@$(PYTHON) -m local.run
@@ -25,11 +25,23 @@ run: $(DEV) ## Serve the local stack on PORT (4566) until Ctrl-C
 demo: $(DEV) ## Send, fail, retry, dead-letter and redrive real messages on a local stack
 	@$(PYTHON) -m local.demo
 
+stepfunctions-local: $(DEV) ## Serve the machines as AWS's Step Functions Local does, on PORT (8083), until Ctrl-C
+	@$(PYTHON) -m local.stepfunctions_local
+
 user: $(DEV) ## Add a user to the running local stack
 	@$(PYTHON) -m local.user
 
 test: check ## Run every check and test; PYTEST_ARGS goes to pytest
 	$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
+
+soak: $(DEV) ## Run the tests that take too long for `make test`: more than an hour
+	$(PYTHON) -m pytest -m soak --timeout 3600 --durations 0 $(PYTEST_ARGS)
+
+tables: $(DEV) ## Write the tables of docs/testing.md by the tests that prove them
+	WRITE_TABLES=1 $(PYTHON) -m pytest -p no:xdist -m tables $(PYTEST_ARGS)
+
+test-aws: $(DEV) ## Run the scenarios on the deployed stack STACK_NAME, with your credentials; written, and never run so far
+	$(PYTHON) -m pytest -m aws -p no:xdist tests/test_aws.py $(PYTEST_ARGS)
 
 check: $(DEV) $(SAM_CLI) $(ASL_LINTERS) ## Lint code, types, state machines and template; changes nothing
 	.venv/bin/ruff check

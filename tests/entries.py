@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 from local.client import Answer, Client
-from local.deadline import wait_until
+from local.deadline import DeadlineMissed, wait_until
 from local.stack import Stack
 from tests import stack_fixtures
 from workflows.message import Message
@@ -110,31 +110,34 @@ class Entries:
 
     def comes_to_rest(self, seconds: float = _SECONDS) -> None:
         """Wait until nothing goes on: the work queue is empty, every fence waits for a redrive."""
-        wait_until(
-            lambda: (
-                not stack_fixtures.queued(self.stack, "Work")
-                and all(fence["reason"] == "DEAD" for fence in self.fences())
-            ),
-            seconds,
-            "nothing goes on",
-            interval=0.2,
-        )
+        try:
+            wait_until(lambda: not self._going_on(), seconds, "nothing goes on", interval=0.2)
+        except DeadlineMissed as missed:
+            raise AssertionError(f"still going on: {self._going_on()}") from missed
+
+    def _going_on(self) -> list[dict[str, Any]]:
+        fences = [fence for fence in self.fences() if fence["reason"] != "DEAD"]
+        return stack_fixtures.queued(self.stack, "Work") + fences
 
     def fences(self) -> list[dict[str, Any]]:
         """Return what the API says of all fenced groups, at most 100."""
         return list(self.api.call("GET", "/groups?fenced=true&limit=100").expect(200)["groups"])
 
-    def redrive(self, max_messages: int | None = None, seconds: float = _SECONDS) -> dict[str, Any]:
+    def redrive(self, max_messages: int | None = None) -> dict[str, Any]:
         """Redrive the dead-letter queue through the API and return the run when it ended.
 
-        A run that need not find the queue empty saves two polls of 3 s.
+        A run that need not find the queue empty saves two polls.
         """
-        run_id = self.api.reprocess(max_messages).expect(202)["run_id"]
-        return dict(
-            wait_until(
-                lambda: _ended(self.api.run(run_id).expect(200)), seconds, f"run {run_id} ends"
-            )
-        )
+        return self.finished(self.api.reprocess(max_messages).expect(202)["run_id"])
+
+    def finished(self, run_id: str) -> dict[str, Any]:
+        """Wait until a run has ended; return what the API says of it."""
+
+        def found() -> dict[str, Any] | None:
+            run: dict[str, Any] = self.api.run(run_id).expect(200)
+            return None if run["status"] in ("RUNNING", "CANCELLING") else run
+
+        return wait_until(found, _SECONDS, f"run {run_id} ends", interval=0.2)
 
     def execution(self, group: str) -> str:
         """Return the ARN of the execution that drives a group, once it runs.
@@ -257,7 +260,3 @@ class Entries:
         changed = re.sub("'(hold|continue)' = ", f"'{value}' = ", definition)
         assert changed != definition
         machines.update_state_machine(stateMachineArn=arn, definition=changed)
-
-
-def _ended(run: dict[str, Any]) -> dict[str, Any] | None:
-    return None if run["status"] == "RUNNING" else run

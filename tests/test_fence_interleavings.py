@@ -16,8 +16,12 @@ from tests.interleaving import every_order, random_orders
 from workflows import aws, discard, fence, recovery
 from workflows.discard import DiscardRequest
 
-SEEDS = range(10)
 pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(params=[range(4), pytest.param(range(4, 40), marks=pytest.mark.soak)], ids=str)
+def seeds(request):
+    return request.param
 
 
 @pytest.fixture
@@ -69,12 +73,12 @@ def test_message_that_arrives_while_the_fence_is_released(group):
     assert orders > 20
 
 
-def test_execution_that_was_taken_over_but_goes_on(group):
-    for order in random_orders(lambda: take_over(group), SEEDS):
+def test_execution_that_was_taken_over_but_goes_on(group, seeds):
+    for order in random_orders(lambda: take_over(group), seeds):
         group.assert_settled((1, 2, 3, 4), order)
 
 
-def test_messages_that_arrive_while_the_group_is_drained(group):
+def test_messages_that_arrive_while_the_group_is_drained(group, seeds):
     def scene():
         group.forget()
         group.fail(1, 2, 3)
@@ -82,11 +86,11 @@ def test_messages_that_arrive_while_the_group_is_drained(group):
         execution.run(until="NextParked")
         return {"machine": execution.run, "worker": lambda: group.deliver(4, 5)}
 
-    for order in random_orders(scene, SEEDS):
+    for order in random_orders(scene, seeds):
         group.assert_settled((1, 2, 3, 4, 5), order)
 
 
-def test_execution_that_is_taken_over_while_it_drains(group):
+def test_execution_that_is_taken_over_while_it_drains(group, seeds):
     def scene():
         group.forget()
         group.fail(1, 2, 3)
@@ -94,22 +98,22 @@ def test_execution_that_is_taken_over_while_it_drains(group):
         aws.stepfunctions().stop_execution(executionArn=fence_of().execution_arn)
         return {"old": old.run, "sweep": recovery.recover, "worker": lambda: group.deliver(4)}
 
-    for order in random_orders(scene, SEEDS):
+    for order in random_orders(scene, seeds):
         group.assert_settled((1, 2, 3, 4), order)
 
 
-def test_copies_of_the_holder_that_come_while_the_group_is_drained(group):
+def test_copies_of_the_holder_that_come_while_the_group_is_drained(group, seeds):
     def scene():
         group.forget()
         group.fail(1, 2, 3)
         execution = group.execution()
         return {"machine": execution.run, "worker": lambda: group.deliver(1, 2, 1, 4)}
 
-    for order in random_orders(scene, SEEDS):
+    for order in random_orders(scene, seeds):
         group.assert_settled((1, 2, 3, 4), order)
 
 
-def test_redriven_holder_that_comes_while_its_old_execution_goes_on(group):
+def test_redriven_holder_that_comes_while_its_old_execution_goes_on(group, seeds):
     def scene():
         group.forget()
         group.fail(1, 2, 3)
@@ -121,11 +125,11 @@ def test_redriven_holder_that_comes_while_its_old_execution_goes_on(group):
             "sweep": recovery.recover,
         }
 
-    for order in random_orders(scene, SEEDS):
+    for order in random_orders(scene, seeds):
         group.assert_settled((1, 2, 3, 4, 5), order)
 
 
-def test_dead_holder_that_is_discarded_while_messages_arrive(group):
+def test_dead_holder_that_is_discarded_while_messages_arrive(group, seeds):
     why = DiscardRequest(reason="the customer left")
 
     def scene():
@@ -139,7 +143,7 @@ def test_dead_holder_that_is_discarded_while_messages_arrive(group):
             "sweep": recovery.recover,
         }
 
-    for order in random_orders(scene, SEEDS):
+    for order in random_orders(scene, seeds):
         group.assert_settled((2, 3, 4), order)
 
 

@@ -6,8 +6,8 @@ from local.deadline import wait_until
 from tests.scratch_project import deployed, mutate, scratch_project
 from tests.stack_fixtures import queued
 
-STEPS = 20
-BACKLOG = 60
+STEPS = 10
+BACKLOG = 30
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,6 @@ def test_group_goes_on_without_its_dead_message_when_the_parameter_says_so(entri
     wait_until(lambda: len(queued(entries.stack, "DeadLetter", "flip")) == 3, 20, "all are there")
 
     entries.unfreeze("account")
-    entries.redrive()
+    entries.redrive(max_messages=3)
     entries.are_processed("flip", 6)
     assert entries.effects("flip") == [1, 3, 5, 0, 2, 4]

@@ -123,7 +123,10 @@ def test_group_comes_to_rest_in_order_wherever_the_retry_dies(group, calls):
 
 
 @pytest.mark.timeout(300)
-def test_retry_while_sqs_brings_the_old_copy_back_and_others_arrive(group):
+@pytest.mark.parametrize(
+    "seeds", [range(5), pytest.param(range(5, 40), marks=pytest.mark.soak)], ids=str
+)
+def test_retry_while_sqs_brings_the_old_copy_back_and_others_arrive(group, seeds):
     """One worker has the group: it gets the natively redriven copy, then a new message."""
 
     def worker():
@@ -140,7 +143,7 @@ def test_retry_while_sqs_brings_the_old_copy_back_and_others_arrive(group):
         held(group)
         return {"worker": worker, "operator": operator}
 
-    for order in random_orders(scene, range(12)):
+    for order in random_orders(scene, seeds):
         come_to_rest(group)
         group.assert_settled((*NUMBERS, 4), order)
         assert row(1)["redrives"] in (1, 2), order

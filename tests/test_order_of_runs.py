@@ -7,6 +7,7 @@ rest waits behind it; of the moved ones SQS itself has dead-lettered every entry
 
 import random
 import uuid
+from contextlib import contextmanager
 
 import pytest
 
@@ -14,7 +15,7 @@ from local.deadline import wait_until
 from tests.flows import finished
 from tests.redrive_runs import all_visible
 from tests.scratch_project import deployed, mutate, scratch_project
-from tests.stack_fixtures import ended, history, queued, row
+from tests.stack_fixtures import ended, history, queued, row, waits_scaled
 
 pytestmark = [pytest.mark.xdist_group("order of runs"), pytest.mark.timeout(240)]
 
@@ -95,14 +96,18 @@ class Scenario:
     def run(self, **request):
         return finished(self.entries.api, self.start(**request))
 
+    @contextmanager
     def interrupted(self, **request):
-        """Start a slow run that leaves some out; return it once it has sent two."""
-        run_id = self.start(max_per_second=2, **request)
-        arn = self.entries.api.run(run_id).expect(200)["execution_arn"]
-        wait_until(
-            lambda: "WaitForRate" in history(self.entries.stack, arn), 30, f"{arn} has sent some"
-        )
-        return run_id, arn
+        """Start a slow run that leaves some out; give it once it has sent one.
+
+        Its rate is kept in real time: scaled, the run would be over before it is interrupted.
+        """
+        stack = self.entries.stack
+        with waits_scaled(stack, 1):
+            run_id = self.start(max_per_second=0.25, **request)
+            arn = self.entries.api.run(run_id).expect(200)["execution_arn"]
+            wait_until(lambda: "WaitForRate" in history(stack, arn), 30, f"{arn} has sent some")
+            yield run_id, arn
 
     def goes_on(self):
         """Redrive what is left, and let everything come to rest."""
@@ -131,7 +136,7 @@ class Scenario:
             assert (run["quarantined"], run["failed"]) == (0, 0)
         redrives = sum(int(found["redrives"]) for found in rows)
         counted = sum(run["redriven"] for run in ended_runs)
-        # The record of a stopped run is one batch of two behind.
+        # The record of a stopped run is a batch behind.
         stopped = sum(run["status"] == "ABORTED" for run in ended_runs)
         assert redrives - 2 * stopped <= counted <= redrives
 
@@ -158,16 +163,21 @@ def a_few_at_a_time(scenario):
         assert scenario.run(max_messages=limit)["received"] == limit
 
 
+def one_after_the_other(scenario):
+    for way in (a_few_at_a_time, at_a_rate, under_a_filter):
+        way(scenario)
+
+
 def cancelled(scenario):
     for _ in range(2):
-        run_id, _ = scenario.interrupted(filter=SOME)
-        scenario.entries.api.cancel(run_id).expect(202)
+        with scenario.interrupted(filter=SOME) as (run_id, _):
+            scenario.entries.api.cancel(run_id).expect(202)
         assert finished(scenario.entries.api, run_id)["status"] == "CANCELLED"
 
 
 def stopped_in_the_console(scenario):
-    run_id, arn = scenario.interrupted(filter=SOME)
-    scenario.entries.stop(arn)
+    with scenario.interrupted(filter=SOME) as (run_id, arn):
+        scenario.entries.stop(arn)
     stack = scenario.entries.stack
     assert ended(stack, arn).status == "ABORTED"
     assert finished(scenario.entries.api, run_id)["status"] == "ABORTED"
@@ -194,10 +204,11 @@ def redriven_in(entries, way):
 @pytest.mark.parametrize(
     "way",
     [
-        under_a_filter,
-        at_a_rate,
+        one_after_the_other,
         with_a_canary,
-        a_few_at_a_time,
+        pytest.param(under_a_filter, marks=pytest.mark.soak),
+        pytest.param(at_a_rate, marks=pytest.mark.soak),
+        pytest.param(a_few_at_a_time, marks=pytest.mark.soak),
         cancelled,
         stopped_in_the_console,
     ],
@@ -207,6 +218,7 @@ def test_groups_keep_their_order_through_runs(entries, way):
     redriven_in(entries, way).assert_in_order()
 
 
+@pytest.mark.soak
 def test_without_the_rule_of_groups_the_order_is_lost(tmp_path):
     """The scenarios can fail: what is left out is overtaken if its group does not wait for it."""
     project = scratch_project(tmp_path / "project")
