@@ -37,8 +37,8 @@ _ROUNDS_OF_WAITING = (
     ("WaitForRate", "MoreToDo"),
     ("WaitForOutcomes", "CountOutcomes", "CanaryHealthy"),
 )
-# SQS makes an id for each copy, the consumer's on the dead-letter queue for instance. The names
-# that a world gives are no UUIDs.
+# SQS makes an id for each copy, and the retry machine a deduplication id for each dead letter. The
+# names that a world gives are no UUIDs.
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Two deeds of one moment are told apart by chance: the end of an audit record's key.
 _CHANCE = re.compile(r"#[0-9a-f]{16}$")

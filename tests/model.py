@@ -196,7 +196,9 @@ class Model:
                 moved = entry.status == "DEAD" and self.harmed
                 may = entry.status in MENDABLE if first else entry.status == "PARKED"
                 assert may or unnoted or moved, f"{entry} rests as {entry.status}"
-                healthy = entry.kind in ("good", "once") and not self.harmed
+                # One that was edited rests as it died, until it is redriven.
+                sound = entry.kind in ("good", "once") and len(entry.bodies) == 1
+                healthy = sound and not self.harmed
                 assert not (first and healthy), f"{entry} is healthy, and {entry.status}"
 
     def see_end(self, effects: dict[str, list[int]]) -> None:

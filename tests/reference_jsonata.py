@@ -24,6 +24,7 @@ _FIXED: dict[str, tuple[str, Any]] = {
     "$millis()": ("fixed_millis", 1_795_528_800_000),
     "$now()": ("fixed_now", "2026-11-24T14:00:00.000Z"),
     "$random()": ("fixed_random", 0.25),
+    "$uuid()": ("fixed_uuid", "5f0c1fb8-0d2c-4b8e-9d5c-2f0f3a1f7b11"),
 }
 _NAME = re.compile(r"\$([A-Za-z_]\w*)")
 

@@ -256,7 +256,6 @@ def test_message_out_of_attempts_is_dead_lettered_with_its_reason(stack):
     assert execution.states[-4:] == HELD
     (letter,) = dead_letters(stack, message)
     assert letter["Body"] == message.body()
-    assert letter["MessageDeduplicationId"] == f"{message.message_id}.r2"
     why = {"type": "AccountFrozen", "message": f"Account {message.group_id} is frozen."}
     assert reason_of(letter) == {"ReasonType": why["type"], "ReasonMessage": why["message"]}
     ledger = row(stack, "Messages", message.message_id)
@@ -488,7 +487,6 @@ def test_promoted_message_that_dies_holds_the_group_in_its_turn(stack):
     assert execution.states == ["StartGroup", *LOOK, *PROMOTED, *LOOK, *HELD]
     (letter,) = dead_letters(stack, message)
     assert letter["Body"] == second.body()
-    assert letter["MessageDeduplicationId"] == f"{second.message_id}.r0"
     ledger = row(stack, "Messages", second.message_id)
     assert (ledger["status"], ledger["trouble"], ledger["attempts"]) == ("DEAD", "DEAD", 1)
     assert ledger["attempts_total"] == ledger["journey"][0]["number"] == 4
@@ -796,7 +794,8 @@ def test_execution_that_failed_can_be_taken_up_again(stack):
 
     assert retry(stack, message).states[-1] == "GroupHeld"
 
-    assert len(dead_letters(stack, message)) == 1  # the same deduplication id
+    # Never the same deduplication id: the first copy may be gone from the queue by then.
+    assert len(dead_letters(stack, message)) == 2
     assert row(stack, "Messages", message.message_id)["status"] == "DEAD"
 
 

@@ -154,6 +154,25 @@ def test_native_redrive_of_a_mended_group_keeps_its_order(world):
     assert broken(world, moved=messages) == []
 
 
+@pytest.mark.fault(19, 26)
+def test_dead_letter_moved_back_before_its_retry_could_note_it_is_dead_lettered_again(world):
+    message = world.message(type="entry", group_id=world.name("g"), number=1, fails=99)
+    world.stack.before_state = lambda arn, state: state != "MarkDead"
+    world.send(message)
+    world.consume()
+    world.go_on()
+    assert world.row(message)["status"] == "RETRYING"
+
+    move_natively(world)
+    world.consume()  # acknowledges it: the retry has it
+    assert world.queued("DeadLetter") == world.queued("Work") == []
+    world.settle()  # within the five minutes in which SQS knows the dead letter's id
+
+    assert world.row(message)["status"] == "DEAD"
+    assert [letter["Body"] for letter in world.queued("DeadLetter")] == [message.body()]
+    assert broken(world) == []
+
+
 @pytest.mark.fault(19)
 def test_run_of_the_console_that_is_stopped_gives_its_lock_to_the_next(world):
     message = world.message()

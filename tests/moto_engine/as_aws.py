@@ -6,6 +6,7 @@ in its ASL. `docs/testing.md` lists the differences that are left.
 
 import copy
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -126,7 +127,10 @@ class _Expression(jsonata.Jsonata):  # type: ignore[misc]  # it ships no types
 
 @cache
 def _compiled(expression: str) -> Any:
-    return _Expression(expression.strip().removeprefix("{%").removesuffix("%}"))
+    compiled = _Expression(expression.strip().removeprefix("{%").removesuffix("%}"))
+    # The one that is used of those that Step Functions adds to JSONata.
+    compiled.register_lambda("uuid", lambda: str(uuid.uuid4()))
+    return compiled
 
 
 def _plain(value: Any) -> Any:
