@@ -1,6 +1,6 @@
 """`PATCH /messages/{message_id}` and `PATCH /messages`: another payload for dead messages."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -21,7 +21,11 @@ class Edited(BaseModel):
 
     message_id: str = Field(examples=["payment-2"])
     group_id: str = Field(examples=["acct-7"])
-    status: Literal["DEAD", "QUARANTINED"]
+    status: str = Field(
+        examples=["DEAD"],
+        description="`DEAD` or `QUARANTINED`; `REDRIVEN` if a run that was stopped may have sent"
+        " it; another one if the message has gone on since.",
+    )
     payload_hash: str = Field(description="SHA-256 of type, group and payload.")
     redrives: int = Field(examples=[1])
     redrive_limit: int | None = Field(default=None, examples=[4])

@@ -50,7 +50,7 @@ RUN = _moves(
     REDRIVEN="REDRIVEN QUARANTINED",
     **dict.fromkeys(("ACCEPTED", "QUEUED", "PROCESSING"), "REDRIVEN QUARANTINED DEAD"),
 )
-OPERATOR = _moves(DEAD="REDRIVEN DISCARDED", QUARANTINED="REDRIVEN DISCARDED")
+OPERATOR = _moves(**dict.fromkeys((*MENDABLE, "REDRIVEN"), "REDRIVEN DISCARDED"))
 ABANDON = _moves(PROCESSING="DISCARDED")
 NOBODY: Moves = frozenset()
 
@@ -86,6 +86,20 @@ class Entry:
         return int(self.payload["number"])
 
     @property
+    def mendable(self) -> bool:
+        """Dead or in quarantine, or listed as dead after a run that may have sent it."""
+        return self.status in MENDABLE or self._let_go
+
+    @property
+    def dead(self) -> bool:
+        """Dead, or listed so."""
+        return self.status == "DEAD" or self._let_go
+
+    @property
+    def _let_go(self) -> bool:
+        return self.status == "REDRIVEN" and self.seen.get("trouble") == "DEAD"
+
+    @property
     def outgoing(self) -> bool:
         """Guarded by a retry by hand, and perhaps not sent."""
         return self.status == "REDRIVEN" and self.seen.get("trouble") == "SENDING"
@@ -112,16 +126,16 @@ class Model:
     def to_retry(self, entry: Entry, *, reset: bool) -> int:
         if entry.outgoing:
             return 202
-        if entry.status not in MENDABLE:
+        if not entry.mendable:
             return self._refusal(entry)
-        in_budget = entry.status == "DEAD" and entry.redrives < entry.limit
+        in_budget = entry.dead and entry.redrives < entry.limit
         return 202 if reset or in_budget else 409
 
     def to_edit(self, entry: Entry) -> int:
-        return 200 if entry.status in MENDABLE else self._refusal(entry)
+        return 200 if entry.mendable else self._refusal(entry)
 
     def to_discard(self, entry: Entry, now: float) -> int:
-        if entry.status in (*MENDABLE, "DISCARDED"):
+        if entry.mendable or entry.status == "DISCARDED":
             return 200
         lease = float(entry.seen.get("lease_until", now))
         long_ago = entry.status == "PROCESSING" and lease + ABANDONED_SECONDS <= now

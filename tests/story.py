@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 from tests import model
 from tests.model import Entry
 from tests.stage import MESSAGES, Stage
+from workflows import runs
 
 _DEATHS = 2  # of a message's workers, at most: with a third one SQS promises no order
 
@@ -154,6 +155,19 @@ class Story(Stage):
         self.moving(model.CONSUMER | model.RETRY | model.RUN)
         self.service.work(at, lambda: self.service.stack.poll() is None or True)
         self._run_is_over()
+
+    @step(at=st.integers(0, 40))
+    @precondition(lambda self: self.run)
+    def work_until_cancelled(self, at: int) -> None:
+        self.moving(model.RETRY | model.RUN)
+        run, answers = self.runs[-1], []
+        self.service.work(at, lambda: answers.append(self.service.cancel(run)[0]))
+        self._run_is_over()
+        if answers == [202]:
+            # Its last poll may have come back empty before it could notice.
+            assert runs.get(run)["status"] in ("CANCELLED", "HALTED", "SUCCEEDED")
+        else:
+            assert answers in ([], [409])
 
     @step()
     def sweep(self) -> None:

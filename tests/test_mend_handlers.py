@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 from lambdas import discard_messages, edit_messages, retry_messages
 from tests.conftest import CONTEXT, a_message, a_transaction, api_event, audited
 from tests.troubles import in_trouble, row, sent
+from workflows import ledger
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -90,6 +91,28 @@ def test_edit_is_200_with_the_new_budget_and_hash():
             "redrive_limit": 6, "payload_hash": a_message(payload=NEW).payload_hash,
         },
     )  # fmt: skip
+
+
+def test_edit_of_a_message_that_a_stopped_run_may_have_sent_is_200():
+    in_trouble(status="REDRIVEN", trouble="DEAD", redrives=1)
+
+    for _ in range(2):  # the same again changes nothing
+        status, edited = edit(NEW)
+        assert (status, edited["status"], edited["redrive_limit"]) == (200, "REDRIVEN", 4)
+
+
+def test_edit_of_a_message_that_goes_on_at_once_is_200(monkeypatch):
+    in_trouble()
+    read = ledger.get
+
+    def read_once_and_then_find_it_gone_on(message_id):
+        found = read(message_id)
+        return found | {"status": "PROCESSING"} if "superseded_hashes" in found else found
+
+    monkeypatch.setattr(ledger, "get", read_once_and_then_find_it_gone_on)
+
+    status, edited = edit(NEW)
+    assert (status, edited["status"]) == (200, "PROCESSING")
 
 
 def test_edit_that_changes_nothing_is_200():
