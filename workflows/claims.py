@@ -80,7 +80,7 @@ def claim(message: Message, sqs_message_id: str = "") -> Claim:
     )
     if won:
         return _answer(Verdict.PROCESS, message, row)
-    if not _is_copy(message, row):
+    if not ledger.is_copy(message, row):
         return Claim(Verdict.CONFLICT, 0)
     if _was_moved(row, sqs_message_id):
         return _claim_moved(message, row, sqs_message_id)
@@ -100,10 +100,6 @@ _LEASABLE = {
     ":redriven": "REDRIVEN",
     ":processing": "PROCESSING",
 }
-
-
-def _is_copy(message: Message, row: dict[str, Any]) -> bool:
-    return message.payload_hash in (row["payload_hash"], *row.get("superseded_hashes", ()))
 
 
 def _answer(verdict: Verdict, message: Message, row: dict[str, Any]) -> Claim:
@@ -161,5 +157,6 @@ def may_try(message: Message) -> bool:
     """Tell whether the ledger would let a worker try this message, without claiming it."""
     row = ledger.get_many([message.message_id]).get(message.message_id)
     return row is None or (
-        _is_copy(message, row) and (row["status"] in _LEASABLE.values() or row["status"] == "DEAD")
+        ledger.is_copy(message, row)
+        and (row["status"] in _LEASABLE.values() or row["status"] == "DEAD")
     )

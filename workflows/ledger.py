@@ -62,6 +62,11 @@ def accept(message: Message) -> dict[str, Any] | None:
     return None
 
 
+def is_copy(message: Message, row: dict[str, Any]) -> bool:
+    """Tell whether a row is this message's: by its payload, or by one that an edit superseded."""
+    return message.payload_hash in (row["payload_hash"], *row.get("superseded_hashes", ()))
+
+
 def queued(message_id: str) -> None:
     """Note that SQS has the message; says nothing if a worker was faster."""
     update(

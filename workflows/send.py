@@ -69,10 +69,7 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
     if earlier is None:
         return _put(message, duplicate=False)
     # An operator may have edited it since: its producer's repetition is still the same message.
-    if message.payload_hash not in (
-        earlier["payload_hash"],
-        *earlier.get("superseded_hashes", ()),
-    ):
+    if not ledger.is_copy(message, earlier):
         raise ConflictingMessage(f"message_id {message_id} was used for another message.")
     if earlier["status"] == "ACCEPTED":
         # The first try stopped between ledger and queue, or is still under way: the same bytes

@@ -206,7 +206,7 @@ def _judge(
     verdict["payload_hash"] = message.payload_hash
     verdict["trace_id"] = message.trace_id
     row = rows.get(message.message_id)
-    if row and row["payload_hash"] != message.payload_hash and not _is_superseded(message, row):
+    if row and not ledger.is_copy(message, row):
         # The row is another message's; this one is kept under SQS's id.
         return _because(verdict, MessageConflict())
     verdict["ledger_id"] = message.message_id
