@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.conftest import ENVIRONMENT, WorkerDied, an_operator
-from workflows import aws, clock, redrive, retry, runs
+from workflows import aws, clock, redrive, retry, run_lock, runs
 from workflows.paging import InvalidCursor
 from workflows.redrive import RedriveRequest
 from workflows.runs import RunActive, RunNotFound
@@ -153,14 +153,14 @@ def test_lock_ends_with_its_lease_even_if_the_execution_seems_to_run(begin, late
 def test_only_the_first_to_notice_a_dead_run_gets_its_lock(begin, sfn, monkeypatch):
     begin("run-1")
     stop(sfn, "run-1")
-    alive = runs._alive
+    alive = run_lock.is_alive
 
     def overtaken(found):
-        monkeypatch.setattr(runs, "_alive", alive)
+        monkeypatch.setattr(run_lock, "is_alive", alive)
         begin("run-2")
         return alive(found)
 
-    monkeypatch.setattr(runs, "_alive", overtaken)
+    monkeypatch.setattr(run_lock, "is_alive", overtaken)
     with pytest.raises(RunActive):
         acquire("run-3")
     assert lock()["holder"] == "run-2"

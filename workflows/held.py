@@ -47,7 +47,7 @@ def _records() -> Iterator[dict[str, Any]]:
             TableName=settings().runs_table,
             IndexName=runs.BY_START_INDEX,
             KeyConditionExpression="dead_letter_queue = :held",
-            ExpressionAttributeValues={":held": f"HELD#{runs.dead_letter_queue()}"},
+            ExpressionAttributeValues={":held": f"HELD#{settings().dead_letter_queue_name}"},
         )
     )
     for page in pages:

@@ -4,7 +4,7 @@ from collections import Counter
 
 from pydantic import BaseModel
 
-from workflows import runs
+from workflows import run_lock, runs
 from workflows.aws import dynamodb
 from workflows.settings import settings
 
@@ -62,7 +62,7 @@ def count(run_id: str, redriven: int) -> Outcome:
 
 def watch(run_id: str, redriven: int) -> Watched:
     """Count for a run that waits for its canary, and prolong its lease."""
-    has_lock = runs.renew(run_id)
+    has_lock = run_lock.renew(run_id)
     return Watched(
         **count(run_id, redriven).model_dump(),
         active=has_lock and runs.is_wanted(run_id),

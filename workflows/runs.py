@@ -1,15 +1,14 @@
-"""The `Runs` table: one row a redrive run, and for each dead-letter queue the lock of its run.
+"""The `Runs` table: one row a redrive run, from its start to however it ended.
 
-The lock is a lease. A run renews it with every batch; a run whose execution was stopped, failed or
-timed out loses it at once to whoever asks next, and at the latest when the lease ends. Row and lock
-name the execution that does the work now: a long run goes on in one execution after the other.
+A row names the execution that does the work now: a long run goes on in one execution after the
+other. The same table has each dead-letter queue's lock, see `workflows/run_lock.py`.
 """
 
 import json
 from typing import Any
 
-from workflows import audit, clock, paging, retry
-from workflows.aws import dynamodb, plain, transact
+from workflows import audit, clock, paging, retry, run_lock
+from workflows.aws import dynamodb, transact
 from workflows.settings import settings
 
 # The index that lists the runs of a dead-letter queue by time; lock rows are not in it.
@@ -27,8 +26,6 @@ COUNTERS = (
 ACTIVE = ("RUNNING", "CANCELLING")
 # A run that came to its own end, and left nothing undone.
 _CLOSED = ("SUCCEEDED", "HALTED", "CANCELLED")
-# Between taking the lock and StartExecution lies one call; after this long it is not coming.
-_START_GRACE_SECONDS = 60
 
 
 class RunActive(Exception):
@@ -48,11 +45,6 @@ class RunEnded(Exception):
     """The run has ended, so there is nothing to cancel."""
 
 
-def dead_letter_queue() -> str:
-    """Return the name of the dead-letter queue."""
-    return settings().dead_letter_queue_url.rpartition("/")[2]
-
-
 def acquire(
     run_id: str, trigger: str, actor: audit.Actor, request: dict[str, Any]
 ) -> dict[str, Any]:
@@ -61,19 +53,19 @@ def acquire(
     Raises:
         RunActive: the lock is held and its run is alive.
     """
-    holder = _try_lock(run_id, None)
+    holder = run_lock.take(run_id, None)
     if holder is not None:
-        if _alive(holder):
+        if run_lock.is_alive(holder):
             raise RunActive(holder["holder"])
         # Its execution ended without releasing the lock; only the first to notice gets it.
-        if _try_lock(run_id, holder["holder"]) is not None:
+        if run_lock.take(run_id, holder["holder"]) is not None:
             raise RunActive(holder["holder"])
         abandoned = _find(holder["holder"])
         if abandoned is not None:
             _settle(abandoned)
     row: dict[str, Any] = {
         "run_id": run_id,
-        "dead_letter_queue": dead_letter_queue(),
+        "dead_letter_queue": settings().dead_letter_queue_name,
         "status": "RUNNING",
         "trigger": trigger,
         "requested_by": actor.email,
@@ -81,7 +73,7 @@ def acquire(
         "trace_id": actor.trace_id,
         "started_at": clock.now(),
         "owned_at": clock.epoch(),
-        "execution_arn": _first_execution(run_id),
+        "execution_arn": run_lock.first_execution(run_id),
     } | dict.fromkeys(COUNTERS, 0)
     about: dict[str, Any] = {"run_id": run_id, "execution_arn": row["execution_arn"]}
     record = audit.entry(actor, "start_run", result="STARTED", input=request, **about)
@@ -92,19 +84,7 @@ def acquire(
 def abandon(run_id: str, why: str) -> None:
     """Release a run's lock and mark the run FAILED, after it could not be started."""
     _end(run_id, "FAILED", why)
-    _release(run_id)
-
-
-def _release(run_id: str) -> None:
-    try:
-        dynamodb().delete_item(
-            TableName=settings().runs_table,
-            Key={"run_id": _lock_key()},
-            ConditionExpression="holder = :run_id",
-            ExpressionAttributeValues={":run_id": run_id},
-        )
-    except dynamodb().exceptions.ConditionalCheckFailedException:
-        return  # Somebody else has it already.
+    run_lock.release(run_id)
 
 
 def get(run_id: str) -> dict[str, Any]:
@@ -141,24 +121,6 @@ def cancel(run_id: str, actor: audit.Actor) -> dict[str, Any]:
     return get(run_id)
 
 
-def renew(run_id: str) -> bool:
-    """Prolong a run's lease; return whether it still has the lock."""
-    try:
-        dynamodb().update_item(
-            TableName=settings().runs_table,
-            Key={"run_id": _lock_key()},
-            UpdateExpression="SET lease_until = :until",
-            ConditionExpression="holder = :run_id",
-            ExpressionAttributeValues={
-                ":until": clock.epoch() + settings().run_lease_seconds,
-                ":run_id": run_id,
-            },
-        )
-    except dynamodb().exceptions.ConditionalCheckFailedException:
-        return False
-    return True
-
-
 def is_wanted(run_id: str) -> bool:
     """Tell whether a run goes on: it has not ended, and nobody cancelled it."""
     row = _find(run_id)
@@ -193,13 +155,13 @@ def page(limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | No
         workflows.paging.InvalidCursor: the cursor is not ours.
     """
     start = paging.start(
-        cursor, run_id=None, dead_letter_queue=dead_letter_queue(), started_at=None
+        cursor, run_id=None, dead_letter_queue=settings().dead_letter_queue_name, started_at=None
     )
     answer: Any = dynamodb().query(
         TableName=settings().runs_table,
         IndexName=BY_START_INDEX,
         KeyConditionExpression="dead_letter_queue = :queue",
-        ExpressionAttributeValues={":queue": dead_letter_queue()},
+        ExpressionAttributeValues={":queue": settings().dead_letter_queue_name},
         ScanIndexForward=False,
         Limit=limit,
         **start,
@@ -213,16 +175,14 @@ def recover() -> str | None:
 
     The executions' status events are best effort, so this is also called on a schedule.
     """
-    lock: Any = dynamodb().get_item(
-        TableName=settings().runs_table, Key={"run_id": _lock_key()}, ConsistentRead=True
-    )
-    if "Item" not in lock or _alive(lock["Item"]):
+    lock = run_lock.find()
+    if lock is None or run_lock.is_alive(lock):
         return None
-    run_id = str(lock["Item"]["holder"])
+    run_id = str(lock["holder"])
     row = _find(run_id)
     if row is not None:
         _settle(row)
-    _release(run_id)
+    run_lock.release(run_id)
     return run_id
 
 
@@ -234,43 +194,11 @@ def _find(run_id: str) -> dict[str, Any] | None:
     return row if row is not None and "trigger" in row else None  # a lock is no run
 
 
-def _try_lock(run_id: str, expected_holder: str | None) -> dict[str, Any] | None:
-    """Take the lock if it is free, outlived or `expected_holder`'s; return the row if not."""
-    now = clock.epoch()
-    try:
-        dynamodb().update_item(
-            TableName=settings().runs_table,
-            Key={"run_id": _lock_key()},
-            UpdateExpression="SET holder = :run_id, lease_until = :until, acquired_at = :now,"
-            " execution_arn = :execution",
-            ConditionExpression="attribute_not_exists(run_id) OR lease_until < :now"
-            " OR holder = :expected",
-            ExpressionAttributeValues={
-                ":run_id": run_id,
-                ":until": now + settings().run_lease_seconds,
-                ":now": now,
-                ":expected": expected_holder or run_id,
-                ":execution": _first_execution(run_id),
-            },
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-        )
-    except dynamodb().exceptions.ConditionalCheckFailedException as error:
-        return plain(error.response)
-    return None
-
-
-def _alive(lock: dict[str, Any]) -> bool:
-    status = retry.execution_status(lock["execution_arn"])
-    if status is None:
-        return clock.epoch() - int(lock.get("acquired_at", 0)) < _START_GRACE_SECONDS
-    return status == "RUNNING"
-
-
 def _settle(row: dict[str, Any]) -> dict[str, Any]:
     if row["status"] not in ACTIVE:
         return row
     status = retry.execution_status(row["execution_arn"])
-    if status is None and clock.epoch() - int(row["owned_at"]) >= _START_GRACE_SECONDS:
+    if status is None and clock.epoch() - int(row["owned_at"]) >= run_lock.START_GRACE_SECONDS:
         return _end(row["run_id"], "FAILED", "The execution never began.") or row
     if status in (None, "RUNNING"):
         return row
@@ -313,12 +241,3 @@ def _change(
             "ExpressionAttributeValues": known | (values or {}),
         }
     }
-
-
-def _first_execution(run_id: str) -> str:
-    machine = settings().redrive_state_machine_arn
-    return f"{machine.replace(':stateMachine:', ':execution:', 1)}:{run_id}"
-
-
-def _lock_key() -> str:
-    return f"LOCK#{dead_letter_queue()}"

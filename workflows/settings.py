@@ -37,6 +37,11 @@ class Settings(BaseModel):
     claim_lease_seconds: int = Field(ge=1, le=900)
     run_lease_seconds: int = Field(ge=60, le=86_400)
 
+    @property
+    def dead_letter_queue_name(self) -> str:
+        """The dead-letter queue's name, of its URL."""
+        return self.dead_letter_queue_url.rpartition("/")[2]
+
 
 @cache
 def settings() -> Settings:

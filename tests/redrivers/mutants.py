@@ -135,7 +135,7 @@ MUTANTS = [
     Mutant(
         "The lock of a run that was stopped is never free.",
         "stopped_before_the_send",
-        (("workflows.runs._alive", 'return status == "RUNNING"', "return True"),),
+        (("workflows.run_lock.is_alive", 'return status == "RUNNING"', "return True"),),
     ),
     Mutant(
         "The fence is released without its condition.",
