@@ -5,21 +5,15 @@ the version changes or when a quirk is gone: then delete what is no longer neede
 """
 
 import json
-import re
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
-from local import ministack_executions
+from local import ministack_executions, ministack_lambda
 
 MINISTACK_VERSION = "1.5.33"
 
 # Begins a line of the log that says who asked for which permission.
 AUTHORIZED = "AUTHORIZED"
-# A handler's own exception reaches MiniStack as this, with the traceback in the log.
-_ANY_HANDLER_ERROR = "Runtime.HandlerError"
-_EXCEPTION_LINE = re.compile(r"^(?P<name>[A-Za-z_][\w.<>]*)(?::|$)")
 
 
 def environment(port: int, directory: str) -> dict[str, str]:
@@ -57,16 +51,7 @@ def patch() -> None:
         "target_prefix": "AmazonSQS",
         "protocol": "json",
     }
-    # Every exception of a handler is called `Runtime.HandlerError`, so that no Catch of a state
-    # machine can tell one from another. AWS names the exception's class.
-    execute = lambda_svc._execute_function_warm
-
-    def execute_and_name_the_error(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        return name_the_error(execute(*args, **kwargs))
-
-    lambda_svc._execute_function_warm = execute_and_name_the_error
-    _keep_workers_as_aws_does(lambda_runtime)
-    _answer_failed_lambdas_as_aws_does(apigateway_v1)
+    ministack_lambda.patch(lambda_svc, lambda_runtime, apigateway_v1)
     _do_dynamodb_tasks_in_turn(stepfunctions)
     ministack_executions.patch(stepfunctions)
     _create_resources_as_aws_does(_RESOURCE_HANDLERS)
@@ -148,45 +133,6 @@ def _create_resources_as_aws_does(handlers: dict[str, dict[str, Any]]) -> None:
     handlers["AWS::SecretsManager::Secret"]["create"] = create_secret_known_by_arn
 
 
-def _keep_workers_as_aws_does(runtime: Any) -> None:
-    """Keep the process of a Lambda whose handler raised.
-
-    MiniStack ends it, so the next call pays for a cold start. AWS ends it only when it timed out or
-    died: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
-    """
-    invoke, signal, collect = runtime.Worker.invoke, runtime._signal, runtime._collect
-    call = threading.local()
-
-    def signal_later(process: Any) -> None:
-        if getattr(call, "running", False):
-            call.process = process
-        else:
-            signal(process)
-
-    def collect_later(process: Any, deadline: float) -> None:
-        if not getattr(call, "running", False):
-            collect(process, deadline)
-
-    def invoke_and_keep(worker: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        call.running, call.process = True, None
-        try:
-            result: dict[str, Any] = invoke(worker, *args, **kwargs)
-        finally:
-            call.running = False
-        process = call.process
-        if process is None:
-            return result
-        if "trace" in result and process.poll() is None:  # only the handler's errors have one
-            worker._proc = process
-        else:
-            signal(process)
-            collect(process, time.monotonic() + runtime._REAP_GRACE)
-        return result
-
-    runtime.Worker.invoke = invoke_and_keep
-    runtime._signal, runtime._collect = signal_later, collect_later
-
-
 def _do_dynamodb_tasks_in_turn(stepfunctions: Any) -> None:
     """Let the `dynamodb:*` tasks of state machines take turns with all other requests.
 
@@ -205,67 +151,6 @@ def _do_dynamodb_tasks_in_turn(stepfunctions: Any) -> None:
         return app.call_service_handler_sync(handle, "POST", "/", {}, b"", {})
 
     stepfunctions._invoke_dynamodb = invoke_in_turn
-
-
-class _LambdaFailed(Exception):
-    """An integration's Lambda raised, timed out or died."""
-
-
-def _answer_failed_lambdas_as_aws_does(apigateway: Any) -> None:
-    """Answer 502 through the gateway response `DEFAULT_5XX`, without the text of the exception.
-
-    MiniStack sends the exception's message to the client, past the gateway responses.
-    """
-    shape = apigateway._lambda_proxy_response
-    invoke = apigateway._invoke_lambda_proxy_v1
-    render = apigateway._gateway_error_response
-
-    def shape_or_raise(result: Any) -> Any:
-        response, error = shape(result)
-        if error:
-            raise _LambdaFailed
-        return response, error
-
-    async def invoke_or_answer(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return await invoke(*args, **kwargs)
-        except _LambdaFailed:
-            failure = apigateway._gw_error("DEFAULT_5XX", "Internal server error")
-            failure.status = 502
-            return failure
-
-    def render_with_status(error: Any, request: Any) -> Any:
-        status, headers, body = render(error, request)
-        return getattr(error, "status", status), headers, body
-
-    apigateway._lambda_proxy_response = shape_or_raise
-    apigateway._invoke_lambda_proxy_v1 = invoke_or_answer
-    apigateway._gateway_error_response = render_with_status
-
-
-def name_the_error(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result of MiniStack's Lambda worker with AWS's `errorType` in it.
-
-    AWS's is the name of the exception's class without its module, or `Runtime.ExitError` when the
-    process ended.
-    """
-    body = result.get("body")
-    if not (result.get("error") and isinstance(body, dict)):
-        return result
-    if body.get("errorType") != _ANY_HANDLER_ERROR:
-        return result
-    message = body.get("errorMessage", "")
-    if message == "Worker process died":
-        return {**result, "body": {**body, "errorType": "Runtime.ExitError"}}
-    # The log ends with the traceback, and a traceback with `module.Class: message`, where the
-    # message may have several lines: cut it off, and the last line left begins with the class.
-    trace = result.get("log", "").rstrip()
-    if message and trace.endswith(message.rstrip()):
-        trace = trace[: len(trace) - len(message.rstrip())]
-    found = _EXCEPTION_LINE.match(trace.rstrip().rpartition("\n")[2])
-    if not found:
-        return result
-    return {**result, "body": {**body, "errorType": found["name"].rpartition(".")[2]}}
 
 
 def serve_api(apigateway: Any, host: str, api_id: str, stage: str) -> None:

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 from ministack.core import iam_actions
 
-from local import deployment, ministack_quirks, stack
+from local import deployment, ministack_lambda, ministack_quirks, stack
 from local.deadline import wait_until
 from local.emulator import Emulator
 from local.stack import Stack
@@ -225,7 +225,7 @@ def test_partiql_appends_to_nothing_but_lists(small, attribute, added, says):
 def test_error_name_is_read_from_the_traceback(message, log, name):
     body = {"errorMessage": message, "errorType": "Runtime.HandlerError"}
 
-    named = ministack_quirks.name_the_error({"error": True, "body": body, "log": log})
+    named = ministack_lambda.name_the_error({"error": True, "body": body, "log": log})
 
     assert named["body"]["errorType"] == name
 
@@ -233,7 +233,7 @@ def test_error_name_is_read_from_the_traceback(message, log, name):
 def test_result_without_an_error_is_left_alone():
     result = {"body": {"errorType": "Runtime.HandlerError"}, "log": ""}
 
-    assert ministack_quirks.name_the_error(result) is result
+    assert ministack_lambda.name_the_error(result) is result
 
 
 @pytest.mark.parametrize("action", ["SendMessage", "DeleteMessage", "ChangeMessageVisibility"])
