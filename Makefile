@@ -35,7 +35,7 @@ test: check ## Run every check and test; PYTEST_ARGS goes to pytest
 	$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
 
 soak: $(DEV) ## Run the tests that take too long for `make test`: more than an hour
-	$(PYTHON) -m pytest -m soak --timeout 3600 --durations 0 $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -n 3 --dist loadgroup -m soak --timeout 3600 --durations 20 $(PYTEST_ARGS)
 
 tables: $(DEV) ## Write the tables of docs/testing.md by the tests that prove them
 	WRITE_TABLES=1 $(PYTHON) -m pytest -p no:xdist -m tables $(PYTEST_ARGS)

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
-from tests.redrivers.stories import Story, Told, all_processed
+from tests.redrivers import stories
+from tests.redrivers.stories import Told, all_processed
 from tests.redrivers.weather import before_call
 from tests.world import World
 from workflows import fence
@@ -12,16 +14,7 @@ from workflows.consume import Batch, Delivery, MessageBusy
 from workflows.message import Message
 
 FENCE_STORIES: list[Told] = []
-
-
-def story(*rows: int) -> Callable[[Story], Story]:
-    """Add a story that is about these rows."""
-
-    def add(tell: Story) -> Story:
-        FENCE_STORIES.append(Told(rows, tell))
-        return tell
-
-    return add
+story = partial(stories.story, among=FENCE_STORIES)
 
 
 @contextmanager

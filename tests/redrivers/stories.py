@@ -44,11 +44,11 @@ class Told:
 STORIES: list[Told] = []
 
 
-def story(*rows: int) -> Callable[[Story], Story]:
+def story(*rows: int, among: list[Told] = STORIES) -> Callable[[Story], Story]:
     """Add a story that is about these rows."""
 
     def add(tell: Story) -> Story:
-        STORIES.append(Told(rows, tell))
+        among.append(Told(rows, tell))
         return tell
 
     return add
