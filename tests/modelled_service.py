@@ -24,10 +24,11 @@ from lambdas import (
 )
 from tests import entry, model
 from tests.conftest import ACCOUNT, CONTEXT, REGION, Calls, WorkerDied, api_event
+from tests.findings import message_id_in
 from tests.moto_engine.stack import MotoStack
 from tests.stack_fixtures import Execution, queued
 from workflows import message_types
-from workflows.message import Message
+from workflows.message import FOREIGN_PREFIX, Message
 from workflows.settings import settings
 
 Deed = Callable[[], bool | None]
@@ -74,8 +75,9 @@ class Service:
         self.stack.empty()
         self.stack.before_state = self._before_state
         self.messages = []
+        self.strangers = []
         self._copies = 0
-        self._states_left = -1
+        self._states_left, self._again = -1, False
         self._deed: Deed = lambda: None
         self._error: BaseException | None = None
         self._entered: list[str] = []
@@ -131,6 +133,17 @@ class Service:
             MessageDeduplicationId=f"copy-{self._copies}",
         )
 
+    def put_stranger(self, queue: str, group: str) -> None:
+        """Put what is no message on the queue `Work` or `DeadLetter`."""
+        body = f"no message, number {len(self.strangers)}"
+        self.strangers.append((group, body))
+        self.stack.client("sqs").send_message(
+            QueueUrl=self.stack.outputs[f"{queue}QueueUrl"],
+            MessageBody=body,
+            MessageGroupId=group,
+            MessageDeduplicationId=body.replace(" ", "-"),
+        )
+
     def redrive_natively(self) -> None:
         """Move what is visible on the dead-letter queue back, under new ids, as SQS does."""
         sqs, url = self.stack.client("sqs"), self.stack.outputs["DeadLetterQueueUrl"]
@@ -153,15 +166,21 @@ class Service:
         finally:
             self.calls.error_at = None
 
-    def work(self, at: int = -1, deed: Deed = lambda: None) -> bool:
+    def work(self, at: int = -1, deed: Deed = lambda: None, *, again: bool = False) -> bool:
         """Run what was started; before its `at`-th state do a deed, which may answer False: stop.
+
+        Args:
+            at: -1 for never.
+            deed: what else happens then.
+            again: do it before every later state, too.
 
         Returns:
             whether the deed was done.
         """
         self._states_left, self._deed, self._entered = at, deed, []
+        self._again = again and at >= 0
         self.stack.run_executions()
-        done, self._states_left = self._states_left < 0 <= at, -1
+        done, self._states_left, self._again = self._states_left < 0 <= at, -1, False
         if self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -174,7 +193,7 @@ class Service:
         if self._error is not None:
             return False
         self._states_left -= 1
-        if self._states_left != -1:
+        if self._states_left >= 0 or (self._states_left < -1 and not self._again):
             return True
         try:
             return self._deed() is not False
@@ -200,7 +219,12 @@ class Service:
     # What there is
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        return {row["message_id"]: row for row in self.items("Messages")}
+        """Return the rows of what a producer sent; the strangers' are the checker's."""
+        return {
+            row["message_id"]: row
+            for row in self.items("Messages")
+            if not row["message_id"].startswith(FOREIGN_PREFIX)
+        }
 
     def effects(self) -> dict[str, list[int]]:
         return {
@@ -211,10 +235,7 @@ class Service:
     def queue(self, name: str) -> list[dict[str, Any]]:
         """Return what lies on the queue `Work` or `DeadLetter`, with the `id` in each body."""
         stack: Any = self.stack
-        return [
-            letter | {"id": json.loads(letter["Body"])["message_id"]}
-            for letter in queued(stack, name)
-        ]
+        return [letter | {"id": message_id_in(letter["Body"])} for letter in queued(stack, name)]
 
     def items(self, table: str) -> list[dict[str, Any]]:
         """Return what a table has, read from moto's own memory: a scan takes longer."""

@@ -22,6 +22,7 @@ from tests.model import Entry
 from tests.stage import MESSAGES, Stage
 from workflows import runs
 
+_STRANGERS = 3  # in a story
 _DEATHS = 2  # of a message's workers, at most: with a third one SQS promises no order
 
 _groups = st.sampled_from(model.GROUPS)
@@ -107,6 +108,11 @@ class Story(Stage):
         if message.bodies:
             self.service.copy(message.group, message.bodies[0])
 
+    @step(queue=st.sampled_from(["Work", "DeadLetter"]), group=_groups)
+    @precondition(lambda self: len(self.service.strangers) < _STRANGERS)
+    def put_stranger(self, queue: str, group: str) -> None:
+        self.service.put_stranger(queue, group)
+
     # Trouble
 
     @step(group=_groups)
@@ -150,10 +156,10 @@ class Story(Stage):
             self.model.harmed = True
         self._run_is_over()
 
-    @step(at=st.integers(0, 20))
-    def work_while_consuming(self, at: int) -> None:
+    @step(at=st.integers(0, 20), always=st.booleans())
+    def work_while_consuming(self, at: int, always: bool) -> None:
         self.moving(model.CONSUMER | model.RETRY | model.RUN)
-        self.service.work(at, lambda: self.service.stack.poll() is None or True)
+        self.service.work(at, lambda: self.service.stack.poll() is None or True, again=always)
         self._run_is_over()
 
     @step(at=st.integers(0, 40))

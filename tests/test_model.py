@@ -50,12 +50,13 @@ def _tell(service: Service, stories: int, seed: int) -> int:
 @pytest.mark.timeout(900)  # one that fails is made as short as can be
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])  # in parallel; 2,000 steps in all
 def test_every_story_ends_well(service: Service, seed: int) -> None:
-    assert _tell(service, 17, seed) >= 500
+    assert _tell(service, 15, seed) >= 500
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(7_200)
-def test_every_one_of_many_stories_ends_well(service: Service) -> None:
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("part", range(8))  # in parallel; 20,000 steps in all
+def test_every_one_of_many_stories_ends_well(service: Service, part: int) -> None:
     seed = int(os.environ.get("MODEL_SEED", secrets.randbelow(2**32)))
     print(f"MODEL_SEED={seed} tells the same stories again.")  # noqa: T201 - of a failure
-    assert _tell(service, 720, seed) >= 20_000
+    assert _tell(service, 90, seed) >= 2_500
