@@ -38,10 +38,10 @@ soak: $(DEV) ## Run the tests that take too long for `make test`: more than an h
 	$(PYTHON) -m pytest -n 3 --dist loadgroup -m soak --timeout 3600 --durations 20 $(PYTEST_ARGS)
 
 tables: $(DEV) ## Write the tables of docs/testing.md by the tests that prove them
-	WRITE_TABLES=1 $(PYTHON) -m pytest -p no:xdist -m tables $(PYTEST_ARGS)
+	WRITE_TABLES=1 $(PYTHON) -m pytest -m tables $(PYTEST_ARGS)
 
 test-aws: $(DEV) ## Run the scenarios on the deployed stack STACK_NAME, with your credentials; written, and never run so far
-	$(PYTHON) -m pytest -m aws -p no:xdist tests/test_aws.py $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -m aws tests/test_aws.py $(PYTEST_ARGS)
 
 check: $(DEV) $(SAM_CLI) $(ASL_LINTERS) ## Lint code, types, state machines and template; changes nothing
 	.venv/bin/ruff check

@@ -165,6 +165,24 @@ def redriven_natively(world: World) -> Iterator[str]:
     yield from all_processed(world)
 
 
+@story(19, 26)
+def moved_back_before_it_was_noted(world: World) -> Iterator[str]:
+    """A retry is stopped before it notes a dead letter as dead; a person moves that back."""
+    world.freeze("broken")
+    (message,) = _group(world, 1, frozen_by="broken")
+    world.stack.before_state = lambda arn, state: state != "MarkDead"
+    world.send(message)
+    world.consume()
+    world.stack.before_state = lambda arn, state: True
+    _redrive_natively(world, message)
+    world.consume()  # acknowledges it: the retry has it
+    world.settle()  # within the five minutes in which SQS knows the dead letter's id
+    world.unfreeze("broken")
+    world.redrive()
+    world.settle()
+    yield from all_processed(world)
+
+
 def _redrive_natively(world: World, message: Message) -> None:
     """Move a dead letter back as SQS does: the very bytes, under a new id."""
     sqs, dead_letters = world.stack.client("sqs"), world.stack.outputs["DeadLetterQueueUrl"]

@@ -148,6 +148,11 @@ MUTANTS = [
         (("retry", "MarkDead", "#status = :retrying", "#status = :retrying OR #status <> :dead"),),
     ),
     Mutant(
+        "A message is dead-lettered under the deduplication id that it had before.",
+        "moved_back_before_it_was_noted",
+        (("retry", "DeadLetter", "$uuid()", '$row.message_id.S & ".r" & $row.redrives.N'),),
+    ),
+    Mutant(
         "Nobody waits behind a fence.",
         "later_ones_wait",
         (("workflows.consume.Batch.consume", "if holding and not ours:", "if False:"),),
