@@ -14,12 +14,14 @@ from workflows.message import Message
 class Known(Protocol):
     """A world as far as it is looked at: a stack, and all that was given to it.
 
-    `messages` are in the order in which those of a group must have their effects; `strangers` are
-    the (group, body) of what is no message of ours; `executions` those that a test started itself.
+    `messages` are in the order in which those of a group must have their effects; `versions` are
+    the same ones with other payloads that they had or may have; `strangers` are the (group, body)
+    of what is no message of ours; `executions` those that a test started itself.
     """
 
     stack: Any
     messages: list[Message]
+    versions: list[Message]
     strangers: list[tuple[str, str]]
     executions: list[Any]
 
@@ -29,6 +31,7 @@ class Findings:
     """All that there is of a world's messages, by message id or group."""
 
     messages: dict[str, Message]
+    versions: list[Message]
     strangers: list[tuple[str, str]]
     rows: dict[str, dict[str, Any]]
     runs: list[dict[str, Any]]
@@ -45,6 +48,7 @@ class Findings:
         groups = {m.group_id for m in world.messages} | {group for group, _ in world.strangers}
         found = cls(
             messages=messages,
+            versions=world.versions,
             strangers=list(world.strangers),
             rows={
                 row["message_id"]: row

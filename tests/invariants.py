@@ -191,6 +191,8 @@ def _bytes(found: Findings) -> Iterator[str]:
         row = found.row(message)
         edited = {row["body"]} if {"superseded_hashes", "body"} <= row.keys() else set()
         sent[message.group_id] |= {message.body()} | edited
+    for version in found.versions:
+        sent[version.group_id].add(version.body())
     for group, body in found.strangers:
         sent[group].add(body)
     parked = [item for items in found.parked.values() for item in items]

@@ -5,6 +5,7 @@ handles a request, may die at a call to AWS; something may happen between two st
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -44,8 +45,10 @@ class Service:
     def __init__(self) -> None:
         self.stack = MotoStack(substitutions={"MaxAttempts": str(model.MAX_ATTEMPTS)})
         self.messages: list[Message] = []
+        self.versions: list[Message] = []  # as they were before an edit
         self.strangers: list[tuple[str, str]] = []
         self.executions: list[Execution] = []
+        self.answered: Counter[str] = Counter()  # by function and status, over all stories
         self._patches = [
             mock.patch.dict(message_types.TYPES, entry=entry),
             mock.patch.dict("os.environ", MAX_REDRIVES=str(model.MAX_REDRIVES)),
@@ -74,7 +77,7 @@ class Service:
         """Begin anew, with nothing anywhere."""
         self.stack.empty()
         self.stack.before_state = self._before_state
-        self.messages = []
+        self.messages, self.versions = [], []
         self.strangers = []
         self._copies = 0
         self._states_left, self._again = -1, False
@@ -86,20 +89,22 @@ class Service:
 
     def send(self, message_id: str, group: str, payload: dict[str, Any]) -> tuple[int, Any]:
         body = {"type": "entry", "message_id": message_id, "group_id": group, "payload": payload}
-        return _answer(send_message, api_event("POST", "/messages/send", body))
+        return self._answer(send_message, api_event("POST", "/messages/send", body))
 
     def retry(self, message_id: str, *, reset: bool) -> tuple[int, Any]:
-        return _about(retry_messages, "POST", "/retry", message_id, {"reset_redrives": reset})
+        return self._about(retry_messages, "POST", "/retry", message_id, {"reset_redrives": reset})
 
     def edit(self, message_id: str, payload: dict[str, Any]) -> tuple[int, Any]:
-        return _about(edit_messages, "PATCH", "", message_id, {"payload": payload})
+        return self._about(edit_messages, "PATCH", "", message_id, {"payload": payload})
 
     def discard(self, message_id: str) -> tuple[int, Any]:
-        return _about(discard_messages, "POST", "/discard", message_id, {"reason": "Given up."})
+        return self._about(
+            discard_messages, "POST", "/discard", message_id, {"reason": "Given up."}
+        )
 
     def redrive(self, request: dict[str, Any]) -> tuple[int, Any]:
         event = api_event("POST", _RUNS, request, roles=("operator",), email="o@example.com")
-        return _answer(reprocess_dead_letters, event)
+        return self._answer(reprocess_dead_letters, event)
 
     def cancel(self, run_id: str) -> tuple[int, Any]:
         event = api_event(
@@ -110,7 +115,27 @@ class Service:
             path_parameters={"run_id": run_id},
             resource=f"{_RUNS}/{{run_id}}",
         )
-        return _answer(cancel_run, event)
+        return self._answer(cancel_run, event)
+
+    def _about(
+        self, module: Any, method: str, verb: str, message_id: str, body: dict[str, Any]
+    ) -> tuple[int, Any]:
+        event = api_event(
+            method,
+            f"/messages/{message_id}{verb}",
+            body,
+            roles=("operator",),
+            email="o@example.com",
+            path_parameters={"message_id": message_id},
+            resource=f"{_MESSAGE}{verb}",
+        )
+        return self._answer(module, event)
+
+    def _answer(self, module: Any, event: dict[str, Any]) -> tuple[int, Any]:
+        answer = module.handler(event, CONTEXT)
+        function = module.__name__.rpartition(".")[2]
+        self.answered[f"{function} {answer['statusCode']}"] += 1
+        return answer["statusCode"], json.loads(answer["body"])
 
     # What else happens
 
@@ -244,23 +269,3 @@ class Service:
             {name: read(value) for name, value in item.to_json()["Attributes"].items()}
             for item in dynamodb_backends[ACCOUNT][REGION].tables[table].all_items()
         ]
-
-
-def _about(
-    module: Any, method: str, verb: str, message_id: str, body: dict[str, Any]
-) -> tuple[int, Any]:
-    event = api_event(
-        method,
-        f"/messages/{message_id}{verb}",
-        body,
-        roles=("operator",),
-        email="o@example.com",
-        path_parameters={"message_id": message_id},
-        resource=f"{_MESSAGE}{verb}",
-    )
-    return _answer(module, event)
-
-
-def _answer(module: Any, event: dict[str, Any]) -> tuple[int, Any]:
-    answer = module.handler(event, CONTEXT)
-    return answer["statusCode"], json.loads(answer["body"])

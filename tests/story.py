@@ -39,14 +39,19 @@ _options = st.fixed_dictionaries(
         ),
     },
 )
+# Most messages are in no trouble, and a service that refuses is a dull one.
+_apt = st.sampled_from([True, True, False])
 T = TypeVar("T")
 steps: Counter[str] = Counter()
+KINDS_OF_STEP = {"begin"}  # and each that `step` makes
 
 
 def step(**strategies: Any) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Make a rule of a method: its call is counted, and after it the oracle looks."""
 
     def as_rule(method: Callable[..., T]) -> Callable[..., T]:
+        KINDS_OF_STEP.add(method.__name__)
+
         @wraps(method)
         def told(self: "Story", **arguments: Any) -> T:
             steps[method.__name__] += 1
@@ -163,8 +168,9 @@ class Story(Stage):
         self._run_is_over()
 
     @step(at=st.integers(0, 40))
-    @precondition(lambda self: self.run)
     def work_until_cancelled(self, at: int) -> None:
+        if self.run is None:
+            self._redrive({})
         self.moving(model.RETRY | model.RUN)
         run, answers = self.runs[-1], []
         self.service.work(at, lambda: answers.append(self.service.cancel(run)[0]))
@@ -185,8 +191,9 @@ class Story(Stage):
 
     # Operators
 
-    @step(message=messages, reset=st.booleans())
-    def retry(self, message: Entry, reset: bool) -> None:
+    @step(message=messages, apt=_apt, reset=st.booleans())
+    def retry(self, message: Entry, apt: bool, reset: bool) -> None:
+        message = self._in_trouble(message) if apt else message
         expected = self.model.to_retry(message, reset=reset)
         self.moving(model.OPERATOR, message)
         status, _ = self.service.retry(message.message_id, reset=reset)
@@ -194,13 +201,18 @@ class Story(Stage):
         if status == 202:
             self.model.retried(message, reset=reset)
 
-    @step(message=messages, kind=_kinds)
-    def edit(self, message: Entry, kind: str) -> None:
-        self._edit(message, kind)
+    @step(message=messages, apt=_apt, kind=_kinds)
+    def edit(self, message: Entry, apt: bool, kind: str) -> None:
+        self._edit(self._in_trouble(message) if apt else message, kind)
 
-    @step(message=messages)
-    def discard(self, message: Entry) -> None:
-        self._discard(message)
+    @step(message=messages, apt=_apt)
+    def discard(self, message: Entry, apt: bool) -> None:
+        self._discard(self._in_trouble(message) if apt else message)
+
+    def _in_trouble(self, message: Entry) -> Entry:
+        """Return the first message that can be mended; there may be none."""
+        entries = self.model.entries.values()
+        return next((entry for entry in entries if entry.mendable), message)
 
     @step()
     def redrive_natively(self) -> None:
