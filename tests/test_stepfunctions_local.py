@@ -12,7 +12,7 @@ import pytest
 from local.deadline import wait_until
 from local.emulator import is_free
 from local.machines import ACCOUNT, MACHINES, Machine
-from tests.paths.endpoint import Endpoint, machines
+from tests.paths.endpoint import VARIABLE, Endpoint, machines
 
 pytestmark = pytest.mark.xdist_group("stepfunctions-local")  # one server for all
 
@@ -160,3 +160,17 @@ def test_other_mock_configuration_is_served(tmp_path):
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+
+
+@pytest.mark.soak  # six minutes: its waits are real
+@pytest.mark.timeout(1_200)
+def test_path_tests_pass_on_the_endpoint_that_the_variable_names(server):
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "tests/paths/test_paths.py"],
+        env=os.environ | {VARIABLE: url(server)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert finished.returncode == 0, finished.stdout
