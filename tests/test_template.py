@@ -48,6 +48,12 @@ def states(machine):
     return json.loads(definition(machine))["States"]
 
 
+def leads_to(state):
+    """Return the names of the states that may follow one."""
+    ways = [state, *state.get("Choices", []), *state.get("Catch", [])]
+    return {way[name] for way in ways for name in ("Next", "Default") if name in way}
+
+
 TASKS = [
     (machine, name)
     for machine in MACHINES
@@ -256,11 +262,47 @@ def test_functions_of_the_api_answer_before_it_gives_up():
             assert timeout(function) <= 29, function
 
 
-def test_retry_machine_lives_longer_than_all_its_waits():
-    parameters = template()["Parameters"]
-    longest = parameters["MaxAttempts"]["MaxValue"] * parameters["BackoffCapSeconds"]["MaxValue"]
+def slowest(task):
+    """Return the seconds of a task of which each try, and each pause between two, takes longest."""
+    pauses = [
+        min(entry["IntervalSeconds"] * entry["BackoffRate"] ** n, entry["MaxDelaySeconds"])
+        for entry in task["Retry"]  # each has a count of its own
+        for n in range(entry["MaxAttempts"])
+    ]
+    return sum(pauses) + (len(pauses) + 1) * task["TimeoutSeconds"]
 
-    assert json.loads(definition("RetryStateMachine"))["TimeoutSeconds"] >= longest
+
+def test_every_wait_of_the_retry_machine_is_a_step_that_it_counts():
+    found = states("RetryStateMachine")
+    waits = [name for name, state in found.items() if state["Type"] == "Wait"]
+    before = [name for name in found if set(waits) & leads_to(found[name])]
+    hand_over = found["AnyParked"]["Choices"][0]
+
+    assert (waits, before) == (["WaitBackoff"], ["GuardLoop"])
+    assert found["GuardLoop"]["Assign"]["steps"] == "{% $steps + 1 %}"
+    assert "attempts < :limit" in found["GuardLoop"]["Arguments"]["ConditionExpression"]
+    counting = {name for name in found if "steps" in found[name].get("Assign", {})}
+    assert counting == {"StartGroup", "GuardLoop", "PromoteParked"}
+    assert [name for name in found if "PromoteParked" in leads_to(found[name])] == ["AnyParked"]
+    assert hand_over["Next"] == "StartSuccessor"  # asked before a message is promoted, always
+
+
+def test_retry_machine_lives_longer_than_all_its_waits():
+    """An execution brings back one message after another, and each may take all its attempts."""
+    most = {name: entry.get("MaxValue") for name, entry in template()["Parameters"].items()}
+    found = states("RetryStateMachine")
+    (steps,) = re.findall(r"\$steps >= (\d+)", found["AnyParked"]["Choices"][0]["Condition"])
+    # Asked between messages only: the one that began a step earlier takes all its attempts.
+    waits = int(steps) - 1 + most["MaxAttempts"]
+    seconds = found["WaitBackoff"]["Seconds"].replace("$random()", "0.999999999")
+    for name in ("BackoffCapSeconds", "BackoffBaseSeconds"):
+        seconds = seconds.replace("${" + name + "}", str(most[name]))
+    longest = evaluate("RetryStateMachine", seconds, attempts=most["MaxAttempts"])
+    tasks = sum(slowest(state) for state in found.values() if state["Type"] == "Task")
+
+    assert longest == most["BackoffCapSeconds"]
+    limit = json.loads(definition("RetryStateMachine"))["TimeoutSeconds"]
+    assert waits * (longest + tasks) <= limit < 365 * 86_400  # Step Functions' own limit
 
 
 @pytest.mark.usefixtures("environment")
@@ -407,8 +449,8 @@ def test_task_has_a_time_limit_and_a_bounded_jittered_retry(machine, name):
     state = states(machine)[name]
 
     assert state["TimeoutSeconds"] > 0
-    assert "Retry" in state or "Comment" in state
-    for retrier in state.get("Retry", []):
+    assert any(retrier.get("MaxAttempts") != 0 for retrier in state["Retry"])
+    for retrier in state["Retry"]:
         if retrier.get("MaxAttempts") != 0:
             assert retrier["JitterStrategy"] == "FULL"
             assert 1 <= retrier["MaxAttempts"] <= 10
@@ -474,15 +516,12 @@ def test_whatever_goes_wrong_in_a_run_frees_the_lock_or_is_no_reason_to_fail(nam
 
 def test_delete_comes_after_send_and_guard_before_it():
     found = states("RedriveStateMachine")
-    leads_to = {
-        name: {state.get("Next"), state.get("Default")}
-        | {choice["Next"] for choice in state.get("Choices", [])}
-        for name, state in found.items()
-    }
 
-    assert "DeleteDeadLetters" in leads_to["RedriveMessages"]
-    assert [name for name in found if "RedriveMessages" in leads_to[name]] == ["AnyToRedrive"]
-    assert [name for name in found if "AnyToRedrive" in leads_to[name]] == ["GuardLoop"]
+    assert "DeleteDeadLetters" in leads_to(found["RedriveMessages"])
+    assert [name for name in found if "RedriveMessages" in leads_to(found[name])] == [
+        "AnyToRedrive"
+    ]
+    assert [name for name in found if "AnyToRedrive" in leads_to(found[name])] == ["GuardLoop"]
 
 
 @pytest.mark.parametrize("machine", MACHINES)
