@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonata import jsonata
+from samtranslator.translator.transform import transform
 
+from local.package import read_template
 from tests.conftest import ENVIRONMENT, TEMPLATE, template, template_tables
 from workflows import audit, outcome, retry, runs, trouble, verdicts
 from workflows.message import ATTRIBUTE_RESERVE_BYTES
@@ -334,11 +336,12 @@ def test_third_receive_is_the_last_and_the_dead_letter_queue_keeps_fourteen_days
 
 
 def test_consumer_takes_ten_and_reports_what_failed():
-    (event,) = FUNCTIONS["ConsumeMessagesFunction"]["Events"].values()
+    (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
 
-    assert (event["Type"], event["Properties"]["BatchSize"]) == ("SQS", 10)
-    assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert "FilterCriteria" not in event["Properties"]  # it deletes what it rejects
+    assert mapping["FunctionName"] == "ConsumeMessagesFunction"
+    assert (mapping["EventSourceArn"], mapping["BatchSize"]) == ("WorkQueue.Arn", 10)
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert "FilterCriteria" not in mapping  # it deletes what it rejects
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -378,6 +381,38 @@ def statements(properties):
     for policy in properties.get("Policies", []):
         found = policy.get("Statement", [])
         yield from found if isinstance(found, list) else [found]
+
+
+class NoManagedPolicies:
+    """SAM asks IAM for the names of AWS's managed policies; the template uses none by name."""
+
+    def load(self):
+        return {}
+
+
+@cache
+def translated():
+    """Return the template's resources as SAM's transform leaves them."""
+    whole = read_template(TEMPLATE)
+    whole["Globals"]["Function"]["CodeUri"] = "s3://bucket/code.zip"
+    for machine in MACHINES:
+        whole["Resources"][machine]["Properties"]["DefinitionUri"] = "s3://bucket/machine.json"
+    plain = json.loads(json.dumps(whole, default=str))  # a date is one to YAML
+    return transform(plain, {}, NoManagedPolicies())["Resources"]
+
+
+@pytest.mark.usefixtures("environment")
+def test_sam_adds_no_permission_but_to_write_logs_and_traces():
+    """What it adds stands in no policy here; for an SQS event, all queues of an account."""
+    roles = {
+        name: resource["Properties"].get("ManagedPolicyArns", [])
+        for name, resource in translated().items()
+        if resource["Type"] == "AWS::IAM::Role"
+    }
+    added = {arn.rpartition("/")[2] for arns in roles.values() for arn in arns}
+
+    assert roles.keys() >= {f"{name}Role" for name in FUNCTIONS | MACHINES}
+    assert added == {"AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"}
 
 
 def allowed_on(table):
