@@ -200,12 +200,9 @@ def whatever_was_abandoned_is_found(stack, operator):
 
 
 # Granted and not asked for above, each with its reason.
-_POLLER = "The event source mapping needs it, not our code; the local one asks nobody."
+_POLLER = "AWS's poller needs it, in the function's name; the local one asks nobody."
 UNUSED = {
-    ("ConsumeMessages", "sqs:ChangeMessageVisibility", "work.fifo"): _POLLER,
-    ("ConsumeMessages", "sqs:ChangeMessageVisibilityBatch", "work.fifo"): _POLLER,
     ("ConsumeMessages", "sqs:DeleteMessage", "work.fifo"): _POLLER,
-    ("ConsumeMessages", "sqs:DeleteMessageBatch", "work.fifo"): _POLLER,
     ("ConsumeMessages", "sqs:GetQueueAttributes", "work.fifo"): _POLLER,
     ("ConsumeMessages", "sqs:ReceiveMessage", "work.fifo"): _POLLER,
     ("ReprocessDeadLetters", "dynamodb:DeleteItem", "RunsTable"): "To give the lock back when"

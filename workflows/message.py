@@ -26,6 +26,8 @@ RESERVED_IDS = frozenset({"discard", "dlq", "quarantine", "retry", "send", "stat
 # SQS counts message attributes as size; the reasons that we add must fit beside any accepted body.
 ATTRIBUTE_RESERVE_BYTES = 1_024
 _REASON_LENGTH = 256
+# JSON escapes these two; ten reasons full of them would not fit a state beside ten bodies.
+_UNESCAPED = str.maketrans({'"': "'", "\\": "/"})
 # Far more than any payload needs, far less than where Python's own readers and writers give up.
 _LEVELS = 100
 
@@ -188,6 +190,7 @@ def reason(error: BaseException) -> dict[str, str]:
     """
     text = " ".join(str(error).split()) or (type(error).__doc__ or "").strip()
     printable = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
+    printable = printable.translate(_UNESCAPED)
     return {"type": type(error).__name__, "message": printable[:_REASON_LENGTH] or "no message"}
 
 
