@@ -14,7 +14,15 @@ from botocore.exceptions import ClientError
 
 from tests import engines, stack_fixtures
 from tests.redrivers.redriven import Redriven
-from tests.redrivers.weather import before_call, failing, instead, refusing, stop_after
+from tests.redrivers.weather import (
+    before_call,
+    failing,
+    instead,
+    refusing,
+    stop_after,
+    stop_before,
+    throttling,
+)
 from tests.world import World
 from workflows import message_types
 from workflows.message import Message
@@ -154,6 +162,15 @@ def _resume(world: World, seconds: float) -> Iterator[str]:
     yield from all_processed(world)
 
 
+@story(4)
+def stopped_before_the_send_once_counted(world: World) -> Iterator[str]:
+    """The redriver is stopped just before it sends, whatever it has noted and counted by then."""
+    _dead_entries(world, 4)
+    with stop_before(world, "SendMessageBatch"):
+        world.redrive()
+    yield from _resume(world, 0)
+
+
 @story(6)
 def some_are_not_sent(world: World) -> Iterator[str]:
     """SQS refuses two of four messages."""
@@ -230,6 +247,18 @@ def queue_looks_empty(world: World) -> Iterator[str]:
     _dead_entries(world, 3)
     with instead("ReceiveMessage", {}):
         world.redrive()
+    world.settle()
+    yield from all_processed(world)
+
+
+@story(12)
+def throttled(world: World) -> Iterator[str]:
+    """SQS throttles the first two tries to send."""
+    _dead_entries(world, 4)
+    with throttling(world, "SendMessageBatch", 2):
+        succeeded = _redrive_or_fail(world)
+    if not succeeded:
+        yield "Gave up: it was throttled twice."
     world.settle()
     yield from all_processed(world)
 
