@@ -29,8 +29,10 @@ def _before_state(world: World, state: str, act: Callable[[], Any]) -> Iterator[
         return True
 
     world.stack.before_state = watch
-    yield
-    world.stack.before_state = lambda arn, state: True
+    try:
+        yield
+    finally:
+        world.stack.before_state = lambda arn, state: True
     assert done, f"{state} was never entered"
 
 

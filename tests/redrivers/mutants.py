@@ -161,12 +161,11 @@ MUTANTS = [
         "A message is parked behind a fence that is gone.",
         "fence_goes_before_one_is_parked",
         (
+            # The first of what is written as one: that the fence is there, and counts the message.
             (
                 "workflows.fence.park",
-                """"SET parked = parked + :one",
-                    "ConditionExpression": "attribute_exists(group_id)",
-""",
-                '"ADD parked :one",\n',
+                "parked(message),\n        ]",
+                "parked(message),\n        ][1:]",
             ),
         ),
     ),

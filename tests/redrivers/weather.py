@@ -1,12 +1,16 @@
 """What can happen at a call to AWS: it is refused, or the last one, or something comes between."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+import botocore.endpoint
+from botocore.awsrequest import AWSResponse
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
+from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
 
 Answer = dict[str, Any]
 Happening = Callable[[str, dict[str, Any], Callable[[dict[str, Any]], Answer]], Answer]
@@ -54,6 +58,67 @@ def stop_after(world: Any, operation: str) -> Iterator[None]:
     finally:
         world.stack.before_state = lambda arn, state: True
     assert stopped, f"{operation} was never called"
+
+
+@contextmanager
+def stop_before(world: Any, operation: str) -> Iterator[None]:
+    """Stop whoever redrives right before the first call of an operation of SQS.
+
+    A machine is stopped before it enters the state that makes the call.
+    """
+    stopped: list[str] = []
+    redrive = world.stack.outputs["RedriveStateMachineArn"]
+    machine = world.stack.client("stepfunctions").describe_state_machine(stateMachineArn=redrive)
+    states = json.loads(machine["definition"])["States"]
+    task = f":sqs:{operation[0].lower()}{operation[1:]}"
+
+    def enter(arn: str, state: str) -> bool:
+        if states.get(state, {}).get("Resource", "").endswith(task):
+            stopped.append(state)
+        return not stopped
+
+    def act(name: str, parameters: Any, proceed: Any) -> Answer:
+        if name == operation:
+            stopped.append(name)
+            raise Stopped(name)
+        return dict(proceed(parameters))
+
+    world.stack.before_state = enter
+    try:
+        with happening(act):
+            yield
+    except Stopped:
+        pass
+    finally:
+        world.stack.before_state = lambda arn, state: True
+    assert stopped, f"{operation} was never called"
+
+
+@contextmanager
+def throttling(world: Any, operation: str, times: int) -> Iterator[None]:
+    """Let SQS throttle the first calls of an operation, as its answer on the wire.
+
+    So the caller's client may try again by itself as on AWS; its pauses pass at once.
+    """
+    throttled: list[str] = []
+    answer = BotocoreStubber.__call__
+
+    def throttle(stubber: Any, event_name: str, request: Any, **named: Any) -> Any:
+        if event_name != f"before-send.sqs.{operation}" or len(throttled) == times:
+            return answer(stubber, event_name, request, **named)
+        throttled.append(event_name)
+        said = {"__type": "ThrottlingException", "message": "made up by a test"}
+        raw: Any = MockRawResponse(json.dumps(said).encode())
+        headers: Any = {"x-amzn-RequestId": "request-1"}
+        return AWSResponse(request.url, 400, headers, raw)
+
+    clock = mock.Mock(sleep=world.stack.elapse)
+    with (
+        mock.patch.object(BotocoreStubber, "__call__", throttle),
+        mock.patch.object(botocore.endpoint, "time", clock),
+    ):
+        yield
+    assert len(throttled) == times, f"{operation} was called {len(throttled)} times"
 
 
 @contextmanager
