@@ -119,7 +119,7 @@ def test_run_with_a_canary_is_handed_over_before_its_time_is_over(watch, rate):
 def test_watch_that_begins_just_before_four_hours_is_the_last_one(messages, watches):
     """The longest of all: a watch ends just in time for another step, which is watched as long."""
     found = []
-    for watch in range(*watches, 200):
+    for watch in range(watches[0], watches[1], 200):
         walk = Walk(canary(watch, messages))
         assert walk.end() == "ContinuedBySuccessor"
         found.append(walk.now / 1_000)
