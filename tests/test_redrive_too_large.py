@@ -1,7 +1,7 @@
 """Messages too large for a state: fewer at a time, then a loud failure after the others moved.
 
 No local engine limits a state's size, so the error is made up; sizes are computed in
-`test_template.py`.
+`test_state_sizes.py`.
 """
 
 import pytest
