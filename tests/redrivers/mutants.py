@@ -161,11 +161,11 @@ MUTANTS = [
         "A message is parked behind a fence that is gone.",
         "fence_goes_before_one_is_parked",
         (
-            # The first of what is written as one: that the fence is there, and counts the message.
+            # Where the fence could not count it, the message is written without it.
             (
                 "workflows.fence.park",
-                "parked(message),\n        ]",
-                "parked(message),\n        ][1:]",
+                "refused = transact(",
+                "refused = (lambda items: transact(items) and transact(items[1:]))(",
             ),
         ),
     ),

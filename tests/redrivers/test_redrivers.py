@@ -86,6 +86,7 @@ def test_every_mutant_is_caught() -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_what_every_story_sees_of_a_mutant(mutant, record_property) -> None:
     with mutant.alive() as definitions:
