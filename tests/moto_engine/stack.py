@@ -34,6 +34,7 @@ from lambdas import (
 )
 from local.stack import ROOT
 from tests.conftest import ACCOUNT, CONTEXT, ENVIRONMENT, REGION, forget, template_tables
+from tests.moto_engine import failures
 from tests.moto_engine.as_aws import as_aws
 
 _TABLES = ("Messages", "Groups", "Runs", "Audit", "Users", "Accounts")
@@ -104,6 +105,8 @@ class MotoStack:
                 wait=self.elapse,
             )
         )
+        for patch in failures.patches():
+            enter(patch)
         self._time = enter(time_machine.travel(datetime.now(UTC), tick=True))
         forget()
         self._exit.callback(forget)
