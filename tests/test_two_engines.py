@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine_differences import DIFFERENCES, compare
+from tests.engine_differences import DIFFERENCES, compare, expected
 from tests.moto_engine.stack import MotoStack
 from tests.redrive_runs import consume, quiet
 from tests.reference_jsonata import Evaluation, differ, recording, reference
@@ -75,9 +75,7 @@ def test_engines_agree(local, name):
 
     found = compare(in_process, played(local, name))
 
-    known = {field for one in DIFFERENCES for scenario, field in one.where if scenario == name}
-    assert {field: found[field] for field in found.keys() - known} == {}
-    assert known - found.keys() == set(), "no longer differs: take it off the list"
+    assert found == expected(name)  # what no longer differs is to be taken off the list
 
 
 @pytest.mark.tables
