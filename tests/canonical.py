@@ -170,6 +170,7 @@ def _execution(world: "World", arn: str) -> dict[str, Any]:
         "status": execution["status"],
         "output": json.loads(execution.get("output") or "null"),
         "error": execution.get("error"),
+        "cause": execution.get("cause"),
         "path": once(states),
     }
 

@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any
 from unittest import mock
 
+from boto3.dynamodb.types import TypeDeserializer
+
 from tests import canonical, engines, stack_fixtures
 from tests.stack_fixtures import Execution, start_machine
 from workflows import clock, send
@@ -252,6 +254,16 @@ class World:
     def run_row(self, run_id: str) -> dict[str, Any]:
         """Return a run's record; {} for none."""
         return stack_fixtures.row(self.stack, "Runs", run_id)
+
+    def fence(self, group: str) -> dict[str, Any]:
+        """Return a group's fence; {} for none."""
+        found = self.stack.client("dynamodb").get_item(
+            TableName=self.stack.outputs["GroupsTableName"],
+            Key={"group_id": {"S": group}, "item": {"S": "FENCE"}},
+            ConsistentRead=True,
+        )
+        item = found.get("Item", {})
+        return {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
 
     def effects(self, group: str) -> list[Any]:
         """Return what a group's messages did.

@@ -8,9 +8,10 @@ same test does the same things in the same order each time.
 
 import json
 import os
+import sys
 from collections import Counter, deque
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import TracebackType
@@ -34,6 +35,7 @@ from lambdas import (
 )
 from local.stack import ROOT
 from tests.conftest import ACCOUNT, CONTEXT, ENVIRONMENT, REGION, forget, template_tables
+from tests.moto_engine import failures
 from tests.moto_engine.as_aws import as_aws
 
 _TABLES = ("Messages", "Groups", "Runs", "Audit", "Users", "Accounts")
@@ -104,6 +106,8 @@ class MotoStack:
                 wait=self.elapse,
             )
         )
+        for patch in failures.patches():
+            enter(patch)
         self._time = enter(time_machine.travel(datetime.now(UTC), tick=True))
         forget()
         self._exit.callback(forget)
@@ -163,9 +167,10 @@ class MotoStack:
         ).get("Messages")
         if not messages:
             return None
-        answer: dict[str, Any] = consume_messages.handler(
-            {"Records": [_record(message) for message in messages]}, CONTEXT
-        )
+        with _recursion_limit():
+            answer: dict[str, Any] = consume_messages.handler(
+                {"Records": [_record(message) for message in messages]}, CONTEXT
+            )
         failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         for message in messages:
             handle = message["ReceiptHandle"]
@@ -179,7 +184,8 @@ class MotoStack:
 
     def recover(self) -> Any:
         """Let the sweep run, as the schedule does."""
-        return recover_executions.handler({}, CONTEXT)
+        with _recursion_limit():
+            return recover_executions.handler({}, CONTEXT)
 
     def run_executions(self) -> None:
         """Run, one after the other, all executions that were started, and those that they start."""
@@ -313,7 +319,19 @@ def _substitutions(outputs: dict[str, str]) -> dict[str, str]:
 
 
 def _invoke(function: str, payload: Any) -> Any:
-    return _HANDLERS[function].handler(payload, CONTEXT)
+    with _recursion_limit():
+        return _HANDLERS[function].handler(payload, CONTEXT)
+
+
+@contextmanager
+def _recursion_limit() -> Iterator[None]:
+    """Give Python's own limit, as in Lambda: jsonata raises it for the whole process."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _plain(answer: Any) -> Any:

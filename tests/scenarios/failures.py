@@ -9,6 +9,7 @@ from tests.scenarios.registry import add, scenario
 from tests.world import World
 
 BROKEN = "Some.ServiceException"
+CANCELLED = "DynamoDb.TransactionCanceledException"
 
 
 def refused(*indexes: int) -> list[dict[str, Any]]:
@@ -201,6 +202,111 @@ for _state in (
         lambda world, state=_state: _fails_for_good(world, state),  # type: ignore[misc]
         mocked=True,
     )
+
+
+def _hands_over_and_fails(world: World, state: str, error: str) -> None:
+    for _ in range(2):
+        world.dead_letter(world.message())
+    short = world.variant("redrive", "$number('500')", "$number('1')", "short")
+    with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
+        run = world.run(
+            {"request": {"max_messages": 2}}, machine=short, mocks={state: given.throws(error)}
+        )
+    assert run.states[-1 - len(FAILED) :] == [state, *FAILED]
+    assert run.error == ("LeaseLost" if error == CANCELLED else error)
+    assert len(world.queued("DeadLetter")) == 1
+    world.recover()
+
+
+for _state, _error in (
+    ("HandOverRun", BROKEN),
+    ("HandOverRun", CANCELLED),
+    ("StartSuccessor", BROKEN),
+):
+    _how = "finds_another_in_its_place" if _error == CANCELLED else "fails_for_good"
+    add(
+        f"{_state}_{_how}",
+        "A run that cannot be handed over fails loudly, with what it did not send on the queue.",
+        lambda world, state=_state, error=_error: _hands_over_and_fails(world, state, error),  # type: ignore[misc]
+        mocked=True,
+    )
+
+
+@scenario(mocked=True)
+def CountOutcomes_fails_for_good(world: World) -> None:  # noqa: N802 - named after its state
+    """A run that cannot watch its canary fails, and sends nothing more."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    request = {"canary": {"messages": 1, "watch_seconds": 60}}
+    run = world.run({"request": request}, mocks={"CountOutcomes": given.throws(BROKEN)})
+    assert run.states == [*START, *JUDGED, *WAVE, "WaitForOutcomes", "CountOutcomes", *FAILED]
+    assert run.error == BROKEN
+    assert len(world.queued("DeadLetter")) == 1
+    world.recover()
+
+
+def _cannot_let_go(world: World, answer: list[dict[str, Any]], error: str) -> None:
+    world.dead_letter(world.message())
+    mocks = {"RedriveMessages": given.returns({"Failed": refused(0)}), "LetGoMessages": answer}
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    read = [] if error == BROKEN else ["MoreToDo"]  # An answer is read there.
+    assert run.states[-2 - len(read) - len(FAILED) :] == [
+        "MoreToDo", "LetGoMessages", *read, *FAILED,
+    ]  # fmt: skip
+    assert run.error == error
+    assert len(world.queued("DeadLetter")) == 1
+    world.recover()
+    assert world.row(world.messages[0])["trouble"] == "DEAD"
+
+
+add(
+    "LetGoMessages_fails_for_good",
+    "A run that cannot let go of what was not sent fails; the sweep lets go of it.",
+    lambda world: _cannot_let_go(world, given.throws(BROKEN), BROKEN),
+    mocked=True,
+)
+add(
+    "LetGoMessages_is_refused",
+    "A statement that cannot let go of a message fails the run; the sweep lets go of it.",
+    lambda world: _cannot_let_go(
+        world,
+        given.returns({"Responses": [{"Error": {"Code": "AccessDenied"}}]}),
+        "DynamoDb.AccessDenied",
+    ),
+    mocked=True,
+)
+
+
+@scenario(mocked=True)
+def SkipRun_fails_for_good(world: World) -> None:  # noqa: N802 - named after its state
+    """A run that has nothing to do and cannot even say so fails."""
+    payload = {"trigger": "schedule", "requested_by": "schedule"}
+    run = world.run(payload, mocks={"SkipRun": given.throws(BROKEN)})
+    assert run.states == [*START[:2], "SkipRun", "RunFailed"]
+    assert run.error == BROKEN
+
+
+@scenario(mocked=True)
+def lease_that_was_lost_at_the_end(world: World) -> None:
+    """A run whose lock is another's when it finishes fails, with true counters in its record."""
+    world.dead_letter(world.message())
+    mocks = {"FinishRun": given.throws(CANCELLED)}
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    assert run.states[-1 - len(FAILED) :] == ["FinishRun", *FAILED]
+    assert run.error == "LeaseLost"
+    assert world.run_row(run.name)["redriven"] == 1
+    world.recover()
+
+
+@scenario(mocked=True)
+def failure_and_lease_that_was_lost(world: World) -> None:
+    """A run that fails while its lock is another's records its failure, and leaves the lock."""
+    world.dead_letter(world.message())
+    mocks = {"ReceiveDeadLetters": given.throws(BROKEN), "FailRun": given.throws(CANCELLED)}
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    assert run.states == [*START, "ReceiveDeadLetters", "FailRun", *FAILED]
+    assert run.error == "LeaseLost"
+    world.recover()
 
 
 @scenario(mocked=True)

@@ -1,9 +1,11 @@
 """Options of a run: filter, rate and canary."""
 
 import json
+from typing import Any
 
 from tests.canonical import once
-from tests.scenarios.paths import DONE, FINISH, JUDGED, NOTHING_GOES, START, STAYS, WAVE
+from tests.scenarios import given
+from tests.scenarios.paths import DONE, FAILED, FINISH, JUDGED, NOTHING_GOES, START, STAYS, WAVE
 from tests.scenarios.registry import scenario
 from tests.world import World
 from workflows import audit, runs
@@ -110,6 +112,45 @@ def canary_that_nobody_consumes(world: World) -> None:
     run = world.run({"request": {"canary": {"messages": 1, "watch_seconds": 1}}})
     assert once(run.states) == [*START, *JUDGED, *WAVE, *WATCH, *DONE]
     assert run.output["status"] == "HALTED"
+
+
+def _counted(**outcome: Any) -> list[dict[str, Any]]:
+    """Return what the first look at a canary found, for `mocks`."""
+    nothing = {"active": True, "lease_lost": False, "processed": 0, "died_again": 0}
+    return given.returns({"Payload": nothing | outcome})
+
+
+@scenario(mocked=True)
+def canary_that_takes_its_time(world: World) -> None:
+    """A canary that has not ended at the first look is looked at again."""
+    message = world.message()
+    world.dead_letter(message)
+    canary = {"messages": 1, "watch_seconds": 60}
+    run = world.run(
+        {"request": {"max_messages": 1, "canary": canary}},
+        mocks={"CountOutcomes": _counted()},
+        consuming=True,
+    )
+    assert run.states.count("CountOutcomes") >= 2
+    assert run.output["status"] == "SUCCEEDED"
+    assert world.row(message)["status"] == "PROCESSED"
+
+
+@scenario(mocked=True)
+def lease_that_was_lost_while_watched(world: World) -> None:
+    """A run that finds another in its place while it watches its canary sends nothing more."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    request = {"canary": {"messages": 1, "watch_seconds": 60}}
+    run = world.run(
+        {"request": request},
+        mocks={"CountOutcomes": _counted(active=False, lease_lost=True)},
+    )
+    assert run.states == [*START, *JUDGED, *WAVE, *WATCH, *FAILED]
+    assert run.error == "LeaseLost"
+    assert len(world.queued("DeadLetter")) == 1
+    # Where EventBridge tells of the end, the sweep did the same already.
+    world.recover()
 
 
 @scenario()

@@ -10,6 +10,7 @@ from tests.stack_fixtures import Execution
 from tests.world import World
 from workflows.message import Message
 
+BROKEN = "Some.ServiceException"
 MAX_ATTEMPTS = 4  # of samconfig.toml's local parameters
 
 
@@ -183,3 +184,64 @@ def successor_of_a_retry_that_runs_already(world: World) -> None:
     exists = given.throws("StepFunctions.ExecutionAlreadyExistsException")
     run = retry(world, message, machine=short, mocks={"StartSuccessor": exists})
     assert run.states[-2:] == ["StartSuccessor", "ContinuedBySuccessor"]
+
+
+def _in_a_round(world: World) -> tuple[Message, str]:
+    return given.retrying(world), "retry"
+
+
+def _at_a_promotion(world: World) -> tuple[Message, str]:
+    message = given.settled(world)
+    given.parked(world, message)
+    return message, "retry"
+
+
+def _at_a_drop(world: World) -> tuple[Message, str]:
+    message = given.settled(world)
+    given.parked(world, message, "PROCESSED")
+    return message, "retry"
+
+
+def _at_a_refusal(world: World) -> tuple[Message, str]:
+    message = given.settled(world)
+    given.fence(world, message, parked=1)
+    return message, "retry"
+
+
+def _at_a_death(world: World) -> tuple[Message, str]:
+    return given.retrying(world, kind="debit"), "retry"
+
+
+def _at_a_handover(world: World) -> tuple[Message, str]:
+    message = given.retrying(world)
+    given.parked(world, message)
+    return message, world.variant("retry", "$steps >= 800", "$steps >= 1", "short")
+
+
+def _fails_for_good(world: World, state: str) -> None:
+    message, machine = _WHERE[state](world)
+    run = retry(world, message, machine=machine, mocks={state: given.throws(BROKEN)})
+    assert (run.states[-1], run.status, run.error) == (state, "FAILED", BROKEN)
+    fence = world.fence(message.group_id)
+    assert (fence["holder"], fence["generation"]) == (message.message_id, 1)
+
+
+_WHERE = {
+    "InspectMessage": _in_a_round,
+    "GuardLoop": _in_a_round,
+    "NextParked": _in_a_round,
+    "ReleaseFence": _in_a_round,
+    "PromoteParked": _at_a_promotion,
+    "DropParked": _at_a_drop,
+    "InspectFence": _at_a_refusal,
+    "DeadLetter": _at_a_death,
+    "MarkDead": _at_a_death,
+    "StartSuccessor": _at_a_handover,
+}
+for _state in _WHERE:
+    add(
+        f"{_state}_of_a_retry_fails_for_good",
+        "A retry whose service fails for good fails loudly, and its group stays fenced.",
+        lambda world, state=_state: _fails_for_good(world, state),  # type: ignore[misc]
+        mocked=True,
+    )
