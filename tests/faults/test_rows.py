@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.faults import checked, test_groups
+from tests import invariants
+from tests.faults import checked
 from tests.faults.rows import ROWS, exists, rows
 from tests.tables import hold
 
@@ -32,7 +33,7 @@ def test_test_that_asks_nothing_is_found(world):
         checked.demand([proves], worlds)
 
     with checked.asking() as worlds:
-        test_groups.broken(world)
+        invariants.broken(world)
     assert worlds == [world]
     checked.demand([proves], worlds)
     with pytest.raises(AssertionError, match="no need"):

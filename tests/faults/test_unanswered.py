@@ -17,6 +17,7 @@ from tests.faults.acts import TWO_ATTEMPTS, given
 from tests.faults.calls import refusing
 from tests.faults.crashing_world import CrashingWorld
 from tests.faults.shares import part, shared
+from tests.invariants import broken
 from tests.moto_engine.stack import MotoStack
 from workflows import ledger, message_types
 
@@ -193,6 +194,30 @@ def test_task_that_goes_on_timing_out(case, share):
 @pytest.mark.parametrize(("share", "case"), shared(SHARES, QUICK["timed out, but done"]))
 def test_task_that_is_done_each_time_and_goes_on_timing_out(case, share):
     assert unanswered(CASES[case], "timed out, but done", share) == {}
+
+
+@pytest.mark.fault(12, 19)
+def test_message_whose_function_only_ever_timed_out_is_redriven_with_the_others():
+    made = given(acts.waiting)
+    with MotoStack(substitutions=TWO_ATTEMPTS) as stack:
+        tasks = Tasks(stack, **TROUBLES["timed out"])
+        acts.drain(made.on(stack))
+        # The second one: of the first its consumer knows how it failed.
+        at = [index for index, (_, task) in enumerate(tasks.entries) if task == "ProcessMessage"][1]
+        world = made.on(stack)
+        tasks.next(at)
+        acts.drain(world)
+        tasks.next(None)
+        assert world.row(world.messages[1])["reason"]["type"] == "States.Timeout"
+
+        world.settle()
+        other = world.message()
+        world.dead_letter(other)
+        run = world.redrive()
+
+        assert (run.status, run.output["redriven"]) == ("SUCCEEDED", 2)
+        world.settle()
+        assert broken(world, moved=[*world.healthy, other]) == []
 
 
 def test_every_task_of_the_machines_is_among_those_without_an_answer():
