@@ -264,7 +264,9 @@ def _fill(verdict: Verdict, row: dict[str, Any]) -> None:
         _explain(verdict, ConsumerCrashed())
     elif "reason" in row:
         verdict["reason"] = {name: row["reason"][name] for name in ("type", "message")}
-        verdict["fingerprint"] = row["fingerprint"]
+        # The retry machine gives a reason alone, to what never failed in a function that could say.
+        known = row.get("fingerprint")
+        verdict["fingerprint"] = known or fingerprint(verdict["type"], verdict["reason"])
 
 
 def _verdict(message: Message, row: dict[str, Any] | None, run_id: str) -> Kind:

@@ -1,11 +1,12 @@
 """What the tests of faults share: a world on moto, and a message type that shows its order."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests import entry
+from tests.faults import checked
 from tests.faults.crashing_world import CrashingWorld
 from tests.moto_engine.stack import MotoStack
 from workflows import message_types
@@ -19,6 +20,15 @@ def entries() -> Iterator[None]:
         logging.disable(logging.CRITICAL)
         yield
         logging.disable(logging.NOTSET)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Let no test of a fault pass that never asked what is broken."""
+    with checked.asking() as worlds:
+        result = yield
+    checked.demand(item.iter_markers(), worlds)
+    return result
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ put on the stack again for each stop: so a test can afford to stop a run before 
 
 import copy
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -63,6 +64,23 @@ class CrashingWorld(World):
 
         self.stack.before_state = before
         return states
+
+    @contextmanager
+    def without_table(self, name: str) -> Iterator[None]:
+        """Let a table be gone for a while; then it is back as it was."""
+        tables = dynamodb_backends[ACCOUNT][REGION].tables
+        table = tables[name]
+        self.stack.client("dynamodb").delete_table(TableName=name)
+        yield
+        tables[name] = table
+
+    def without_queue(self, name: str) -> Callable[[], None]:
+        """Let the queue `Work` or `DeadLetter` be gone; return what puts it back as it was."""
+        url = self.stack.outputs[f"{name}QueueUrl"]
+        queues = sqs_backends[ACCOUNT][REGION].queues
+        queue = queues[url.rpartition("/")[2]]
+        self.stack.client("sqs").delete_queue(QueueUrl=url)
+        return lambda: queues.update({queue.name: queue})
 
     def go_on(self) -> None:
         """Stop nothing any more."""

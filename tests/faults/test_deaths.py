@@ -1,49 +1,24 @@
-"""Functions that die at any of their calls to AWS, answers that are lost, retries that are stopped.
+"""Functions that die at any of their calls to AWS, and retries that are stopped.
 
-A function that dies is called again by its machine, or its messages come again; a machine that got
-no answer tries again. Whatever the call had done by then, nothing may be lost or done twice.
+A function that dies is called again by its machine, or its messages come again. Whatever the call
+had done by then, nothing may be lost or done twice. Ten messages are met at once, and a function
+dies in any of its invocations. What takes long is shared out, so that it can run in parallel.
 """
 
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.conftest import Calls, WorkerDied
-from tests.faults import ten
-from tests.faults.calls import failing
-from tests.faults.crashing_world import LATER, CrashingWorld, Given
+from tests.faults import acts, ten
+from tests.faults.acts import TWO_ATTEMPTS, VISIBILITY_SECONDS, given
+from tests.faults.crashing_world import CrashingWorld
+from tests.faults.shares import part, shared
 from tests.invariants import broken
 from tests.moto_engine.stack import MotoStack
 
 pytestmark = pytest.mark.timeout(300)
-VISIBILITY_SECONDS = 181
-TWO_ATTEMPTS = {"MaxAttempts": "2"}
-
-
-def redriven(world):
-    """Redrive a holder and a message that will be refused for good; none is consumed yet."""
-    ten.held(world)
-    world.dead_letter(world.message(kind="debit"))  # more than the balance
-    world.begin()
-
-
-def parked(world):
-    """Let a message fail for ever, with two parked behind it; its machine has not begun."""
-    name = world.name("g")
-    for number, fails in ((1, 99), (2, 0), (3, 0)):
-        world.send(world.message(type="entry", group_id=name, number=number, fails=fails))
-    world.stack.poll()
-
-
-@cache
-def given(make):
-    return Given.by(make)
-
-
-def some(names, quick):
-    """Return parameters of which only the quick ones are tried at every run of the tests."""
-    return [name if name in quick else pytest.param(name, marks=pytest.mark.soak) for name in names]
 
 
 def boundaries(ends):
@@ -53,16 +28,21 @@ def boundaries(ends):
 
 # The consumer
 
+BATCHES = {"redriven": acts.redriven_batch, "sent": acts.sent_batch}
 
-@pytest.mark.soak
+
 @pytest.mark.fault(9, 20)
-def test_consumer_that_dies_at_any_call_of_a_redriven_batch():
-    made, found = given(redriven), {}
+@pytest.mark.parametrize(("share", "batch"), shared({"redriven": 16, "sent": 16}, ["redriven"]))
+def test_consumer_that_dies_at_any_call_of_a_batch_of_ten(batch, share):
+    made, found = given(BATCHES[batch]), {}
     with MotoStack() as stack:
         calls = Calls()
-        made.on(stack).stack.poll()
+        world = made.on(stack)
+        assert len(world.queued("Work")) == 10
+        stack.poll()
+        assert all(letter["ReceiveCount"] == 1 for letter in world.queued("Work"))
         ends = list(calls.ends)
-        for at in boundaries(ends):
+        for at in part(boundaries(ends), share):
             world = made.on(stack)
             calls.ends.clear()
             calls.error_at = at
@@ -73,7 +53,7 @@ def test_consumer_that_dies_at_any_call_of_a_redriven_batch():
             if sentences := broken(world, moved=world.healthy):
                 found[at, ends[at]] = sentences
 
-    assert len(ends) > 20
+    assert len(ends) > 60
     assert found == {}
 
 
@@ -81,140 +61,117 @@ def test_consumer_that_dies_at_any_call_of_a_redriven_batch():
 
 
 class Dying:
-    """Lets a function of a machine die at the end `at` of a call, the first time it is called."""
+    """Lets a function of a machine die in its invocation `number`, at the end `at` of a call.
+
+    `ends` are those of each invocation since `next`, the one that dies having no more.
+    """
 
     def __init__(self, stack, function):
-        self.at: int | None = None
-        self.ends: list[str] = []
-        self.called = False
+        self.point: tuple[int, int] | None = None
+        self.ends: list[list[str]] = []
         calls, invoke = Calls(), stack.invoke
 
         def invoked(name, payload):
-            if name != function or self.called:
+            if name != function:
                 return invoke(name, payload)
-            self.called, begin = True, len(calls.ends)
-            calls.error_at = None if self.at is None else begin + self.at
+            number, begin = len(self.ends), len(calls.ends)
+            dies_in, at = self.point or (None, 0)
+            calls.error_at = begin + at if dies_in == number else None
             try:
                 return invoke(name, payload)
             except WorkerDied as died:
                 raise RuntimeError("Runtime.ExitError") from died
             finally:
-                calls.error_at, self.ends = None, calls.ends[begin:]
+                calls.error_at = None
+                self.ends.append(calls.ends[begin:])
 
         stack.invoke = invoked
 
-    def next(self, at):
-        """Let it die the next time."""
-        self.at, self.called = at, False
+    def next(self, point):
+        """Let it die in that invocation from now on, at that end of a call."""
+        self.point = point
+        self.ends.clear()
+
+    @property
+    def points(self):
+        """Return where it can die: of every invocation, each boundary."""
+        return [(number, at) for number, ends in enumerate(self.ends) for at in boundaries(ends)]
 
 
-def redrive(world, **request):
-    """Let a run go to its end, the consumer working while it waits for outcomes."""
-    stack = world.stack
-    stack.before_state = lambda arn, state: state != "WaitForOutcomes" or poll(stack)
-    world.begin(request=request)
-    world.go_on()
-
-
-def poll(stack):
-    while stack.poll() is not None:
-        pass
-    return True
-
-
-def drain(world):
-    """Let the sweep give a fence its execution, and that one run to its end."""
-    world.stack.elapse(61)
-    world.recover()
-    world.stack.run_executions()
-
-
-FUNCTIONS: dict[str, tuple[Any, Any]] = {
-    "ValidateMessages": (ten.few, redrive),
-    "CountOutcomes": (ten.few, partial(redrive, canary={"messages": 1, "watch_seconds": 100})),
-    "ReturnDeadLetters": (ten.few, partial(redrive, filter={"type": "entry"})),
-    "ProcessMessage": (parked, drain),
+# The function, the messages, what is done, and how often the function is then invoked.
+FUNCTIONS: dict[str, tuple[str, Any, Any, int]] = {
+    "ValidateMessages": ("ValidateMessages", ten.mixed, acts.redrive, 1),
+    "ValidateMessages, four turns": (
+        "ValidateMessages",
+        ten.mixed,
+        partial(acts.redrive, max_per_second=4),
+        4,
+    ),
+    "CountOutcomes": (
+        "CountOutcomes",
+        ten.mixed,
+        partial(acts.redrive, canary={"messages": 3, "watch_seconds": 100}),
+        2,
+    ),
+    "CountOutcomes, three steps": (
+        "CountOutcomes",
+        ten.healthy,
+        partial(acts.redrive, canary={"messages": 3, "watch_seconds": 100}),
+        3,
+    ),
+    "ReturnDeadLetters": (
+        "ReturnDeadLetters",
+        ten.mixed,
+        partial(acts.redrive, filter={"type": "entry"}),
+        1,
+    ),
+    "ProcessMessage, out of attempts": ("ProcessMessage", acts.parked, acts.drain, 1),
+    "ProcessMessage": ("ProcessMessage", acts.nine_waiting, acts.drain, 10),
 }
-QUICK = ("ProcessMessage",)
+SHARES = {
+    "ValidateMessages": 1,
+    "ValidateMessages, four turns": 4,
+    "CountOutcomes": 4,
+    "CountOutcomes, three steps": 4,
+    "ReturnDeadLetters": 4,
+    "ProcessMessage, out of attempts": 3,
+    "ProcessMessage": 10,
+}
+QUICK = ("ValidateMessages", "CountOutcomes", "ReturnDeadLetters", "ProcessMessage")
 
 
 @pytest.mark.fault(5, 19)
-@pytest.mark.parametrize("function", some(FUNCTIONS, QUICK))
-def test_function_of_a_machine_that_dies_at_any_call(function):
-    make, act = FUNCTIONS[function]
+@pytest.mark.parametrize(("share", "case"), shared(SHARES, QUICK))
+def test_function_of_a_machine_that_dies_at_any_call_of_any_invocation(case, share):
+    function, make, act, invocations = FUNCTIONS[case]
     made, found = given(make), {}
     with MotoStack(substitutions=TWO_ATTEMPTS) as stack:
         dying = Dying(stack, function)
         act(made.on(stack))
-        ends = dying.ends
-        for at in boundaries(ends):
+        undisturbed, points = list(dying.ends), dying.points
+        assert len(undisturbed) == invocations
+        for number, at in part(points, share):
             world = made.on(stack)
-            dying.next(at)
+            dying.next((number, at))
             act(world)
-            assert len(dying.ends) == at + 1
-            world.settle()
-            stack.elapse(LATER)
-            world.begin()
-            world.settle()
-            if sentences := broken(world, moved=world.healthy):
-                found[at, ends[at]] = sentences
+            died = undisturbed[number][: at + 1]
+            assert dying.ends[: number + 1] == [*undisturbed[:number], died]
+            dying.next(None)
+            if sentences := acts.broken_later(world):
+                found[number, at, died[-1]] = sentences
 
-    assert ends
     assert found == {}
 
 
-# Lost answers
+def test_every_function_of_the_machines_is_among_those_that_die():
+    functions = {
+        task["Arguments"]["FunctionName"]
+        for machine in ("redrive", "retry")
+        for task in acts.tasks(machine).values()
+        if task["Resource"].endswith(":lambda:invoke")
+    }
 
-REDRIVE_CALLS = (
-    "sqs.GetQueueAttributes",
-    "dynamodb.TransactWriteItems",
-    "sqs.ReceiveMessage",
-    "dynamodb.BatchExecuteStatement",
-    "sqs.SendMessageBatch",
-    "sqs.DeleteMessageBatch",
-)
-QUICK_REDRIVE_CALLS = REDRIVE_CALLS[4:]
-RETRY_CALLS = ("dynamodb.GetItem", "dynamodb.UpdateItem", "sqs.SendMessage")
-DRAIN_CALLS = ("dynamodb.Query", "dynamodb.TransactWriteItems", "dynamodb.DeleteItem")
-
-
-def lost_answers(make, act, operation, *, most):
-    """Lose the answer of each call of an operation, one at a time; return what is then broken."""
-    made = given(make)
-    found: dict[tuple[str, int], list[str]] = {}
-    with MotoStack(substitutions=TWO_ATTEMPTS) as stack:
-        for number in range(most):
-            world = made.on(stack)
-            with failing(operation, skip=number, lost=True) as failed:
-                act(world)
-            if not failed:
-                assert number > 0, operation
-                return found
-            world.settle()
-            stack.elapse(LATER)
-            world.begin()
-            world.settle()
-            if sentences := broken(world, moved=world.healthy):
-                found[operation, number] = sentences
-    return found
-
-
-@pytest.mark.fault(2, 12)
-@pytest.mark.parametrize("operation", some(REDRIVE_CALLS, QUICK_REDRIVE_CALLS))
-def test_run_that_got_no_answer_of_a_call(operation):
-    assert lost_answers(ten.few, redrive, operation, most=4) == {}
-
-
-@pytest.mark.fault(12, 19)
-@pytest.mark.parametrize("operation", some(RETRY_CALLS, ["sqs.SendMessage"]))
-def test_retry_that_got_no_answer_of_a_call(operation):
-    assert lost_answers(parked, drain, operation, most=4) == {}
-
-
-@pytest.mark.fault(12, 19)
-@pytest.mark.parametrize("operation", some(DRAIN_CALLS, ["dynamodb.TransactWriteItems"]))
-def test_drain_that_got_no_answer_of_a_call(operation):
-    assert lost_answers(redriven, CrashingWorld.consume, operation, most=4) == {}
+    assert functions == {f"${{{function}FunctionArn}}" for function, *_ in FUNCTIONS.values()}
 
 
 # Retries that are stopped
@@ -242,7 +199,7 @@ def stopped_retries(make, act):
 
 @pytest.mark.fault(19)
 def test_retry_out_of_attempts_that_is_stopped_before_any_state():
-    states, found = stopped_retries(parked, drain)
+    states, found = stopped_retries(acts.parked, acts.drain)
 
     assert states[-1] == "GroupHeld"
     assert found == {}
@@ -250,7 +207,7 @@ def test_retry_out_of_attempts_that_is_stopped_before_any_state():
 
 @pytest.mark.fault(19)
 def test_drain_of_a_redriven_group_that_is_stopped_before_any_state():
-    states, found = stopped_retries(redriven, CrashingWorld.consume)
+    states, found = stopped_retries(acts.redriven, CrashingWorld.consume)
 
     assert states[-1] == "GroupReleased"
     assert "PromoteParked" in states

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests import invariants
+from tests.faults import checked
 from tests.faults.rows import ROWS, exists, rows
 from tests.tables import hold
 
@@ -20,6 +22,22 @@ def test_missing_test_is_found():
     assert not exists("test_redrive_faults::test_that_is_not_there")
     assert not exists("test_that_is_not_there::test_only_what_was_sent_is_deleted")
     assert not exists("test_redrive_faults::dead_letter_of")  # no test
+
+
+def test_test_that_asks_nothing_is_found(world):
+    proves, reads = pytest.mark.fault(1).mark, pytest.mark.fault(1, unchecked="It reads.").mark
+    with checked.asking() as worlds:
+        pass
+    checked.demand([reads], worlds)
+    with pytest.raises(AssertionError, match="never asked"):
+        checked.demand([proves], worlds)
+
+    with checked.asking() as worlds:
+        invariants.broken(world)
+    assert worlds == [world]
+    checked.demand([proves], worlds)
+    with pytest.raises(AssertionError, match="no need"):
+        checked.demand([reads], worlds)
 
 
 @pytest.mark.tables

@@ -50,15 +50,18 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from tests.moto_engine import queues, quick, statements
 
 Begin = Callable[[str, str, Callable[[], None]], None]
-Before = Callable[[str, str], bool]
+Before = Callable[[str, str], bool | str]
 Mocks = Callable[[str, str], dict[str, Any] | None]
 Invoke = Callable[[str, Any], dict[str, Any]]
+Task = Callable[[str, str, Callable[[], None]], str | None]
 Wait = Callable[[float], None]
+
+TIMED_OUT = "TIMED_OUT"
 
 
 @contextmanager
 def as_aws(
-    *, begin: Begin, invoke: Invoke, mocked: Mocks, before_state: Before, wait: Wait
+    *, begin: Begin, invoke: Invoke, mocked: Mocks, task: Task, before_state: Before, wait: Wait
 ) -> Iterator[None]:
     """Mend moto for a while, inside `mock_aws`.
 
@@ -70,8 +73,11 @@ def as_aws(
             does, `{"Payload"}` with `FunctionError` if it failed.
         mocked: tells, for an execution's ARN and a state's name, what the state's next try meets
             instead of the service: `{"Return": …}`, `{"Throw": {"Error", "Cause"}}` or None.
+        task: does one try of a state's task that is not mocked, given the execution's ARN, the
+            state's name, and a function that does it; returns the name of an error that the state
+            meets instead of the answer, or None.
         before_state: called with an execution's ARN and the name of the state that is next; False
-            stops the execution there, as StopExecution does.
+            stops the execution there, as StopExecution does, and `TIMED_OUT` as its timeout does.
         wait: lets so many seconds pass at once: a Wait's, or those between two tries of a task.
     """
     with ExitStack() as patches:
@@ -79,7 +85,7 @@ def as_aws(
             *quick.patches(),
             *_expressions(),
             *_executions(begin),
-            *_tasks(invoke, mocked),
+            *_tasks(invoke, mocked, task),
             *_pace(before_state, wait),
             mock.patch.object(DynamoDBBackend, "batch_execute_statement", statements.execute),
             *_limits(),
@@ -202,7 +208,7 @@ _parse = cache(AmazonStateLanguageParser.parse)
 # Tasks
 
 
-def _tasks(invoke: Invoke, mocked: Mocks) -> list[Any]:
+def _tasks(invoke: Invoke, mocked: Mocks, task: Task) -> list[Any]:
     service = state_task_service.StateTaskService
     evaluate = service._eval_execution
 
@@ -210,7 +216,11 @@ def _tasks(invoke: Invoke, mocked: Mocks) -> list[Any]:
         arn = env.states.context_object.context_object_data["Execution"]["Id"]
         response = mocked(arn, self.name)
         if response is None:
-            evaluate(self, env)
+            height = len(env.stack)
+            error = task(arn, self.name, lambda: evaluate(self, env))
+            if error is not None:
+                del env.stack[height:]
+                raise _failed(env, error, "made up")
         elif "Throw" in response:
             raise _failed(env, response["Throw"]["Error"], response["Throw"].get("Cause", ""))
         else:
@@ -256,7 +266,10 @@ def _pace(before_state: Before, wait: Wait) -> list[Any]:
 
     def evaluate_or_stop(self: Any, env: Any) -> None:
         arn = env.states.context_object.context_object_data["Execution"]["Id"]
-        if before_state(arn, self.name):
+        goes_on = before_state(arn, self.name)
+        if goes_on == TIMED_OUT:
+            env.set_timed_out()
+        elif goes_on:
             evaluate(self, env)
         else:
             env.set_stop(stop_date=None, cause=None, error=None)

@@ -54,8 +54,9 @@ class MotoStack:
     """The application on moto, as a context manager; nothing of it is left after.
 
     `before_state`, if a test sets it, is called with an execution's ARN and the name of the state
-    that is next; where it answers False, the execution is stopped. `invoke` calls a handler for a
-    machine; a test may put another function in its place.
+    that is next; where it answers False, the execution is stopped, and where `TIMED_OUT`, it times
+    out. `invoke` calls a handler for a machine, and `task` does what a state's task is, as `as_aws`
+    wants it; a test may put other functions in their places.
 
     Args:
         definitions: of the machines `retry` and `redrive`, to be other than the shipped ones.
@@ -79,7 +80,8 @@ class MotoStack:
             **{f"{name.capitalize()}StateMachineArn": f"{machines}:{name}" for name in _MACHINES},
         }
         self.emulator = _Emulator()
-        self.before_state: Callable[[str, str], bool] = lambda arn, state: True
+        self.before_state: Callable[[str, str], bool | str] = lambda arn, state: True
+        self.task: Callable[[str, str, Callable[[], None]], str | None] = _do
         self.invoke: Callable[[str, Any], Any] = _invoke
         self._substitutions = _substitutions(self.outputs) | (substitutions or {})
         self._definitions = definitions or {}
@@ -102,6 +104,7 @@ class MotoStack:
                 begin=self._begin_execution,
                 invoke=self._answer,
                 mocked=self.emulator.mocked,
+                task=lambda *task: self.task(*task),  # noqa: PLW0108 - a test sets it
                 before_state=lambda *state: self.before_state(*state),  # noqa: PLW0108 - a test sets it
                 wait=self.elapse,
             )
@@ -332,6 +335,10 @@ def _recursion_limit() -> Iterator[None]:
         yield
     finally:
         sys.setrecursionlimit(before)
+
+
+def _do(execution_arn: str, state: str, task: Callable[[], None]) -> None:
+    task()
 
 
 def _plain(answer: Any) -> Any:
