@@ -5,6 +5,7 @@ put on the stack again for each stop: so a test can afford to stop a run before 
 """
 
 import copy
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -89,8 +90,13 @@ class CrashingWorld(World):
 
 @dataclass(frozen=True)
 class Given:
-    """Messages and what there is of them, to be put on a stack as often as a test likes."""
+    """Messages and what there is of them, to be put on a stack as often as a test likes.
 
+    `at` is when they were made: put on a stack, they are no older, as moto reckons the twelve hours
+    for which a message can be in flight from when it was sent.
+    """
+
+    at: float
     world: dict[str, Any]
     tables: dict[str, Any]
     letters: dict[str, list[Any]]
@@ -104,7 +110,7 @@ class Given:
             made = {name: getattr(world, name) for name in _MADE}
             tables = {name: copy.deepcopy(table.items) for name, table in _tables()}
             letters = {name: copy.deepcopy(queue._messages) for name, queue in _queues()}
-            return cls(made, tables, letters)
+            return cls(time.time(), made, tables, letters)
 
     def on(self, stack: MotoStack) -> CrashingWorld:
         """Put it on a stack, in the place of all that is there."""
@@ -112,6 +118,8 @@ class Given:
             table.items = copy.deepcopy(self.tables[name])
         for name, queue in _queues():
             queue._messages[:] = copy.deepcopy(self.letters[name])
+            for letter in queue._messages:
+                letter.sent_timestamp += int(1_000 * (time.time() - self.at))
             queue.pending_messages.clear()
             vars(queue).pop("deduplication_ids", None)
         for machine in stepfunctions_parser_backends[ACCOUNT][REGION].state_machines:
