@@ -49,18 +49,23 @@ class CrashingWorld(World):
         self.stack.run_executions()
         return arn
 
-    def stop_before(self, machine: str, number: int) -> list[str]:
+    def stop_before(self, machine: str, number: int, *, ended: bool | str = False) -> list[str]:
         """Stop the execution of a machine before its state `number`, counted over executions.
+
+        Args:
+            machine: which.
+            number: of the state.
+            ended: how it ends; False by StopExecution, `TIMED_OUT` by its own timeout.
 
         Returns:
             the states that were to be entered, the last being the one that was not; it grows.
         """
         states: list[str] = []
 
-        def before(arn: str, state: str) -> bool:
+        def before(arn: str, state: str) -> bool | str:
             if f":{machine}:" in arn and len(states) <= number:
                 states.append(state)
-                return len(states) <= number
+                return len(states) <= number or ended
             return True
 
         self.stack.before_state = before
