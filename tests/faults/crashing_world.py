@@ -5,6 +5,7 @@ put on the stack again for each stop: so a test can afford to stop a run before 
 """
 
 import copy
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,18 +49,23 @@ class CrashingWorld(World):
         self.stack.run_executions()
         return arn
 
-    def stop_before(self, machine: str, number: int) -> list[str]:
+    def stop_before(self, machine: str, number: int, *, ended: bool | str = False) -> list[str]:
         """Stop the execution of a machine before its state `number`, counted over executions.
+
+        Args:
+            machine: which.
+            number: of the state.
+            ended: how it ends; False by StopExecution, `TIMED_OUT` by its own timeout.
 
         Returns:
             the states that were to be entered, the last being the one that was not; it grows.
         """
         states: list[str] = []
 
-        def before(arn: str, state: str) -> bool:
+        def before(arn: str, state: str) -> bool | str:
             if f":{machine}:" in arn and len(states) <= number:
                 states.append(state)
-                return len(states) <= number
+                return len(states) <= number or ended
             return True
 
         self.stack.before_state = before
@@ -89,8 +95,13 @@ class CrashingWorld(World):
 
 @dataclass(frozen=True)
 class Given:
-    """Messages and what there is of them, to be put on a stack as often as a test likes."""
+    """Messages and what there is of them, to be put on a stack as often as a test likes.
 
+    `at` is when they were made: put on a stack, they are no older, as moto reckons the twelve hours
+    for which a message can be in flight from when it was sent.
+    """
+
+    at: float
     world: dict[str, Any]
     tables: dict[str, Any]
     letters: dict[str, list[Any]]
@@ -104,7 +115,7 @@ class Given:
             made = {name: getattr(world, name) for name in _MADE}
             tables = {name: copy.deepcopy(table.items) for name, table in _tables()}
             letters = {name: copy.deepcopy(queue._messages) for name, queue in _queues()}
-            return cls(made, tables, letters)
+            return cls(time.time(), made, tables, letters)
 
     def on(self, stack: MotoStack) -> CrashingWorld:
         """Put it on a stack, in the place of all that is there."""
@@ -112,6 +123,8 @@ class Given:
             table.items = copy.deepcopy(self.tables[name])
         for name, queue in _queues():
             queue._messages[:] = copy.deepcopy(self.letters[name])
+            for letter in queue._messages:
+                letter.sent_timestamp += int(1_000 * (time.time() - self.at))
             queue.pending_messages.clear()
             vars(queue).pop("deduplication_ids", None)
         for machine in stepfunctions_parser_backends[ACCOUNT][REGION].state_machines:

@@ -16,6 +16,7 @@ from tests.faults.acts import TWO_ATTEMPTS, VISIBILITY_SECONDS, given
 from tests.faults.crashing_world import CrashingWorld
 from tests.faults.shares import part, shared
 from tests.invariants import broken
+from tests.moto_engine.as_aws import TIMED_OUT
 from tests.moto_engine.stack import MotoStack
 
 pytestmark = pytest.mark.timeout(300)
@@ -177,7 +178,15 @@ def test_every_function_of_the_machines_is_among_those_that_die():
 # Retries that are stopped
 
 
-def stopped_retries(make, act):
+def statuses(stack):
+    """Return how the executions of the retry machine have ended."""
+    executions = stack.client("stepfunctions").list_executions(
+        stateMachineArn=stack.outputs["RetryStateMachineArn"]
+    )["executions"]
+    return {execution["status"] for execution in executions}
+
+
+def stopped_retries(make, act, ended=False):
     """Stop the retry machine before each of its states; return what is broken in the end."""
     made, found = given(make), {}
     with MotoStack(substitutions=TWO_ATTEMPTS) as stack:
@@ -186,9 +195,10 @@ def stopped_retries(make, act):
         act(world)
         for number in range(len(states)):
             world = made.on(stack)
-            entered = world.stop_before("retry", number)
+            entered = world.stop_before("retry", number, ended=ended)
             act(world)
             world.go_on()
+            assert not ended or "TIMED_OUT" in statuses(stack)
             assert entered == states[: number + 1]
             stack.elapse(VISIBILITY_SECONDS)
             world.settle()
@@ -211,4 +221,21 @@ def test_drain_of_a_redriven_group_that_is_stopped_before_any_state():
 
     assert states[-1] == "GroupReleased"
     assert "PromoteParked" in states
+    assert found == {}
+
+
+@pytest.mark.fault(19)
+@pytest.mark.parametrize(
+    ("make", "act"),
+    [
+        (acts.parked, acts.drain),
+        pytest.param(acts.redriven, CrashingWorld.consume, marks=pytest.mark.soak),
+        pytest.param(acts.nine_waiting, acts.drain, marks=pytest.mark.soak),
+    ],
+    ids=["out of attempts", "redriven", "drain of ten"],
+)
+def test_retry_that_times_out_before_any_state(make, act):
+    states, found = stopped_retries(make, act, TIMED_OUT)
+
+    assert len(states) > 5
     assert found == {}

@@ -12,6 +12,7 @@ from local.stack import ROOT
 from tests.faults import ten
 from tests.faults.crashing_world import LATER, Given
 from tests.invariants import broken
+from tests.moto_engine.as_aws import TIMED_OUT
 from tests.moto_engine.stack import MotoStack
 
 MIXES = {"mixed": ten.mixed, "healthy": ten.healthy}
@@ -46,13 +47,13 @@ def definitions(seconds):
     return {"redrive": text.replace('"VisibilityTimeout": 300', visible)} if seconds == SOON else {}
 
 
-def all_broken(mix, numbers, seconds, *, consumed_first):
+def all_broken(mix, numbers, seconds, *, consumed_first, ended=False):
     """Stop runs before the states of these numbers, resume each; return what is then broken."""
     made, states, found = given(mix), states_of(mix), {}
     with MotoStack(definitions=definitions(seconds)) as stack:
         for number in numbers:
             world = made.on(stack)
-            entered = world.stop_before("redrive", number)
+            entered = world.stop_before("redrive", number, ended=ended)
             world.begin()
             assert entered == list(states[: number + 1])
             resume(world, seconds, consumed_first=consumed_first)
@@ -94,6 +95,16 @@ def test_run_stopped_once_it_sent_and_resumed_while_the_deduplication_ids_are_kn
     last = len(states) - states[::-1].index("DeleteDeadLetters")
 
     assert all_broken("mixed", range(first, last + 1), SOON, consumed_first=True) == {}
+
+
+@pytest.mark.fault(19)
+@pytest.mark.parametrize(
+    "every", [6, pytest.param(1, marks=pytest.mark.soak)], ids=["some states", "every state"]
+)
+def test_run_that_times_out_before_a_state(every):
+    numbers = range(0, len(states_of("mixed")), every)
+
+    assert all_broken("mixed", numbers, LATER, consumed_first=False, ended=TIMED_OUT) == {}
 
 
 @pytest.mark.soak
