@@ -37,7 +37,7 @@ def recording(found: dict[Evaluation, Any]) -> Iterator[None]:
 
     An answer is {"value"}, {} for nothing, or {"error"}.
     """
-    compiled = as_aws._compiled
+    compiled = as_aws.compiled
 
     class Recorded:
         def __init__(self, text: str) -> None:
@@ -62,7 +62,7 @@ def recording(found: dict[Evaluation, Any]) -> Iterator[None]:
             found[key] = _as_answer(value)
             return value
 
-    with mock.patch.object(as_aws, "_compiled", Recorded):
+    with mock.patch.object(as_aws, "compiled", Recorded):
         yield
 
 

@@ -9,11 +9,11 @@ from functools import cache
 from typing import Any
 
 import boto3
-import jsonata
 from botocore.exceptions import ClientError
 
 from local.stack import ROOT
 from tests.conftest import CONTEXT, ENVIRONMENT
+from tests.moto_engine.as_aws import compiled
 
 _SUBSTITUTIONS = {
     "MessagesTable": ENVIRONMENT["MESSAGES_TABLE"],
@@ -132,7 +132,7 @@ class RetryByHand:
         if not (isinstance(template, str) and template.startswith("{%")):
             return template
         states = {"input": self._input, "context": self._context} | found
-        value = _expression(template).evaluate(None, self._variables | {"states": states})
+        value = compiled(template).evaluate(None, self._variables | {"states": states})
         assert value is not None, f"States.QueryEvaluationError: {template}"
         return value
 
@@ -144,11 +144,6 @@ def definition() -> dict[str, Any]:
     for name, value in _SUBSTITUTIONS.items():
         text = text.replace("${" + name + "}", value)
     return dict(json.loads(text))
-
-
-@cache
-def _expression(template: str) -> Any:
-    return jsonata.Jsonata(template.removeprefix("{%").removesuffix("%}"))
 
 
 @cache

@@ -111,7 +111,7 @@ def _evaluate(self: Any, env: Any) -> None:
     states = {name: value for name, value in env.states._states_data.items() if value is not None}
     bindings = store._outer_scope | store._inner_scope | {"states": states}
     try:
-        value = _compiled(self.expression).evaluate(None, copy.deepcopy(bindings))
+        value = compiled(self.expression).evaluate(None, copy.deepcopy(bindings))
         if value is None:
             raise ValueError("returned nothing (undefined)")
     except Exception as error:
@@ -132,11 +132,12 @@ class _Expression(jsonata.Jsonata):  # type: ignore[misc]  # it ships no types
 
 
 @cache
-def _compiled(expression: str) -> Any:
-    compiled = _Expression(expression.strip().removeprefix("{%").removesuffix("%}"))
+def compiled(expression: str) -> Any:
+    """Return a JSONata expression, written as in a machine, ready to be evaluated."""
+    found = _Expression(expression.strip().removeprefix("{%").removesuffix("%}"))
     # The one that is used of those that Step Functions adds to JSONata.
-    compiled.register_lambda("uuid", lambda: str(uuid.uuid4()))
-    return compiled
+    found.register_lambda("uuid", lambda: str(uuid.uuid4()))
+    return found
 
 
 def _plain(value: Any) -> Any:
