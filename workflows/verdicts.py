@@ -264,9 +264,9 @@ def _fill(verdict: Verdict, row: dict[str, Any]) -> None:
         _explain(verdict, ConsumerCrashed())
     elif "reason" in row:
         verdict["reason"] = {name: row["reason"][name] for name in ("type", "message")}
-        # The retry machine gives a reason alone, to what never failed in a function that could say.
-        known = row.get("fingerprint")
-        verdict["fingerprint"] = known or fingerprint(verdict["type"], verdict["reason"])
+        # None in the ledger of what never failed in a function that could say: the retry machine
+        # gives a reason alone. No filter by fingerprint finds it then, here as in a plan.
+        verdict["fingerprint"] = row.get("fingerprint", "")
 
 
 def _verdict(message: Message, row: dict[str, Any] | None, run_id: str) -> Kind:
