@@ -49,14 +49,8 @@ def stop_after(world: Any, operation: str) -> Iterator[None]:
             stopped.append(name)
         return answer
 
-    world.stack.before_state = lambda arn, state: not stopped
-    try:
-        with happening(act):
-            yield
-    except Stopped:
-        pass
-    finally:
-        world.stack.before_state = lambda arn, state: True
+    with _stopping(world, lambda arn, state: not stopped, act):
+        yield
     assert stopped, f"{operation} was never called"
 
 
@@ -83,6 +77,14 @@ def stop_before(world: Any, operation: str) -> Iterator[None]:
             raise Stopped(name)
         return dict(proceed(parameters))
 
+    with _stopping(world, enter, act):
+        yield
+    assert stopped, f"{operation} was never called"
+
+
+@contextmanager
+def _stopping(world: Any, enter: Callable[[str, str], bool], act: Happening) -> Iterator[None]:
+    """Let a machine enter a state only if `enter` says so, and every call go through `act`."""
     world.stack.before_state = enter
     try:
         with happening(act):
@@ -91,7 +93,6 @@ def stop_before(world: Any, operation: str) -> Iterator[None]:
         pass
     finally:
         world.stack.before_state = lambda arn, state: True
-    assert stopped, f"{operation} was never called"
 
 
 @contextmanager
