@@ -34,7 +34,7 @@ user: $(DEV) ## Add a user to the running local stack
 test: check ## Run every check and test; PYTEST_ARGS goes to pytest
 	$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
 
-soak: $(DEV) ## Run the tests that take too long for `make test`: a quarter of an hour
+soak: $(DEV) ## Run the tests that take too long for `make test`: about 22 minutes
 	$(PYTHON) -m pytest -n 3 --dist loadgroup -m soak --timeout 3600 --durations 20 $(PYTEST_ARGS)
 
 tables: $(DEV) ## Write the tables of docs/testing.md by the tests that prove them
