@@ -54,6 +54,7 @@ def show_message(message_id: Annotated[str, Path(max_length=256)]) -> LedgerReco
         return LedgerRecord.model_validate(
             row
             | {
+                "fingerprint": ledger.fingerprint_of(row),
                 "redrives_left": ledger.redrives_left(row),
                 "edited": bool(row.get("superseded_hashes")),
                 "journey": journey.told(row),

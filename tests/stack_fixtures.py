@@ -23,6 +23,8 @@ from workflows.message import Message
 
 # A Wait of 8 s takes 0.08 s; scaled, so that the order of things stays what it is.
 WAIT_SCALE = 0.01
+# Why the messages that these fixtures make are in trouble.
+FROZEN = {"type": "AccountFrozen", "message": "It is frozen."}
 _SECONDS = 60.0
 
 
@@ -195,8 +197,7 @@ def record(stack: Stack, message: Message, status: str, **columns: Any) -> None:
     }
     if status in ("RETRYING", "DEAD", "QUARANTINED"):
         row |= {"trouble": status, "body": message.body()}
-        row |= {"reason": {"type": "AccountFrozen", "message": "It is frozen."}}
-        row |= {"fingerprint": "0123456789abcdef", "dead_at": row["updated_at"]}
+        row |= {"reason": FROZEN, "dead_at": row["updated_at"]}
     put(stack, "Messages", row | columns)
 
 

@@ -9,9 +9,11 @@ from workflows import bulk, discard, edit, mend, trouble
 from workflows.bulk import EditSelection, Selection, each
 from workflows.discard import DiscardRequest
 from workflows.mend import RetryRequest
+from workflows.message import fingerprint
 from workflows.paging import InvalidCursor
 
 ACTOR = an_operator()
+MISSING = {"type": "KeyError", "message": "It is missing."}
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +68,7 @@ def test_empty_filter_selects_all_of_the_status_and_has_to_be_given():
         ({"group_id": "acc-2"}, ["m-3"]),
         ({"type": "transaction"}, ["m-0", "m-1", "m-3"]),
         ({"reason": "AccountFrozen"}, ["m-0", "m-3"]),
-        ({"fingerprint": "1" * 16}, ["m-1"]),
+        ({"fingerprint": fingerprint("transaction", MISSING)}, ["m-1"]),
         ({"newer_than": "2100-01-01T00:00:00Z"}, []),
         ({"payload": {"amount": "7.00"}}, ["m-1"]),
         ({"jmespath": "to_number(amount) > `8`", "reason": "AccountFrozen"}, ["m-0", "m-3"]),
@@ -75,7 +77,7 @@ def test_empty_filter_selects_all_of_the_status_and_has_to_be_given():
 )
 def test_filter_selects(wanted, found):
     put(0)
-    put(1, payload=a_transaction(amount="7.00"), fingerprint="1" * 16, reason={"type": "X"})
+    put(1, payload=a_transaction(amount="7.00"), reason=MISSING)
     put(2, "QUARANTINED", payload=a_transaction(amount="7.00"))
     put(3, group="acc-2")
 

@@ -19,6 +19,7 @@ from tests.stack_fixtures import (
     row,
     transaction,
 )
+from workflows.message import fingerprint
 
 pytestmark = pytest.mark.xdist_group("flows")
 
@@ -304,12 +305,17 @@ def test_quarantined_message_is_edited_and_retried(stack, producer, operator):
 # --- Many ---------------------------------------------------------------------------------
 
 
+def reason_of_its_own():
+    """Return a reason whose fingerprint no other test's messages have."""
+    return {"type": f"Failure{uuid.uuid4().hex}", "message": "It failed."}
+
+
 def test_many_are_retried_with_partial_results(stack, producer, operator):
-    kind = uuid.uuid4().hex[:16]  # a fingerprint that no other test has
+    why = reason_of_its_own()
     messages = [transaction(amount=12.34) for _ in range(3)]
     for message, redrives in zip(messages, (0, 3, 0), strict=True):
-        dead_letter(stack, message, redrives=redrives, fingerprint=kind)
-    wanted = {"filter": {"fingerprint": kind}, "limit": 2}
+        dead_letter(stack, message, redrives=redrives, reason=why)
+    wanted = {"filter": {"fingerprint": fingerprint("transaction", why)}, "limit": 2}
 
     first = operator.call("POST", "/messages/retry", wanted).expect(200)
     second = operator.call("POST", "/messages/retry", wanted | {"cursor": first["cursor"]})
@@ -326,11 +332,13 @@ def test_many_are_retried_with_partial_results(stack, producer, operator):
 
 
 def test_many_are_edited_by_a_merge_patch_and_retried(stack, producer, operator):
-    kind = uuid.uuid4().hex[:16]
+    why = reason_of_its_own()
     messages = [transaction(amount=amount, kind="debit") for amount in (1.5, 2.5)]
     for message in messages:
-        dead_letter(stack, message, fingerprint=kind)
-    wanted = {"filter": {"fingerprint": kind, "jmespath": "amount > `2`"}}
+        dead_letter(stack, message, reason=why)
+    wanted = {
+        "filter": {"fingerprint": fingerprint("transaction", why), "jmespath": "amount > `2`"}
+    }
 
     refused = operator.call("PATCH", "/messages", wanted | {"merge": {"currency": None}})
     edited = operator.call("PATCH", "/messages", wanted | {"merge": {"kind": "credit"}})

@@ -16,12 +16,14 @@ from tests.flows import (
 from tests.redrive_runs import all_visible
 from tests.stack_fixtures import dead_letter, put, queued, record, row, transaction
 from workflows import clock
+from workflows.message import fingerprint
 
 pytestmark = pytest.mark.xdist_group("flows of runs")
 
 FILTER = "The filter leaves it out."
 GROUP = "A message before it in its group stays."
 PATH = "/messages/dlq/reprocess"
+MISSING = {"type": "KeyError", "message": "It is missing."}
 
 
 @pytest.fixture(scope="module")
@@ -184,8 +186,7 @@ def wanted_and_others(stack):
     wanted = transaction(first_sent_at=an_hour_ago(), amount=77.0, currency="JPY")
     others = [transaction(), transaction(currency="USD")]
     dead_letter(stack, others[0])
-    reason = {"type": "KeyError", "message": "no such key"}
-    dead_letter(stack, wanted, reason=reason, fingerprint="f" * 16)
+    dead_letter(stack, wanted, reason=MISSING)
     dead_letter(stack, others[1])
     return wanted, others
 
@@ -196,7 +197,7 @@ def wanted_and_others(stack):
         {"message_ids": ["{message_id}", "no-such-message"]},
         {"group_id": "{group_id}"},
         {"reason": "KeyError"},
-        {"fingerprint": "f" * 16},
+        {"fingerprint": fingerprint("transaction", MISSING)},
         {"payload": {"currency": "JPY"}},
         {"payload": {"amount": 77.0, "kind": "credit"}},
         {"jmespath": "amount > `50` && currency == 'JPY'"},

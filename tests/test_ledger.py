@@ -341,7 +341,6 @@ def test_row_in_trouble_holds_body_and_reason_and_is_free_and_lasting(trouble):
     found = row()
     assert (found["status"], found["trouble"]) == (trouble, trouble)
     assert (found["body"], found["reason"]) == (BODY, reason(ERROR))
-    assert re.fullmatch("[0-9a-f]{16}", found["fingerprint"])
     assert found["execution_arns"] == (["arn:1"] if trouble == "RETRYING" else [])
     assert not {"lease_until", "expires_at"} & found.keys()
 
@@ -393,16 +392,15 @@ def test_failed_retry_leaves_its_reason_and_whether_it_is_final(final):
     ledger.failed_again(MESSAGE, WHY, final=final)
 
     assert row()["reason"] == WHY | {"final": final}
-    assert re.fullmatch("[0-9a-f]{16}", row()["fingerprint"])
 
 
 @pytest.mark.parametrize("status", sorted(TROUBLES))
 def test_processed_row_forgets_its_trouble_but_not_its_journey(status):
-    put(status, reason=WHY, fingerprint="f", attempts=3, redrives=1, execution_arns=["arn:1"])
+    put(status, reason=WHY, attempts=3, redrives=1, execution_arns=["arn:1"])
     ledger.processed(ID)
 
     found = row()
-    assert not {"trouble", "body", "reason", "fingerprint", "lease_until"} & found.keys()
+    assert not {"trouble", "body", "reason", "lease_until"} & found.keys()
     assert (found["attempts"], found["redrives"], found["execution_arns"]) == (3, 1, ["arn:1"])
 
 
@@ -460,7 +458,7 @@ def test_oldest_is_the_one_longest_in_trouble():
 def test_many_rows_are_read_by_id_and_unknown_ids_are_absent():
     columns = {
         "redrive_limit", "superseded_hashes", "redrive_mark", "redriven_by", "reason",
-        "fingerprint", "dead_at", "lease_until",
+        "dead_at", "lease_until",
     }  # fmt: skip
     for number in range(3):
         put("DEAD", a_message(message_id=f"m-{number}"), **dict.fromkeys(columns, "any"))

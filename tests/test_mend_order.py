@@ -162,7 +162,7 @@ def vanished(later, seconds):
     fail()
     consume_all(delivery(2))
     mine = row(1)
-    for column in ("trouble", "body", "reason", "fingerprint", "expires_at"):
+    for column in ("trouble", "body", "reason", "expires_at"):
         mine.pop(column, None)
     until = clock.epoch() + int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
     aws.dynamodb().put_item(

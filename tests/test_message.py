@@ -278,7 +278,7 @@ def test_fingerprint_leaves_ids_and_numbers_out():
     one, two = ({"type": "E", "message": f"Account {n} is FROZEN."} for n in ("acc-1", "77"))
 
     assert fingerprint("t", one) == fingerprint("t", two)
-    assert fingerprint("t", one) == "757ed84ec690621f"  # stored in ledgers: it may not change
+    assert fingerprint("t", one) == "757ed84ec690621f"  # in people's filters: it may not change
 
 
 def test_fingerprint_tells_class_text_and_type_apart():

@@ -18,7 +18,15 @@ from tests.redrive_runs import (
     held_records,
     ledger,
 )
-from tests.stack_fixtures import dead_letter, put_on_dlq, queued, run_machine, transaction
+from tests.stack_fixtures import (
+    FROZEN,
+    dead_letter,
+    put_on_dlq,
+    queued,
+    run_machine,
+    transaction,
+)
+from workflows.message import fingerprint
 
 pytestmark = [
     pytest.mark.xdist_group("redrive options"),
@@ -107,7 +115,7 @@ def test_what_is_left_out_does_not_count_toward_max_messages(stack):
     [
         ({"message_ids": ["wanted"]}, True),
         ({"message_ids": ["other"]}, False),
-        ({"reason": "AccountFrozen", "fingerprint": "0123456789abcdef"}, True),
+        ({"reason": "AccountFrozen", "fingerprint": fingerprint("transaction", FROZEN)}, True),
         ({"reason": "ConsumerCrashed"}, False),
         ({"older_than": "PT1H"}, False),
         ({"newer_than": "PT1H"}, True),

@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.usefixtures("empty_queues"),
 ]
 LISTING = {
-    "trouble", "group_id", "type", "reason", "fingerprint", "attempts", "redrives",
+    "trouble", "group_id", "type", "reason", "attempts", "redrives",
     "first_sent_at", "dead_at", "updated_at", "body", "journey",
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import ENVIRONMENT, a_message, a_transaction
 from workflows import aws, clock, ledger, verdicts
 from workflows.filters import Filter
+from workflows.message import fingerprint
 
 RUN = "20261124T120000Z-abcdef01"
 LIMIT = int(ENVIRONMENT["MAX_REDRIVES"])
@@ -62,7 +63,6 @@ def test_message_of_a_crashed_worker_is_noted_and_redriven(columns):
     assert (verdict["verdict"], verdict["unnoted"]) == ("redrive", True)
     assert (verdict["status"], verdict["redrives"]) == ("PROCESSING", 1)
     assert verdict["reason"]["type"] == "ConsumerCrashed"
-    assert len(verdict["fingerprint"]) == 16
     assert verdict["dead_at"] == "2026-11-24T14:00:00.123Z"
 
 
@@ -175,7 +175,7 @@ def test_what_the_ledger_knows_is_not_noted_again_when_it_is_left_out(status):
 
 def test_noted_unknown_message_is_quarantined_by_a_run_that_takes_it():
     why = {"type": "UnknownMessage", "message": "The ledger does not know it."}
-    given_row("DEAD", reason=why, fingerprint="f" * 16)
+    given_row("DEAD", reason=why)
 
     verdict = judge_one()
 
@@ -201,3 +201,48 @@ def test_what_lies_behind_a_left_out_message_in_its_group_is_left_and_other_grou
 
     assert [verdict["verdict"] for verdict in found] == ["left", "left", "redrive"]
     assert [verdict["wave"] for verdict in found] == [0, 1, 0]
+
+
+FROZEN = {"type": "AccountFrozen", "message": "Account acc-1 is frozen."}
+BY_ITS_RECORD = [
+    Filter(reason="AccountFrozen"),
+    Filter(fingerprint=fingerprint("transaction", FROZEN)),
+]
+
+
+@pytest.mark.parametrize("only", BY_ITS_RECORD, ids=["reason", "fingerprint"])
+def test_filter_asks_why_a_message_died_and_not_what_is_wrong_with_it_besides(only):
+    given_row(reason=FROZEN, redrives=LIMIT)
+
+    verdict = judge_one(only=only)
+
+    assert (verdict["verdict"], verdict["reason"]["type"]) == ("quarantine", "RedriveLimitReached")
+    assert judge_one(only=Filter(reason="RedriveLimitReached"))["verdict"] == "left"
+
+
+@pytest.mark.parametrize("only", BY_ITS_RECORD, ids=["reason", "fingerprint"])
+def test_filter_takes_a_message_that_nobody_noted_for_crashed_whatever_failed_before(only):
+    given_row("PROCESSING", reason=FROZEN)
+
+    assert judge_one(only=only)["verdict"] == "left"
+    assert judge_one(only=Filter(reason="ConsumerCrashed"))["verdict"] == "redrive"
+
+
+def test_conflicting_message_that_was_noted_has_the_type_of_its_record():
+    given_row()
+    other = a_message(payload=a_transaction(amount="12.00"))
+    noted = judge_one(other, only=NOTHING)
+    row = {
+        "message_id": noted["ledger_id"],
+        "status": "DEAD",
+        "type": noted["type"],
+        "reason": noted["reason"],
+        "payload_hash": noted["payload_hash"],
+        "redrives": 0,
+        "execution_arns": [],
+    }
+    aws.dynamodb().put_item(TableName="Messages", Item=row)
+
+    verdict = judge_one(other, only=Filter(type="transaction", reason="MessageConflict"))
+
+    assert (verdict["verdict"], verdict["known"]) == ("quarantine", True)

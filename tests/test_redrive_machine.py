@@ -323,7 +323,6 @@ def judged(message, **fields):
         "redrive_limit": MAX_REDRIVES,
         "execution_arns": [],
         "reason": {"type": "", "message": ""},
-        "fingerprint": "",
         "type": message.type,
         "first_sent_at": message.first_sent_at_text,
         "dead_at": message.first_sent_at_text,

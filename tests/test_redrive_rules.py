@@ -176,7 +176,7 @@ def given_foreign_row(status):
             "redrives": 0,
             "execution_arns": [],
             "reason": {"type": "InvalidEnvelope", "message": "It is not ours."},
-            "fingerprint": "f" * 16,
+            "type": "foreign",
             "payload_hash": "as it was noted",
         },
     )
@@ -231,7 +231,6 @@ def test_no_body_spoils_the_batch_and_each_foreign_one_is_quarantined(body):
     assert healthy["verdict"] == "redrive"
     assert foreign["verdict"] == "quarantine"
     assert re.fullmatch(r"[\x20-\x7e]{1,256}", foreign["reason"]["message"])
-    assert re.fullmatch("[0-9a-f]{16}", foreign["fingerprint"])
     assert foreign["known"] is False
 
 

@@ -46,7 +46,6 @@ def put(number, status="DEAD", reason=None, message=None, **columns):
         "trouble": status,
         "body": message.body(),
         "reason": why,
-        "fingerprint": fingerprint(message.type, why),
         "attempts": 5,
         "redrives": 1,
         "execution_arns": [],

@@ -17,7 +17,6 @@ def in_trouble(status="DEAD", message=None, **columns):
         "trouble": status,
         "body": message.body(),
         "reason": WHY,
-        "fingerprint": "0" * 16,
         "updated_at": "2026-11-24T12:00:01.000Z",
         "attempts": 4,
     }

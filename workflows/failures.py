@@ -124,7 +124,7 @@ def quarantined(
 
 def groups() -> FailureGroups:
     """Group all dead letters by their fingerprints."""
-    columns = ["message_id", "fingerprint", "type", "reason", "dead_at", "updated_at"]
+    columns = ["message_id", "type", "reason", "dead_at", "updated_at"]
     found: dict[tuple[str | None, str], FailureGroup] = {}
     read = 0
     for read, row in enumerate(trouble.read_all("DEAD", columns), 1):
@@ -154,6 +154,7 @@ def _quarantined(row: trouble.Row, body: str | None) -> QuarantinedMessage:
 
 def _failure(row: trouble.Row) -> dict[str, Any]:
     return row | {
+        "fingerprint": ledger.fingerprint_of(row),
         "redrives_left": ledger.redrives_left(row),
         "age_seconds": clock.seconds_since(row["first_sent_at"]),
         "edited": bool(row.get("superseded_hashes")),
@@ -167,7 +168,7 @@ def _dead_at(row: trouble.Row) -> str:
 def _count(row: trouble.Row, groups: dict[tuple[str | None, str], FailureGroup]) -> None:
     """Count a dead letter in its group."""
     died, reason = _dead_at(row), row.get("reason", {"type": "", "message": ""})
-    key = (row.get("fingerprint"), row["type"])
+    key = (ledger.fingerprint_of(row), row["type"])
     group = groups.setdefault(
         key,
         FailureGroup(

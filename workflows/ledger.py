@@ -20,8 +20,8 @@ _DAY = 86_400
 BY_HAND = "#"
 _COLUMNS = [
     "message_id", "status", "type", "group_id", "payload_hash", "superseded_hashes", "redrives",
-    "redrive_limit", "redrive_mark", "redriven_by", "reason", "fingerprint", "first_sent_at",
-    "dead_at", "lease_until", "execution_arns",
+    "redrive_limit", "redrive_mark", "redriven_by", "reason", "first_sent_at", "dead_at",
+    "lease_until", "execution_arns",
 ]  # fmt: skip
 _KNOWN = {
     "ProjectionExpression": ", ".join(f"#{column}" for column in _COLUMNS),
@@ -83,7 +83,7 @@ def processed(message_id: str) -> None:
         message_id,
         "SET #status = :processed, updated_at = :now, processed_at = if_not_exists(processed_at,"
         " :now), expires_at = :expires_at"
-        " REMOVE trouble, body, lease_until, reason, fingerprint, dead_at",
+        " REMOVE trouble, body, lease_until, reason, dead_at",
         "attribute_exists(message_id)",
         {":processed": "PROCESSED", ":expires_at": expiry()},
     )
@@ -110,7 +110,7 @@ def retrying(
         message.message_id,
         f"{_TROUBLE}, execution_arns = list_append(execution_arns, :execution){_FREE}",
         "#status = :processing",
-        _trouble_values(message, body, "RETRYING", error)
+        _trouble_values(body, "RETRYING", error)
         | {":processing": "PROCESSING", ":execution": [execution_arn]}
         | journey.values(_failed(attempt, reason(error))),
     )
@@ -126,7 +126,7 @@ def dead(
         message.message_id,
         f"{_TROUBLE}, dead_at = :now{_FREE}",
         "#status = :processing",
-        _trouble_values(message, body, "DEAD", error)
+        _trouble_values(body, "DEAD", error)
         | {":processing": "PROCESSING"}
         | journey.values(_failed(attempt, why), died),
     )
@@ -138,11 +138,10 @@ def failed_again(
     """Record why a retry failed, and whether no further one can help (`final`)."""
     update(
         message.message_id,
-        "SET reason = :reason, fingerprint = :fingerprint, updated_at = :now, " + journey.APPEND,
+        "SET reason = :reason, updated_at = :now, " + journey.APPEND,
         "#status = :retrying",
         {
             ":reason": why | {"final": final},
-            ":fingerprint": fingerprint(message.type, why),
             ":retrying": "RETRYING",
         }
         | journey.values(_failed(attempt, why)),
@@ -159,7 +158,7 @@ def quarantine(message: Message, body: str, error: Exception) -> bool:
         message.message_id,
         _TROUBLE + _FREE,
         f"{MOVED} AND payload_hash = :payload_hash",
-        _trouble_values(message, body, "QUARANTINED", error)
+        _trouble_values(body, "QUARANTINED", error)
         | {":dead": "DEAD", ":processing": "PROCESSING", ":epoch": clock.epoch()}
         | {":payload_hash": message.payload_hash}
         | journey.values(stored),
@@ -233,6 +232,14 @@ def redrives_left(row: dict[str, Any]) -> int:
     return max(0, int(row.get("redrive_limit", settings().max_redrives)) - int(row["redrives"]))
 
 
+def fingerprint_of(row: dict[str, Any]) -> str | None:
+    """Return what failures alike have in common; None of a message that has not failed.
+
+    Reckoned from the reason and never stored, because the state machines give reasons too.
+    """
+    return fingerprint(row["type"], row["reason"]) if "reason" in row else None
+
+
 def expiry() -> int:
     """Return when a row written now may be forgotten (TTL, seconds since 1970)."""
     return clock.epoch() + settings().ledger_retention_days * _DAY
@@ -240,7 +247,7 @@ def expiry() -> int:
 
 _TROUBLE = (
     "SET #status = :trouble, trouble = :trouble, body = :body, reason = :reason,"
-    " fingerprint = :fingerprint, updated_at = :now, " + journey.APPEND
+    " updated_at = :now, " + journey.APPEND
 )
 _FREE = " REMOVE lease_until, expires_at"
 
@@ -249,14 +256,8 @@ def _failed(attempt: int | None, why: dict[str, str]) -> dict[str, Any]:
     return journey.event("attempt", number=attempt, reason_type=why["type"])
 
 
-def _trouble_values(message: Message, body: str, trouble: str, error: Exception) -> dict[str, Any]:
-    why = reason(error)
-    return {
-        ":trouble": trouble,
-        ":body": body,
-        ":reason": why,
-        ":fingerprint": fingerprint(message.type, why),
-    }
+def _trouble_values(body: str, trouble: str, error: Exception) -> dict[str, Any]:
+    return {":trouble": trouble, ":body": body, ":reason": reason(error)}
 
 
 def identity(message: Message) -> dict[str, Any]:

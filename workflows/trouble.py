@@ -23,8 +23,7 @@ READ_AT_MOST = 100_000
 # Of the index, at a time, when most of it may not match.
 _READ_AT_ONCE = 1_000
 _BODIES_AT_ONCE = 100  # BatchGetItem's limit
-_EXACT = {"group_id": "#group_id", "type": "#type", "reason": "#reason.#type",
-          "fingerprint": "#fingerprint"}  # fmt: skip
+_EXACT = {"group_id": "#group_id", "type": "#type", "reason": "#reason.#type"}
 # Another zone or another number of decimals: as texts, times are compared this roughly.
 _SLACK = timedelta(days=1)
 
@@ -140,7 +139,7 @@ def subject(row: Row) -> Subject:
         group_id=row["group_id"],
         type=row["type"],
         reason_type=row.get("reason", {}).get("type"),
-        fingerprint=row.get("fingerprint"),
+        fingerprint=ledger.fingerprint_of(row),
         first_sent_at=row["first_sent_at"],
         payload=_payload(row.get("body", "")),
     )
@@ -171,7 +170,7 @@ def _condition(wanted: Filter) -> dict[str, Any]:
     if not conditions:
         return {}
     expression = " AND ".join(conditions)
-    columns = ("group_id", "type", "reason", "fingerprint", "first_sent_at")
+    columns = ("group_id", "type", "reason", "first_sent_at")
     return {
         "FilterExpression": expression,
         "ExpressionAttributeNames": {f"#{c}": c for c in columns if f"#{c}" in expression},

@@ -77,7 +77,6 @@ class Verdict(TypedDict):
     redrive_limit: int
     execution_arns: list[str]
     reason: dict[str, str]
-    fingerprint: str
     type: str
     first_sent_at: str
     dead_at: str
@@ -114,19 +113,21 @@ class Judge:
             verdict = _judge(letter, message, rows, self._run_id)
             if index in edited:
                 verdict["body"] = edited[index]
-            self._leave(verdict, message)
+            self._leave(verdict, message, rows.get(verdict["ledger_id"], {}))
             verdict |= {"index": index, "wave": waves[verdict["group"]]}
             waves[verdict["group"]] += 1
             verdicts.append(verdict)
         return verdicts
 
-    def _leave(self, verdict: Verdict, message: Message | InvalidMessage) -> None:
+    def _leave(
+        self, verdict: Verdict, message: Message | InvalidMessage, row: dict[str, Any]
+    ) -> None:
         if verdict["ledger_id"] in self._met:
             # A second copy of one message waits for what becomes of the first.
             verdict |= {"verdict": "left", "left_because": "copy", "unnoted": False}
         elif verdict["group"] in self._waiting:
             verdict |= {"verdict": "left", "left_because": "group"}
-        elif not _chosen(verdict, message, self._only):
+        elif not _chosen(verdict, message, row, self._only):
             verdict |= {"verdict": "left", "left_because": "filter"}
         if verdict["verdict"] == "left":
             self._waiting.add(verdict["group"])
@@ -168,17 +169,21 @@ def _is_superseded(message: Message, row: dict[str, Any] | None) -> bool:
     return row is not None and message.payload_hash in row.get("superseded_hashes", [])
 
 
-def _chosen(verdict: Verdict, message: Message | InvalidMessage, only: Filter) -> bool:
+def _chosen(
+    verdict: Verdict, message: Message | InvalidMessage, row: dict[str, Any], only: Filter
+) -> bool:
     if only.empty:
         return True
+    # Why it is dead by the record, as the lists say it, whatever is wrong with it now besides.
+    why = verdict["reason"] if verdict["unnoted"] else row.get("reason", verdict["reason"])
     return filters.matches(
         only,
         Subject(
             message_id=verdict["ledger_id"],
             group_id=verdict["group"],
             type=verdict["type"],
-            reason_type=verdict["reason"]["type"],
-            fingerprint=verdict["fingerprint"],
+            reason_type=why["type"],
+            fingerprint=fingerprint(verdict["type"], why),
             first_sent_at=verdict["first_sent_at"],
             payload=message.payload if isinstance(message, Message) else None,
         ),
@@ -236,7 +241,6 @@ def _foreign(letter: DeadLetter) -> Verdict:
         "redrive_limit": settings().max_redrives,
         "execution_arns": [],
         "reason": {"type": "", "message": ""},
-        "fingerprint": "",
         "type": "foreign",
         "first_sent_at": clock.now(),
         "dead_at": _sent_at(letter),
@@ -255,18 +259,16 @@ def _sent_at(letter: DeadLetter) -> str:
 
 def _fill(verdict: Verdict, row: dict[str, Any]) -> None:
     verdict["known"] = True
+    verdict["type"] = row["type"]
     verdict["status"] = row["status"]
     verdict["redrives"] = int(row["redrives"])
     verdict["redrive_limit"] = int(row.get("redrive_limit", settings().max_redrives))
     verdict["execution_arns"] = row["execution_arns"][-_EXECUTIONS_KEPT:]
     verdict["unnoted"] = row["status"] in _UNNOTED and not _is_leased(row)
     if verdict["unnoted"]:
-        _explain(verdict, ConsumerCrashed())
+        verdict["reason"] = reason(ConsumerCrashed())
     elif "reason" in row:
         verdict["reason"] = {name: row["reason"][name] for name in ("type", "message")}
-        # None in the ledger of what never failed in a function that could say: the retry machine
-        # gives a reason alone. No filter by fingerprint finds it then, here as in a plan.
-        verdict["fingerprint"] = row.get("fingerprint", "")
 
 
 def _verdict(message: Message, row: dict[str, Any] | None, run_id: str) -> Kind:
@@ -309,10 +311,5 @@ def _was_only_noted(row: dict[str, Any]) -> bool:
 
 
 def _because(verdict: Verdict, error: Exception) -> Verdict:
-    _explain(verdict, error)
-    return verdict
-
-
-def _explain(verdict: Verdict, error: Exception) -> None:
     verdict["reason"] = reason(error)
-    verdict["fingerprint"] = fingerprint(verdict["type"], verdict["reason"])
+    return verdict

@@ -156,7 +156,6 @@ def verdict_that_time_overtook(world: World) -> None:
         "redrive_limit": 3,
         "execution_arns": [],
         "reason": {"type": "", "message": ""},
-        "fingerprint": "",
         "type": message.type,
         "first_sent_at": message.first_sent_at_text,
         "dead_at": message.first_sent_at_text,

@@ -7,8 +7,10 @@ from tests.canonical import once
 from tests.scenarios import given
 from tests.scenarios.paths import DONE, FAILED, FINISH, JUDGED, NOTHING_GOES, START, STAYS, WAVE
 from tests.scenarios.registry import scenario
+from tests.stack_fixtures import FROZEN
 from tests.world import World
 from workflows import audit, runs
+from workflows.message import fingerprint
 
 WATCH = ["WaitForOutcomes", "CountOutcomes", "CanaryHealthy"]
 
@@ -63,7 +65,7 @@ def filter_by_every_field(world: World) -> None:
         "group_id": message.group_id,
         "type": "transaction",
         "reason": "AccountFrozen",
-        "fingerprint": "0123456789abcdef",
+        "fingerprint": fingerprint("transaction", FROZEN),
         "newer_than": "PT1H",
         "payload": {"kind": "credit"},
         "jmespath": "amount > `5`",
