@@ -14,7 +14,7 @@ SUBSTITUTIONS = {
     "AuditTable": "t" * 50,
     "DeadLetterQueueName": "q" * 80,
     "RunLeaseSeconds": "900",
-    "TurnsPerExecution": "500",
+    "TurnsPerExecution": "300",
 }
 
 

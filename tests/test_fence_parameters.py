@@ -13,7 +13,7 @@ BACKLOG = 30
 @pytest.fixture(scope="module")
 def entries(tmp_path_factory):
     project = scratch_project(tmp_path_factory.mktemp("parameters") / "project")
-    mutate(project, "statemachines/retry.asl.json", "$steps >= 800", f"$steps >= {STEPS}")
+    mutate(project, "statemachines/retry.asl.json", "$steps >= 400", f"$steps >= {STEPS}")
     with deployed(project) as entries:
         yield entries
 

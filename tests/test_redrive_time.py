@@ -1,9 +1,9 @@
-"""How long one execution of the redrive machine lives, by the shipped rules and a clock of ours.
+"""How long one execution of the redrive machine lives, and how much it has to tell.
 
-The machine is walked here state by state: its rules, waits and assignments are evaluated, its tasks
-answered by the slowest world in which a run still goes well. Each task takes all of its
-`TimeoutSeconds` once, a watched message ends at the last look that may still see it, and the
-messages of a batch are of one group, so that each is a wave of its own.
+The machine is walked here state by state, with a clock of ours: its rules, waits and assignments
+are evaluated, its tasks answered by the slowest world in which a run still goes well. Each task
+takes all of its `TimeoutSeconds` once, a watched message ends at the last look that may still see
+it, and the messages of a batch are of one group, so that each is a wave of its own.
 """
 
 import json
@@ -24,11 +24,18 @@ CONTEXT = {"Execution": {"Name": "run", "Id": "arn:execution:run"}, "StateMachin
 
 @dataclass
 class Walk:
-    """One execution: `variables` are the machine's, `visits` counts its states."""
+    """One execution: `variables` are the machine's, `visits` counts its states.
+
+    `adversity` lets each batch be of messages of many groups, of which the filter leaves out one
+    and SQS refuses another, so that a turn goes through every state that it may.
+    """
 
     request: dict[str, Any]
     letters: int = 1_000_000
     slowness: float = 1  # the part of its time limit that a task takes
+    adversity: bool = False
+    retries: int = 0  # of each task
+    events: int = 2  # ExecutionStarted, and how it ended
     now: float = 0  # milliseconds
     variables: dict[str, Any] = field(default_factory=dict)
     visits: Counter[str] = field(default_factory=Counter)
@@ -43,6 +50,8 @@ class Walk:
         while self.now < 86_400_000:
             self.visits[name] += 1
             state = states()[name]
+            # Entered and exited; a task is scheduled, started, and succeeds or fails each time.
+            self.events += 2 + 3 * (1 + self.retries) * (state["Type"] == "Task")
             if state["Type"] == "Fail" or state.get("End"):
                 self.now += 1_000 * state.get("TimeoutSeconds", 0) * self.slowness
                 return name
@@ -77,11 +86,13 @@ class Walk:
             return {"Messages": [{"MessageId": "m", "ReceiptHandle": "h"}] * count} if count else {}
         if name == "ValidateMessages":
             count = len(self.variables["batch"])
-            return {"Payload": {"verdicts": [verdict(index) for index in range(count)]}}
+            return {"Payload": {"verdicts": [self.verdict(index) for index in range(count)]}}
         if name == "GuardLoop":
             return {"Responses": [{}] * 25}
         if name == "RedriveMessages":
-            return {"Successful": [{"Id": str(v["index"])} for v in self.variables["turn"]]}
+            sent = [v["index"] for v in self.variables["turn"] if v["outcome"] == "redrive"]
+            refused = self.adversity and len(sent) > 1  # a run whose every message is refused ends
+            return {"Successful": [{"Id": str(index)} for index in sent[refused:]]}
         if name == "CountOutcomes":
             watched = self.now - self.variables["watch_from"]
             over = watched >= 1_000 * self.request["canary"]["watch_seconds"]
@@ -90,10 +101,12 @@ class Walk:
             return {"Payload": outcome | {"lease_lost": False}}
         return {}
 
-
-def verdict(index):
-    return {"verdict": "redrive", "index": index, "wave": index, "group": "g", "ledger_id": "i",
-            "redrives": 0, "unnoted": False}  # fmt: skip
+    def verdict(self, index: int) -> dict[str, Any]:
+        found = {"index": index, "ledger_id": "i", "redrives": 0, "unnoted": False}
+        if not self.adversity:
+            return found | {"verdict": "redrive", "wave": index, "group": "g"}
+        kind = "left" if index == 0 else "redrive"
+        return found | {"verdict": kind, "wave": 0, "group": f"g-{index}"}
 
 
 def canary(watch_seconds, messages=9):
@@ -154,3 +167,25 @@ def test_run_at_the_slowest_rate_is_handed_over_for_its_turns():
     turns = walk.visits["GuardLoop"]
     assert (turns, walk.visits["WaitForRate"]) == (walk.variables["turns"], turns)
     assert walk.now / 1_000 == 10 * turns < TIMEOUT
+
+
+def test_turns_through_every_state_that_they_may_enter_leave_room_for_a_failed_try_of_each_task():
+    """An execution ends at its 25,000th event; it is handed over long before.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+    """
+    walk = Walk({}, slowness=0, adversity=True, retries=1)
+
+    assert walk.end() == "ContinuedBySuccessor"
+    turn = ("ReceiveDeadLetters", "ValidateMessages", "GuardLoop", "RedriveMessages",
+            "DeleteDeadLetters", "HoldDeadLetters", "LetGoMessages")  # fmt: skip
+    assert {walk.visits[state] for state in turn} == {walk.variables["turns"]}
+    assert 15_000 < walk.events < 25_000
+
+
+def test_looks_at_a_canary_count_as_turns():
+    walk = Walk(canary(300, messages=1), slowness=0, retries=1)
+
+    assert walk.end() == "ContinuedBySuccessor"
+    assert walk.visits["CountOutcomes"] > 200
+    assert walk.events < 25_000

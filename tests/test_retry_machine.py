@@ -659,8 +659,8 @@ def test_refusals_are_counted_anew_for_the_next_holder(stack):
 
 @pytest.fixture(scope="module")
 def short(stack):
-    """Give the machine whose executions take one step where those deployed take 800."""
-    with retry_machine_with(stack, "$steps >= 800", "$steps >= 1") as arn:
+    """Give the machine whose executions take one step where those deployed take 400."""
+    with retry_machine_with(stack, "$steps >= 400", "$steps >= 1") as arn:
         yield arn
 
 

@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -223,11 +224,8 @@ def test_comments_of_the_redrive_tell_the_numbers_that_it_uses():
     assert found["AcquireRun"]["Retry"][0]["MaxAttempts"] == 1
 
 
-def test_time_and_history_of_an_execution_hold_what_it_does_before_it_hands_over():
+def test_time_of_an_execution_holds_what_it_does_before_it_hands_over():
     machine = json.loads(definition("RedriveStateMachine"))
-    substitutions = MACHINES["RedriveStateMachine"]["DefinitionSubstitutions"]
-
-    assert substitutions["TurnsPerExecution"] * 40 < 25_000  # events
     # Handed over after four hours at the latest, but for a canary's longest watch.
     watch = next(x.le for x in Canary.model_fields["watch_seconds"].metadata if hasattr(x, "le"))
     pause = machine["States"]["ReceiveDeadLetters"]["Catch"][0]["Assign"]["pause"]
@@ -284,7 +282,7 @@ def test_every_wait_of_the_retry_machine_is_a_step_that_it_counts():
     assert found["GuardLoop"]["Assign"]["steps"] == "{% $steps + 1 %}"
     assert "attempts < :limit" in found["GuardLoop"]["Arguments"]["ConditionExpression"]
     counting = {name for name in found if "steps" in found[name].get("Assign", {})}
-    assert counting == {"StartGroup", "GuardLoop", "PromoteParked"}
+    assert counting == {"StartGroup", "GuardLoop", "PromoteParked", "DropParked"}
     assert [name for name in found if "PromoteParked" in leads_to(found[name])] == ["AnyParked"]
     assert hand_over["Next"] == "StartSuccessor"  # asked before a message is promoted, always
 
@@ -305,6 +303,31 @@ def test_retry_machine_lives_longer_than_all_its_waits():
     assert longest == most["BackoffCapSeconds"]
     limit = json.loads(definition("RetryStateMachine"))["TimeoutSeconds"]
     assert waits * (longest + tasks) <= limit < 365 * 86_400  # Step Functions' own limit
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        ["PromoteParked", "ProcessMessage", "InspectMessage", "ValidateMessage", "DeadLetter",
+         "MarkDead", "HoldOrContinue", "NextParked", "AnyParked", "PromoteParked"],
+        ["GuardLoop", "WaitBackoff", "ProcessMessage", "InspectMessage", "ValidateMessage",
+         "GuardLoop"],
+        ["DropParked", "NextParked", "AnyParked", "PromoteParked", "DropParked"],
+    ],
+    ids=["parked messages that are invalid", "attempts", "parked messages that are settled"],
+)  # fmt: skip
+def test_steps_of_a_retry_leave_room_for_a_failed_try_of_each_task_before_its_history_is_full(way):
+    """An execution ends at its 25,000th event.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+    """
+    found = states("RetryStateMachine")
+    (steps,) = re.findall(r"\$steps >= (\d+)", found["AnyParked"]["Choices"][0]["Condition"])
+
+    assert all(following in leads_to(found[name]) for name, following in pairwise(way))
+    # Entered and exited; a task is scheduled, started, and succeeds or fails each time.
+    events = sum(2 + 2 * 3 * (found[name]["Type"] == "Task") for name in way[1:])
+    assert int(steps) * events < 25_000
 
 
 @pytest.mark.usefixtures("environment")

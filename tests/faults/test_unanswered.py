@@ -128,7 +128,7 @@ class Case:
         """Return a stack with such machines."""
         if self.turns is None:
             return MotoStack(substitutions=TWO_ATTEMPTS)
-        short = acts.text("retry").replace("$steps >= 800", f"$steps >= {self.turns}")
+        short = acts.text("retry").replace("$steps >= 400", f"$steps >= {self.turns}")
         return MotoStack(
             definitions={"retry": short},
             substitutions=TWO_ATTEMPTS | {"TurnsPerExecution": str(self.turns)},

@@ -63,7 +63,7 @@ CASES = [
     _case(
         "LongBacklogIsGivenToOneSuccessor",
         LOOK,
-        PROMOTED * 800,
+        PROMOTED * 400,
         [*NEXT, "StartSuccessor", "ContinuedBySuccessor"],
     ),
     _case("DeadMessageLetsItsGroupGoOn", LOOK, RELEASED, machine="retry-continue"),

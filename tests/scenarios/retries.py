@@ -164,7 +164,7 @@ def holder_in_trouble_and_the_group_goes_on(world: World) -> None:
 @scenario()
 def successor_of_a_retry(world: World) -> None:
     """An execution that took its steps hands the group over to another."""
-    short = world.variant("retry", "$steps >= 800", "$steps >= 1", "short")
+    short = world.variant("retry", "$steps >= 400", "$steps >= 1", "short")
     message = given.retrying(world)
     later = given.parked(world, message)
     run = retry(world, message, machine=short)
@@ -178,7 +178,7 @@ def successor_of_a_retry(world: World) -> None:
 @scenario(mocked=True)
 def successor_of_a_retry_that_runs_already(world: World) -> None:
     """A successor that an earlier try started is enough, and has the group."""
-    short = world.variant("retry", "$steps >= 800", "$steps >= 1", "short")
+    short = world.variant("retry", "$steps >= 400", "$steps >= 1", "short")
     message = given.retrying(world)
     given.parked(world, message)
     exists = given.throws("StepFunctions.ExecutionAlreadyExistsException")
@@ -215,7 +215,7 @@ def _at_a_death(world: World) -> tuple[Message, str]:
 def _at_a_handover(world: World) -> tuple[Message, str]:
     message = given.retrying(world)
     given.parked(world, message)
-    return message, world.variant("retry", "$steps >= 800", "$steps >= 1", "short")
+    return message, world.variant("retry", "$steps >= 400", "$steps >= 1", "short")
 
 
 def _fails_for_good(world: World, state: str) -> None:
