@@ -63,13 +63,13 @@ ENVIRONMENT = {
     "RUN_LEASE_SECONDS": "900",
 }
 # What a developer's shell may hold and no test may follow.
-_FOREIGN = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SFN", "AWS_PROFILE", "AWS_SESSION_TOKEN")
+FOREIGN = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SFN", "AWS_PROFILE", "AWS_SESSION_TOKEN")
 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Set every variable of `Settings`, and let no client or secret of another test be left."""
-    for name in _FOREIGN:
+    for name in FOREIGN:
         monkeypatch.delenv(name, raising=False)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)

@@ -39,6 +39,7 @@ class Findings:
     work: list[dict[str, Any]]
     dead: list[dict[str, Any]]
     stack: Any
+    tried_again: set[str]
     fences: dict[str, dict[str, Any]] = field(default_factory=dict)
     parked: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -59,6 +60,7 @@ class Findings:
             accounts={row["account_id"]: row for row in _scan(world, "Accounts")},
             work=[m for m in queued(world.stack, "Work") if m["MessageGroupId"] in groups],
             stack=world.stack,
+            tried_again=set(getattr(world.stack, "tried_again", ())),
             dead=[m for m in queued(world.stack, "DeadLetter") if m["MessageGroupId"] in groups],
         )
         for item in _scan(world, "Groups"):

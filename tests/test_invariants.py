@@ -158,6 +158,20 @@ def both(*damages) -> Iterator[None]:
         yield
 
 
+def everything(world, table):
+    return world.stack.client("dynamodb").scan(TableName=table)["Items"]
+
+
+@contextmanager
+def tried_after_its_effect(world) -> Iterator[None]:
+    """Let a worker process what the ledger knows as processed, which changes nothing to be seen."""
+    before = [everything(world, table) for table in ("Messages", "Accounts")]
+    message_types.process(world.processed)
+    assert [everything(world, table) for table in ("Messages", "Accounts")] == before
+    yield
+    world.stack.tried_again.clear()
+
+
 def parked_is_lost(world):
     lost = changed(world, "Groups", None, **parked(world, 5))
     return both(lost, fence(world, parked=1))
@@ -212,6 +226,7 @@ DAMAGES = {
         ),
     ),
     "effect twice": (EFFECT, lambda w: effects(w, 1, 2, 2)),
+    "tried after its effect": (EFFECT, tried_after_its_effect),
     "balance twice": (
         EFFECT,
         lambda w: changed(w, "Accounts", {"balance": 20}, account_id=w.processed.group_id),

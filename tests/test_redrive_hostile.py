@@ -15,6 +15,7 @@ from tests.redrive_runs import (
     received,
     redrive,
 )
+from tests.scenarios.bodies import GROUP, KEY_TWICE, NAN
 from tests.stack_fixtures import (
     dead_letter,
     events,
@@ -34,9 +35,9 @@ HOSTILE = [
     "NaN",
     '"text"',
     "[]",
-    "[" * 5_000 + "]" * 5_000,
-    '{"message_id": "a", "message_id": "b"}',
-    '{"message_id": NaN}',
+    "[" * 10_000 + "]" * 10_000,
+    KEY_TWICE,
+    NAN,
     '{"amount": 1e999999}',
     '{"amount": ' + "9" * 5_000 + "}",
     " \t\r\n ",
@@ -61,12 +62,15 @@ HOSTILE = [
 def test_hostile_bodies_are_quarantined_byte_identical_and_others_move(stack):
     healthy = [transaction() for _ in range(3)]
     letters = {}
-    for number, body in enumerate(HOSTILE):
-        if number % 10 == 5:
-            dead_letter(stack, healthy[number // 10])
-        letters[put_on_dlq(stack, body, f"hostile-{number}")] = body
+    with maximum_message_size(stack, "DeadLetter", 1_048_576):  # for the 10,000 levels
+        for number, text in enumerate(HOSTILE):
+            if number % 10 == 5:
+                dead_letter(stack, healthy[number // 10])
+            group = f"hostile-{number}"
+            body = text.replace(GROUP, group)
+            letters[put_on_dlq(stack, body, group)] = body
 
-    run = redrive(stack, len(HOSTILE) + len(healthy))
+        run = redrive(stack, len(HOSTILE) + len(healthy))
 
     assert counters(stack, run) == {
         "received": len(HOSTILE) + len(healthy),

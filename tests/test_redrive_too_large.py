@@ -1,7 +1,7 @@
 """Messages too large for a state: fewer at a time, then a loud failure after the others moved.
 
-No local engine limits a state's size, so the error is made up; sizes are computed in
-`test_state_sizes.py`.
+MiniStack, on which these run, limits no state's size, so the error is made up. moto does limit
+it: `tests/faults/test_hostile.py` meets the limit itself, and `test_state_sizes.py` reckons sizes.
 """
 
 import pytest

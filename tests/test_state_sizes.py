@@ -1,7 +1,8 @@
 """What carries bodies through the redrive machine fits a state, with the longest of everything.
 
-No local engine counts bytes as Step Functions does, so they are counted here: the arguments by
-the shipped expressions, the results as the services answer. The sizes are those of compact JSON.
+MiniStack limits no state's size, and moto's limit is met by what a test sends, never by the longest
+of everything at once. So the bytes are counted here: the arguments by the shipped expressions, the
+results as the services answer. The sizes are those of compact JSON.
 """
 
 import json

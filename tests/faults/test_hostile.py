@@ -6,19 +6,21 @@ import pytest
 
 from tests.faults.crashing_world import LATER
 from tests.invariants import MAX_ATTEMPTS, MAX_REDRIVES, broken
+from tests.scenarios.bodies import ENVELOPE, GROUP, KEY_TWICE, NAN
 from tests.stack_fixtures import events, row
 from workflows import clock
+from workflows.message import parse
 
-DEEP = 10_000
+LEVELS = 10_000
 MALFORMED = {
     "not JSON": '{"message_id":',
     "array": "[]",
     "number": "1",
     "null": "null",
     "text": '"text"',
-    "duplicate keys": '{"message_id": "a", "message_id": "b"}',
-    "NaN": '{"message_id": NaN}',
-    "deep": "[" * (DEEP // 2) + "]" * (DEEP // 2),
+    "duplicate keys": KEY_TWICE,
+    "NaN": NAN,
+    "deep": "[" * LEVELS + "]" * LEVELS,
     "blank": " ",
 }
 # Written to be evaluated, or to break whatever pastes them into text.
@@ -73,8 +75,11 @@ def test_message_that_is_redriven_again_within_five_minutes_is_delivered_again(w
 
 @pytest.mark.fault(15)
 def test_malformed_bodies_are_quarantined_and_the_others_move(world):
+    assert parse(ENVELOPE, GROUP)  # two of them are this one but for one thing
+    _take_1_mib(world, "DeadLetter")  # so many levels are larger than the queue usually takes
     for number, body in enumerate(MALFORMED.values()):
-        world.put_on_dlq(body, world.name(f"g{number}"))
+        group = world.name(f"g{number}")
+        world.put_on_dlq(body.replace(GROUP, group), group)
     healthy = [world.message() for _ in range(9)]
     for message in healthy:
         world.dead_letter(message)
@@ -107,11 +112,7 @@ def test_empty_body_is_quarantined_and_the_others_move(world):
 @pytest.mark.fault(16)
 @pytest.mark.parametrize(("count", "size"), [(1, 250 * 1_024), (10, 26 * 1_024)])
 def test_oversize_messages_of_a_queue_of_1_mib_are_all_handled(world, count, size):
-    for queue in ("Work", "DeadLetter"):
-        world.stack.client("sqs").set_queue_attributes(
-            QueueUrl=world.stack.outputs[f"{queue}QueueUrl"],
-            Attributes={"MaximumMessageSize": str(1_048_576)},
-        )
+    _take_1_mib(world, "Work", "DeadLetter")
     for number in range(count):
         world.put_on_dlq("x" * size, world.name(f"g{number}"))
     healthy = world.message()
@@ -139,6 +140,14 @@ def test_full_batch_of_the_largest_messages_stays_under_the_limit_of_a_state(wor
     largest = max(len(_payload(event)) for event in events(world.stack, run.arn))
     assert 100_000 < largest <= STATE_BYTES
     assert broken(world, moved=messages) == []
+
+
+def _take_1_mib(world, *queues):
+    for queue in queues:
+        world.stack.client("sqs").set_queue_attributes(
+            QueueUrl=world.stack.outputs[f"{queue}QueueUrl"],
+            Attributes={"MaximumMessageSize": str(1_048_576)},
+        )
 
 
 def _payload(event):

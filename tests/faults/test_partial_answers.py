@@ -82,11 +82,15 @@ def test_delete_with_a_stale_handle_is_noticed_by_the_next_run(world, letters):
 @pytest.mark.parametrize("state", ["ValidateMessages", "GuardLoop", "RedriveMessages", "MoreToDo"])
 def test_visibility_that_ends_during_a_run_repeats_nothing(world, letters, state):
     run = world.run({}, meanwhile=(state, lambda: world.stack.elapse(301)))
-    world.settle()
-    world.redrive()
-    world.settle()
-
     assert state in run.states
+    bodies = sorted(m.body() for m in letters)
+    assert sorted(m["Body"] for m in world.queued("Work")) == bodies  # one copy of each
+
+    world.settle()
+    again = world.redrive()
+    assert again.output["redriven"] == 0
+    assert world.queued("Work") == []
+    world.settle()
     assert broken(world, moved=letters) == []
 
 

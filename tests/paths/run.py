@@ -11,7 +11,7 @@ from local.machines import MACHINES
 from tests.paths import coverage, redrive_cases, retry_cases
 from tests.paths.case import Case
 from tests.paths.coverage import Branch
-from tests.paths.endpoint import Deployed, endpoint, machines
+from tests.paths.endpoint import Deployed, machines
 from tests.paths.history import Step, read
 
 CASES = [*retry_cases.CASES, *redrive_cases.CASES]
@@ -72,12 +72,6 @@ def covered(outcomes: dict[str, Outcome]) -> tuple[dict[str, set[Branch]], dict[
     for outcome in outcomes.values():
         done.setdefault(MACHINES[outcome.case.machine].file, set()).update(outcome.taken())
     return possible, done
-
-
-def table() -> list[dict[str, Any]]:
-    """Run all cases and return the coverage: a row for each machine, `taken/total` in it."""
-    with endpoint() as engine:
-        return coverage.rows(*covered(run_all(engine)))
 
 
 def _start(stepfunctions: Any, machine: Deployed, case: Case) -> str:

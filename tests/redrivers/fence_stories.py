@@ -153,6 +153,20 @@ def two_workers_have_it(world: World) -> Iterator[str]:
     yield from all_processed(world)
 
 
+@story(9)
+def delivered_again(world: World) -> Iterator[str]:
+    """Copies of a message come again after it had its effect: one by itself, one in a batch."""
+    first, second = _group(world, 2)
+    world.send(first)
+    world.stack.poll()
+    world.put_copy("Work", first)
+    world.stack.poll()
+    world.put_copy("Work", first)
+    world.send(second)
+    world.settle()
+    yield from all_processed(world)
+
+
 @story(26)
 def redriven_natively(world: World) -> Iterator[str]:
     """A person moves the dead letter that a group waits for with SQS's own redrive."""

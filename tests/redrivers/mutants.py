@@ -170,6 +170,17 @@ MUTANTS = [
         ),
     ),
     Mutant(
+        "A message that was processed is processed again when it comes again.",
+        "delivered_again",
+        (
+            (
+                "workflows.claims.claim",
+                '_VERDICTS.get(row["status"], Verdict.BUSY)',
+                "Verdict.PROCESS",
+            ),
+        ),
+    ),
+    Mutant(
         "A lease keeps nobody away.",
         "two_workers_have_it",
         (("workflows.claims.claim", "lease_until <= :epoch", "lease_until <> :epoch"),),

@@ -3,19 +3,26 @@
 import json
 from typing import Any
 
+from tests.conftest import a_message
 from tests.scenarios import given
 from tests.scenarios.paths import DONE, JUDGED, START, STORED, WAVE
 from tests.scenarios.registry import add, scenario
 from tests.stack_fixtures import row
 from tests.world import World
 
+# Stands in a body for the group that it is put into, so that nothing but what is odd about the
+# body is wrong with it.
+GROUP = "its-group"
+ENVELOPE = a_message(group_id=GROUP).body()
+KEY_TWICE = ENVELOPE.replace('{"message_id":', '{"message_id":"m-1","message_id":')
+NAN = ENVELOPE.replace('"10.00"', "NaN")
 # No envelope of ours, in one way each; each list is one batch.
 BODIES = {
     "not_json": [
         "{",
         " \t\r\n ",
-        '{"message_id": NaN}',
-        '{"message_id": "a", "message_id": "b"}',
+        NAN,
+        KEY_TWICE,
         '{"amount": 1e999999}',
         '{"amount": ' + "9" * 5_000 + "}",
         "[" * 10_000,
@@ -63,7 +70,9 @@ def quarantined(world: World, sqs_message_id: str) -> tuple[str, str]:
 def _play(world: World, bodies: list[str]) -> None:
     before, after = world.message(), world.message()
     world.dead_letter(before)
-    letters = [world.put_on_dlq(body, world.name(f"stranger-{n}")) for n, body in enumerate(bodies)]
+    groups = [world.name(f"stranger-{n}") for n in range(len(bodies))]
+    bodies = [body.replace(GROUP, group) for body, group in zip(bodies, groups, strict=True)]
+    letters = [world.put_on_dlq(body, group) for body, group in zip(bodies, groups, strict=True)]
     world.dead_letter(after)
 
     run = world.run({"request": {"max_messages": len(bodies) + 2}})
@@ -108,6 +117,7 @@ def hostile_groups(world: World) -> None:
     assert run.states == [*START, *JUDGED, *STORED, *DONE]
     for letter, group in letters.items():
         assert row(world.stack, "Messages", f"sqs:{letter}")["group_id"] == group
+        assert quarantined(world, letter) == ("InvalidEnvelope", "hello")
 
 
 @scenario()
@@ -133,6 +143,13 @@ def forged_attributes(world: World) -> None:
 
     assert world.row(message)["redrives"] == 2
     assert world.row(bare)["redrives"] == 1
+    # All but the reason, which is that of an earlier death.
+    assert {
+        letter["Body"]: {
+            name: value["StringValue"] for name, value in letter["MessageAttributes"].items()
+        }
+        for letter in world.queued("Work")
+    } == {message.body(): forged, bare.body(): {}}
 
 
 @scenario()
@@ -194,7 +211,7 @@ def bodies_that_sqs_refuses(world: World) -> None:
     )
 
     for letter, body in zip(letters, bodies, strict=True):
-        assert row(world.stack, "Messages", f"sqs:{letter}")["body"] == body
+        assert quarantined(world, letter) == ("InvalidEnvelope", body)
 
 
 @scenario()

@@ -206,7 +206,7 @@ for _state in (
 def _hands_over_and_fails(world: World, state: str, error: str) -> None:
     for _ in range(2):
         world.dead_letter(world.message())
-    short = world.variant("redrive", "$number('500')", "$number('1')", "short")
+    short = world.variant("redrive", "$number('300')", "$number('1')", "short")
     with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
         run = world.run(
             {"request": {"max_messages": 2}}, machine=short, mocks={state: given.throws(error)}

@@ -155,7 +155,7 @@ def successor(world: World) -> None:
     """A run that took its turns goes on in another execution, with its counters."""
     for _ in range(2):
         world.dead_letter(world.message())
-    short = world.variant("redrive", "$number('500')", "$number('1')", "short")
+    short = world.variant("redrive", "$number('300')", "$number('1')", "short")
     with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
         run = world.run({"request": {"max_messages": 2}}, machine=short)
         world.follow(f"{run.name}-s1", machine=short)
@@ -169,7 +169,7 @@ def successor_that_runs_already(world: World) -> None:
     """A successor that an earlier try started is enough."""
     for _ in range(2):
         world.dead_letter(world.message())
-    short = world.variant("redrive", "$number('500')", "$number('1')", "short")
+    short = world.variant("redrive", "$number('300')", "$number('1')", "short")
     exists = given.throws("StepFunctions.ExecutionAlreadyExistsException")
     with given.largest_message(world, "DeadLetter", 262_144):
         run = world.run(
