@@ -147,7 +147,7 @@ class Emulator:
         ]
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        connection = HTTPConnection(HOST, self.port, timeout=5)
+        connection = HTTPConnection(HOST, self.port, timeout=60)
         try:
             connection.request(method, path, body)
             answer = connection.getresponse()

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from local.client import Answer, Client
@@ -14,7 +16,7 @@ from tests import stack_fixtures
 from workflows.message import Message
 
 _SECONDS = 60.0
-_VISIBILITY_SECONDS = "3"  # three deliveries of a crashing batch take as many of these
+_SOON_SECONDS = "3"  # three deliveries of a crashing batch take as many of these
 
 
 class Entries:
@@ -25,10 +27,23 @@ class Entries:
         user = stack.users["operator"]
         self._payloads: dict[tuple[str, int], dict[str, Any]] = {}
         self.api = Client(stack.api_url).signed_in(user["email"], user["password"])
-        stack.client("sqs").set_queue_attributes(
-            QueueUrl=stack.outputs["WorkQueueUrl"],
-            Attributes={"VisibilityTimeout": _VISIBILITY_SECONDS},
-        )
+
+    @contextmanager
+    def brought_again_soon(self) -> Iterator[None]:
+        """Let SQS bring again within seconds what a worker that died had received.
+
+        Only for tests in which one dies: a healthy batch that is slow would be brought again, too,
+        and at the third time be a dead letter.
+        """
+        sqs, url = self.stack.client("sqs"), self.stack.outputs["WorkQueueUrl"]
+        names = ["VisibilityTimeout"]
+        before = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        soon = {"VisibilityTimeout": _SOON_SECONDS}
+        sqs.set_queue_attributes(QueueUrl=url, Attributes=soon)
+        try:
+            yield
+        finally:
+            sqs.set_queue_attributes(QueueUrl=url, Attributes=before)
 
     def send(self, group: str, number: int, **payload: Any) -> Answer:
         """Send entry `number` of a group; its id is `<group>-<number>`."""

@@ -14,8 +14,12 @@ from tests.entries import Entries
 from tests.stack_fixtures import WAIT_SCALE
 
 
-def scratch_project(folder: Path) -> Path:
-    """Copy what is deployed to a folder that does not exist yet, and add the type `entry`."""
+def scratch_project(folder: Path, *, crashing: bool = False) -> Path:
+    """Copy what is deployed to a folder that does not exist yet, and add the type `entry`.
+
+    With `crashing`, a claim soon ends: for tests with workers that die, whose messages nobody may
+    take before. See `Entries.brought_again_soon`.
+    """
     ignored = shutil.ignore_patterns("__pycache__")
     for name in ("workflows", "lambdas", "statemachines"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
@@ -26,7 +30,8 @@ def scratch_project(folder: Path) -> Path:
     types = "workflows/message_types.py"
     mutate(folder, types, "import clock, transaction\n", "import clock, entry, transaction\n")
     mutate(folder, types, '{"transaction": ', '{"entry": entry, "transaction": ')
-    mutate(folder, "template.yaml", "CLAIM_LEASE_SECONDS: 30", "CLAIM_LEASE_SECONDS: 1")
+    if crashing:
+        mutate(folder, "template.yaml", "CLAIM_LEASE_SECONDS: 30", "CLAIM_LEASE_SECONDS: 1")
     return folder
 
 

@@ -65,7 +65,7 @@ def test_interrupted_demo_leaves_nothing_behind(how, tmp_path):
 
     assert process.returncode == 130
     assert errors == "\nStopped; nothing is left.\n"
-    wait_until(lambda: is_free(int(told[1])), 5, "its port is free")
+    wait_until(lambda: is_free(int(told[1])), 60, "its port is free")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,15 +5,17 @@ import pytest
 from local.deadline import wait_until
 from tests import gates
 from tests.scratch_project import deployed, scratch_project
-from tests.stack_fixtures import ended, queued, row
+from tests.stack_fixtures import dead_letter, ended, queued, row, transaction
 
 ELEVEN = list(range(1, 12))
-pytestmark = pytest.mark.xdist_group("fence hold")
+# So many waits one after the other: on a busy machine the usual limit ends a test while all goes
+# well. Each wait has a deadline of its own and says what it waited for.
+pytestmark = [pytest.mark.xdist_group("fence hold"), pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
 def entries(tmp_path_factory):
-    project = scratch_project(tmp_path_factory.mktemp("hold") / "project")
+    project = scratch_project(tmp_path_factory.mktemp("hold") / "project", crashing=True)
     gates.build_gates(project)
     with deployed(project, parameters={"MaxRedrives": "2"}) as entries:
         yield entries
@@ -53,6 +55,12 @@ def comes_back(entries, group, status, redrives):
         return (ledger["status"], ledger["redrives"]) == (status, redrives)
 
     wait_until(found, 30, f"{group}-1 is {status} after {redrives} redrives")
+
+
+@pytest.fixture
+def brought_again_soon(entries):
+    with entries.brought_again_soon():
+        yield
 
 
 @pytest.fixture
@@ -118,6 +126,7 @@ def test_stopped_execution_whose_event_is_lost_is_found_by_the_sweep(entries, lo
     assert entries.executions("swept") == {"r0-g1": "ABORTED", "r0-g2": "SUCCEEDED"}
 
 
+@pytest.mark.usefixtures("brought_again_soon")
 def test_group_waits_behind_a_message_that_sqs_moved_after_three_crashes(entries):
     """SQS moves the whole batch; what came with the crashing message was parked before."""
     entries.consume(False)
@@ -126,7 +135,7 @@ def test_group_waits_behind_a_message_that_sqs_moved_after_three_crashes(entries
     entries.send("crash", 3).expect(202)
     entries.consume(True)
     wait_until(
-        lambda: len(queued(entries.stack, "DeadLetter", "crash")) == 3, 40, "SQS moves the batch"
+        lambda: len(queued(entries.stack, "DeadLetter", "crash")) == 3, 60, "SQS moves the batch"
     )
     entries.send("crash", 4).expect(202)
     entries.reaches("crash", 4, "PARKED")
@@ -140,6 +149,7 @@ def test_group_waits_behind_a_message_that_sqs_moved_after_three_crashes(entries
     assert queued(entries.stack, "DeadLetter", "crash") == []
 
 
+@pytest.mark.usefixtures("brought_again_soon")
 def test_two_messages_of_one_group_that_crash_keep_their_order(entries):
     entries.consume(False)
     entries.send("twice", 1, crash=1).expect(202)
@@ -220,12 +230,18 @@ def test_two_executions_of_one_fence_neither_reorder_nor_repeat(entries):
 def test_lock_of_a_stopped_run_is_free_again(entries, by, request):
     if by == "sweep":
         request.getfixturevalue("lost_events")
-    run = entries.api.reprocess().expect(202)
-    lock = f"LOCK#{entries.stack.outputs['DeadLetterQueueUrl'].rpartition('/')[2]}"
-    assert row(entries.stack, "Runs", lock)["holder"] == run["run_id"]
-    entries.stop(run["execution_arn"])
+    dead_letter(entries.stack, transaction())
+    canary = {"messages": 1, "watch_seconds": 600}
+    entries.consume(False)  # or the message would end, and with it the run
+    try:
+        run = entries.api.reprocess(canary=canary).expect(202)
+        lock = f"LOCK#{entries.stack.outputs['DeadLetterQueueUrl'].rpartition('/')[2]}"
+        assert row(entries.stack, "Runs", lock)["holder"] == run["run_id"]
+        entries.stop(run["execution_arn"])
+    finally:
+        entries.consume(True)
     if by == "sweep":
         entries.invoke("RecoverExecutions", {})
 
-    wait_until(lambda: not row(entries.stack, "Runs", lock), 20, "the lock is free")
+    wait_until(lambda: not row(entries.stack, "Runs", lock), 60, "the lock is free")
     assert row(entries.stack, "Runs", run["run_id"])["status"] == "ABORTED"

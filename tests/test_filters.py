@@ -441,11 +441,11 @@ def test_expression_that_makes_values_grow_is_refused(expression):
 def test_slow_expression_gives_up(expression):
     elements = [{"a": None, "items": [number], "x": number} for number in range(20_000)]
     wanted = Filter(jmespath=expression)
-    began = time.perf_counter()
+    began = time.process_time()  # what else the machine does is not its fault
 
     matches(wanted, subject(payload={"items": elements, "more": {"items": elements}}))
 
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 # fmt: off

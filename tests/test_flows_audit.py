@@ -10,8 +10,8 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from local.client import Client
 from tests.flows import assert_problem, credit, dead_message, finished, settled
-from tests.redrive_runs import LOCK
-from tests.stack_fixtures import delete
+from tests.redrive_runs import LOCK, consume
+from tests.stack_fixtures import dead_letter, delete, transaction
 
 pytestmark = pytest.mark.xdist_group("flows")
 
@@ -100,16 +100,21 @@ def test_refused_discard_of_a_processed_message_leaves_it_and_says_why(operator,
 
 
 def test_start_of_a_run_is_on_record_with_its_execution_and_input(stack, operator, email):
-    # An empty queue is polled for six seconds: time enough to ask again while the run lives.
     stack.client("sqs").purge_queue(QueueUrl=stack.outputs["DeadLetterQueueUrl"])
     delete(stack, "Runs", LOCK)
-    run = operator.reprocess(max_messages=1).expect(202)
-    second = operator.reprocess()
+    dead_letter(stack, transaction())
+    request = {"max_messages": 1, "canary": {"messages": 1, "watch_seconds": 600}}
+    consume(stack, False)  # or the message would end, and with it the run
+    try:
+        run = operator.reprocess(**request).expect(202)
+        second = operator.reprocess()
+    finally:
+        consume(stack, True)
     finished(operator, run["run_id"])
 
     (started,) = (r for r in records(operator, actor=email) if r["run_id"] == run["run_id"]
                   and r["action"] == "start_run")  # fmt: skip
-    assert (started["result"], started["input"]) == ("STARTED", {"max_messages": 1})
+    assert (started["result"], started["input"]) == ("STARTED", request)
     assert started["execution_arn"] == run["execution_arn"]
     assert (started["role"], started["source_ip"]) == ("operator", "127.0.0.1")
     assert_problem(second, 409, "run_active")

@@ -12,7 +12,16 @@ from local.stack import ROOT, Stack
 from tests import permissions
 from tests.flows import credit, dead_message, finished, settled
 from tests.redrive_runs import COUNTERS, LOCK, QUEUE, consume, is_visible_again
-from tests.stack_fixtures import dead_letter, ended, put, put_on_dlq, record, row, transaction
+from tests.stack_fixtures import (
+    dead_letter,
+    ended,
+    history,
+    put,
+    put_on_dlq,
+    record,
+    row,
+    transaction,
+)
 from workflows.fence import FENCED
 
 pytestmark = [pytest.mark.xdist_group("iam"), pytest.mark.timeout(180)]
@@ -71,9 +80,15 @@ def test_every_function_may_do_what_it_must():
 
 def stopped_run_is_set_right(stack, operator):
     """Stop a run from outside; its record, its lock and the next run need further permissions."""
-    stopped = operator.reprocess().expect(202)
-    stack.client("stepfunctions").stop_execution(executionArn=stopped["execution_arn"])
-    ended(stack, stopped["execution_arn"])
+    dead_letter(stack, transaction())
+    consume(stack, False)  # or the message would end, and with it the run
+    canary = {"messages": 1, "watch_seconds": 600}
+    stopped = operator.reprocess(canary=canary).expect(202)
+    arn = stopped["execution_arn"]
+    wait_until(lambda: "WaitForOutcomes" in history(stack, arn), 60, "the run watches")
+    stack.client("stepfunctions").stop_execution(executionArn=arn)
+    ended(stack, arn)
+    consume(stack, True)
 
     assert operator.run(stopped["run_id"]).expect(200)["status"] == "ABORTED"
     following = operator.reprocess(max_messages=1).expect(202)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from local.client import Client
+from local.deadline import wait_until
 from tests.flows import (
     assert_problem,
     credit,
@@ -13,8 +14,8 @@ from tests.flows import (
     forget_dead_letters,
     settled,
 )
-from tests.redrive_runs import all_visible
-from tests.stack_fixtures import dead_letter, put, queued, record, row, transaction
+from tests.redrive_runs import all_visible, consume
+from tests.stack_fixtures import dead_letter, history, put, queued, record, row, transaction
 from workflows import clock
 from workflows.message import fingerprint
 
@@ -290,12 +291,20 @@ def test_producer_may_not_plan_run_or_cancel(stack, producer, operator):
     assert finished(operator, run_id)["status"] == "SUCCEEDED"
 
 
-def test_plan_while_a_run_is_active_is_given(operator):
-    run_id = operator.reprocess().expect(202)["run_id"]
+def test_plan_while_a_run_is_active_is_given(stack, operator):
+    dead_letter(stack, transaction())
+    canary = {"messages": 1, "watch_seconds": 600}
+    consume(stack, False)  # or the message would end, and with it the run
+    try:
+        run = operator.reprocess(max_messages=1, canary=canary).expect(202)
+        arn = run["execution_arn"]
+        wait_until(lambda: "WaitForOutcomes" in history(stack, arn), 60, "the run watches")
 
-    assert plan(operator)["counts"] == {}
-    assert_problem(operator.reprocess(), 409, "run_active")
-    finished(operator, run_id)
+        assert plan(operator)["counts"] == {}  # what it redrove is dead no more
+        assert_problem(operator.reprocess(), 409, "run_active")
+    finally:
+        consume(stack, True)
+    finished(operator, run["run_id"])
 
 
 def test_plan_shows_no_payload(stack, producer, operator):

@@ -1,13 +1,14 @@
 """Redrives over HTTP: the run, its record, its lock, and one trace through all of it."""
 
 import json
+import uuid
 
 import pytest
 
 from local.client import Client
 from tests.flows import assert_problem, dead_message, finished, settled
-from tests.redrive_runs import LOCK
-from tests.stack_fixtures import delete, put, put_on_dlq, row
+from tests.redrive_runs import LOCK, consume
+from tests.stack_fixtures import dead_letter, delete, put, put_on_dlq, row, transaction
 from workflows.outcome import Outcome
 
 pytestmark = pytest.mark.xdist_group("flows")
@@ -32,6 +33,10 @@ RUN_FIELDS = {
     "finished_at",
     "execution_arn",
 }
+QUARANTINED = {
+    "message_id", "group_id", "type", "reason", "fingerprint", "attempts", "redrives",
+    "redrives_left", "first_sent_at", "age_seconds", "edited", "quarantined_at", "body",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -153,16 +158,22 @@ def test_one_trace_id_follows_a_message_everywhere(stack, producer, operator):
 
 
 @pytest.mark.usefixtures("no_dead_letters")
-def test_second_run_is_refused_while_one_is_active(operator):
-    first = operator.reprocess().expect(202)  # looks twice into an empty queue
-    second = operator.reprocess()
-    shown = operator.run(first["run_id"]).expect(200)
+def test_second_run_is_refused_while_one_is_active(stack, operator):
+    dead_letter(stack, transaction())
+    canary = {"messages": 1, "watch_seconds": 600}
+    consume(stack, False)  # or the message would end, and with it the run
+    try:
+        first = operator.reprocess(max_messages=1, canary=canary).expect(202)
+        second = operator.reprocess()
+        shown = operator.run(first["run_id"]).expect(200)
+    finally:
+        consume(stack, True)
     run = finished(operator, first["run_id"])
 
     assert_problem(second, 409, "run_active")
     assert first["run_id"] in second.json["error"]["message"]
     assert (shown["status"], shown["finished_at"]) == ("RUNNING", None)
-    assert (run["status"], run["received"]) == ("SUCCEEDED", 0)
+    assert (run["status"], run["received"]) == ("SUCCEEDED", 1)
 
 
 @pytest.mark.usefixtures("no_dead_letters")
@@ -183,3 +194,24 @@ def test_runs_are_listed_newest_first_in_pages(stack, operator):
     assert {run["run_id"] for run in first["runs"]}.isdisjoint(r["run_id"] for r in second["runs"])
     whole = operator.run(started[2]).expect(200)
     assert whole | listed[0] == whole
+
+
+@pytest.mark.usefixtures("no_dead_letters")
+def test_quarantine_shows_bodies_to_operators_only(stack, producer, operator):
+    body, group = f"not an envelope {uuid.uuid4()}", f"group-{uuid.uuid4()}"
+    key = f"sqs:{put_on_dlq(stack, body, group)}"
+    run = finished(operator, operator.reprocess(max_messages=1).expect(202)["run_id"])
+    assert run["quarantined"] == 1
+
+    (shown,) = producer.quarantine(group_id=group).expect(200)["messages"]
+    (whole,) = operator.quarantine(group_id=group).expect(200)["messages"]
+
+    assert body not in producer.quarantine(limit=100).text
+    assert (shown["body"], whole["body"]) == (None, body)
+    assert shown | {"body": body, "age_seconds": whole["age_seconds"]} == whole
+    assert set(whole) == QUARANTINED
+    assert (whole["message_id"], whole["type"]) == (key, "foreign")
+    assert whole["reason"]["type"] == "InvalidEnvelope"
+    listed = producer.quarantine(reason="InvalidEnvelope", limit=100).json["messages"]
+    assert key in [message["message_id"] for message in listed]
+    assert producer.quarantine(group_id=group, older_than="P1D").json["messages"] == []

@@ -1,13 +1,16 @@
 """Seeing over HTTP what is dead and why, without touching what is dead."""
 
-import uuid
-
 import pytest
 
 from local.client import Client
-from tests.flows import assert_problem, credit, dead_message, finished, settled
-from tests.redrive_runs import LOCK
-from tests.stack_fixtures import delete, put_on_dlq, queued
+from tests.flows import (
+    assert_problem,
+    credit,
+    dead_message,
+    forget_dead_letters,
+    settled,
+)
+from tests.stack_fixtures import queued
 
 pytestmark = pytest.mark.xdist_group("flows")
 
@@ -25,11 +28,6 @@ def producer(stack):
 @pytest.fixture(scope="module")
 def operator(stack):
     return Client(stack.api_url).signed_in(**stack.users["operator"])
-
-
-def forget_dead_letters(stack):
-    stack.client("sqs").purge_queue(QueueUrl=stack.outputs["DeadLetterQueueUrl"])
-    delete(stack, "Runs", LOCK)
 
 
 @pytest.fixture(scope="module")
@@ -172,26 +170,3 @@ def test_message_cannot_be_called_like_a_path(producer, word):
 
     assert_problem(answer, 422, "invalid_request")
     assert "message_id: must be none of" in answer.json["error"]["message"]
-
-
-def test_quarantine_shows_bodies_to_operators_only(stack, producer, operator):
-    """The last of the module: its run takes what lies on the dead-letter queue."""
-    forget_dead_letters(stack)
-    body, group = f"not an envelope {uuid.uuid4()}", f"group-{uuid.uuid4()}"
-    key = f"sqs:{put_on_dlq(stack, body, group)}"
-    run = finished(operator, operator.reprocess(max_messages=1).expect(202)["run_id"])
-    assert run["quarantined"] == 1
-
-    (shown,) = producer.quarantine(group_id=group).expect(200)["messages"]
-    (whole,) = operator.quarantine(group_id=group).expect(200)["messages"]
-
-    assert body not in producer.quarantine(limit=100).text
-    assert (shown["body"], whole["body"]) == (None, body)
-    assert shown | {"body": body, "age_seconds": whole["age_seconds"]} == whole
-    assert set(whole) == DEAD_LETTER - {"dead_at", "hours_until_dropped"} | {
-        "quarantined_at", "body"
-    }  # fmt: skip
-    assert (whole["message_id"], whole["type"]) == (key, "foreign")
-    assert whole["reason"]["type"] == "InvalidEnvelope"
-    assert key in ids(producer.quarantine(reason="InvalidEnvelope", limit=100).json["messages"])
-    assert producer.quarantine(group_id=group, older_than="P1D").json["messages"] == []

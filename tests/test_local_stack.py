@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from local import run, stepfunctions_local
 from local.deadline import DeadlineMissed, wait_until
 from local.deployment import DeploymentFailed, parameter_overrides
 from local.emulator import PortTaken, free_port, is_free
@@ -145,6 +146,11 @@ def test_port_must_be_a_number(monkeypatch):
         port_or(4566)
 
 
+def test_default_ports_are_those_of_the_documents():
+    assert run.DEFAULT_PORT == 4566
+    assert stepfunctions_local.DEFAULT_PORT == 8083  # AWS's Step Functions Local has it
+
+
 def test_reason_of_a_failed_deployment_is_told(tmp_path):
     broken = small_project.copy_to(tmp_path / "broken")
     template = broken / "template.yaml"
@@ -209,7 +215,7 @@ def test_nothing_is_left_after_a_failure(project, tmp_path):
         assert state_file.exists()
         raise ZeroDivisionError
 
-    wait_until(lambda: group_is_gone(group), 5, "every process is gone")
+    wait_until(lambda: group_is_gone(group), 60, "every process is gone")
     assert is_free(running.emulator.port)
     assert not directory.exists()
     assert not state_file.parent.exists()
@@ -240,8 +246,8 @@ def test_nothing_is_left_when_the_parent_is_killed(project):
         group, directory = parent.stdout.readline().split()
         parent.kill()
 
-    wait_until(lambda: group_is_gone(int(group)), 5, "every process is gone")
-    wait_until(lambda: not Path(directory).exists(), 5, "the directory is gone")
+    wait_until(lambda: group_is_gone(int(group)), 60, "every process is gone")
+    wait_until(lambda: not Path(directory).exists(), 60, "the directory is gone")
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -262,7 +268,7 @@ def test_run_ends_cleanly_on_a_signal(how, project):
         state_file = project / ".local" / "stack.json"
         assert json.loads(state_file.read_text())["endpoint_url"] == f"http://127.0.0.1:{port}"
         process.send_signal(how)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
     assert is_free(port)
     assert not state_file.exists()

@@ -13,6 +13,7 @@ from tests.redrive_runs import (
     START,
     audited,
     counters,
+    ledger,
     sent,
     throw,
 )
@@ -69,10 +70,11 @@ def test_scheduled_run_sees_messages_that_are_in_flight_too(stack):
 
 
 def test_scheduled_run_while_another_is_active_is_quiet_and_accounted_for(stack):
-    dead_letter(stack, transaction())
-    canary = {"messages": 1, "watch_seconds": 3}
+    watched = transaction()
+    dead_letter(stack, watched)
+    canary = {"messages": 1, "watch_seconds": 600}
     active = start_machine(stack, "redrive", {"request": {"canary": canary}})
-    wait_until(lambda: "WaitForOutcomes" in history(stack, active), 20, "a run is active")
+    wait_until(lambda: "WaitForOutcomes" in history(stack, active), 60, "a run is active")
     put_on_dlq(stack, "hello", "nobody")
 
     run = run_machine(stack, "redrive", SCHEDULE)
@@ -82,6 +84,7 @@ def test_scheduled_run_while_another_is_active_is_quiet_and_accounted_for(stack)
     (record,) = audited(stack, run.name)
     assert (record["result"], record["input"]["reason"]) == ("SKIPPED", run.output["reason"])
     assert row(stack, "Runs", LOCK)["holder"] == active.rpartition(":")[2]
+    put(stack, "Messages", ledger(stack, watched) | {"status": "DEAD"})  # and so ends the watch
     assert ended(stack, active).output["status"] == "HALTED"
 
 

@@ -44,9 +44,16 @@ def start(stack, **options):
     return start_machine(stack, "redrive", {"request": ONLY | options})
 
 
-def cancel(stack, arn):
+@pytest.fixture(scope="module")
+def operator(stack):
+    """Sign in, and cancel a first time, before there is a run: it might end meanwhile."""
     client = Client(stack.api_url).signed_in(**stack.users["operator"])
-    return client.call("DELETE", f"/messages/dlq/reprocess/{arn.rpartition(':')[2]}")
+    assert client.cancel("no-such-run").status == 404
+    return client
+
+
+def cancel(operator, arn):
+    return operator.cancel(arn.rpartition(":")[2])
 
 
 def entered(stack, arn, state, times=1):
@@ -67,24 +74,24 @@ def assert_cancelled(stack, run, **expected):
     assert [r["result"] for r in ends] == ["CANCELLED"]
 
 
-def test_cancel_while_the_canary_is_watched_sends_nothing_more(stack):
+def test_cancel_while_the_canary_is_watched_sends_nothing_more(stack, operator):
     dead_letters(stack, 4)
     arn = start(stack, canary={"messages": 2, "watch_seconds": 60})
     entered(stack, arn, "WaitForOutcomes")
 
-    answer = cancel(stack, arn)
+    answer = cancel(operator, arn)
 
     assert (answer.status, answer.json["status"]) == (202, "CANCELLING")
     assert_cancelled(stack, ended(stack, arn), received=2, redriven=2, left=1)
     assert len(queued(stack, "DeadLetter")) == 3
 
 
-def test_cancel_while_the_rate_is_kept_stops_within_one_batch(stack):
+def test_cancel_while_the_rate_is_kept_stops_within_one_batch(stack, operator):
     dead_letters(stack, 12)
     arn = start(stack, max_per_second=0.5)
     entered(stack, arn, "WaitForRate")
 
-    assert cancel(stack, arn).status == 202
+    assert cancel(operator, arn).status == 202
     before = history(stack, arn).count("RedriveMessages")
 
     run = ended(stack, arn)
@@ -93,12 +100,12 @@ def test_cancel_while_the_rate_is_kept_stops_within_one_batch(stack):
     assert_cancelled(stack, run, received=sent, redriven=sent, left=1)
 
 
-def test_cancel_between_batches_stops_within_one(stack):
+def test_cancel_between_batches_stops_within_one(stack, operator):
     dead_letters(stack, 30)
     with maximum_message_size(stack, "DeadLetter", 262_144):  # one at a time
         arn = start(stack)
         entered(stack, arn, "DeleteDeadLetters", 2)
-        assert cancel(stack, arn).status == 202
+        assert cancel(operator, arn).status == 202
         guarded = history(stack, arn).count("GuardLoop")
         run = ended(stack, arn)
 
@@ -108,11 +115,11 @@ def test_cancel_between_batches_stops_within_one(stack):
     assert_cancelled(stack, run, received=sent, redriven=sent, left=1)
 
 
-def test_cancel_while_an_empty_queue_is_polled_ends_the_run(stack):
+def test_cancel_while_an_empty_queue_is_polled_ends_the_run(stack, operator):
     arn = start(stack)
     entered(stack, arn, "ReceiveDeadLetters")
 
-    assert cancel(stack, arn).status == 202
+    assert cancel(operator, arn).status == 202
 
     run = ended(stack, arn)
     assert run.status == "SUCCEEDED"
@@ -159,12 +166,12 @@ def test_run_whose_record_is_closed_does_nothing(stack, status):
     assert len(queued(stack, "DeadLetter")) == 1
 
 
-def test_cancelled_run_goes_on_when_another_is_started(stack):
+def test_cancelled_run_goes_on_when_another_is_started(stack, operator):
     dead_letters(stack, 3)
     arn = start(stack, canary={"messages": 1, "watch_seconds": 60})
     entered(stack, arn, "WaitForOutcomes")
-    cancel(stack, arn)
+    cancel(operator, arn)
     ended(stack, arn)
 
     assert counters(stack, redrive(stack, 3)) == {"received": 3, "redriven": 3}
-    assert cancel(stack, arn).status == 409
+    assert cancel(operator, arn).status == 409

@@ -224,7 +224,7 @@ def stop_in(stack, state, max_messages):
             {"request": {"max_messages": max_messages}},
             mocks={state: throw("Some.ServiceException")},
         )
-        wait_until(lambda: history(stack, arn)[-1:] == [state], 10, f"the run is in {state}")
+        wait_until(lambda: history(stack, arn)[-1:] == [state], 60, f"the run is in {state}")
         stack.client("stepfunctions").stop_execution(executionArn=arn)
     make_visible(stack, arn)
     return arn.rpartition(":")[2]
@@ -507,9 +507,9 @@ def test_service_that_recovers_does_not_fail_the_run(stack):
     dead_letter(stack, message)
     work = stack.outputs["WorkQueueUrl"]
 
-    with waits_scaled(stack, 0.1), machine_without(stack, work) as arn:  # 3 s of retries
+    with waits_scaled(stack, 1), machine_without(stack, work) as arn:  # 31 s of retries
         execution = start_machine(stack, arn, {"request": {"max_messages": 1}})
-        wait_until(lambda: "TaskFailed" in str(events(stack, execution)), 10, "a send fails")
+        wait_until(lambda: "TaskFailed" in str(events(stack, execution)), 60, "a send fails")
         url = sqs.create_queue(
             QueueName=gone(work).rpartition("/")[2], Attributes={"FifoQueue": "true"}
         )["QueueUrl"]

@@ -55,7 +55,7 @@ def stopped_in(stack, state, **request):
             {"request": request},
             mocks={state: throw("Some.ServiceException")},
         )
-        wait_until(lambda: history(stack, arn)[-1:] == [state], 10, f"the run is in {state}")
+        wait_until(lambda: history(stack, arn)[-1:] == [state], 60, f"the run is in {state}")
         stack.client("stepfunctions").stop_execution(executionArn=arn)
     ended(stack, arn)
     return arn.rpartition(":")[2]

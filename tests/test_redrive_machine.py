@@ -5,7 +5,6 @@ from collections import Counter
 
 import pytest
 
-from local.deadline import wait_until
 from tests.redrive_runs import (
     COUNTERS,
     DONE,
@@ -34,14 +33,12 @@ from tests.redrive_runs import (
 )
 from tests.stack_fixtures import (
     dead_letter,
-    ended,
-    history,
+    put,
     put_on_dlq,
     queued,
     record,
     row,
     run_machine,
-    start_machine,
     transaction,
 )
 
@@ -53,17 +50,21 @@ pytestmark = [pytest.mark.xdist_group("redrive"), pytest.mark.usefixtures("empty
 
 @pytest.fixture(scope="module")
 def empty_runs(stack):
-    """Start two runs on an empty queue as the console does, the second while the first polls."""
+    """Run twice on an empty queue as the console does, the second time while another has the lock.
+
+    Gives both runs, and the lock's row after each.
+    """
     quiet(stack)
-    first = start_machine(stack, "redrive")
-    wait_until(lambda: "ReceiveDeadLetters" in history(stack, first), 10, "the first run polls")
+    first = run_machine(stack, "redrive")
+    free = row(stack, "Runs", LOCK)
+    put(stack, "Runs", {"run_id": LOCK, "holder": "another", "lease_until": 4_102_444_800})
     second = run_machine(stack, "redrive")
-    holder = row(stack, "Runs", LOCK)["holder"]
-    return ended(stack, first), second, holder
+    held = row(stack, "Runs", LOCK)
+    return first, second, free, held
 
 
 def test_empty_queue_is_asked_twice(stack, empty_runs):
-    run, _, _ = empty_runs
+    run, *_ = empty_runs
 
     assert run.states == [*START, *EMPTY_POLL, *EMPTY_POLL, *FINISH]
     assert counters(stack, run) == {}
@@ -72,7 +73,7 @@ def test_empty_queue_is_asked_twice(stack, empty_runs):
 
 
 def test_run_from_the_console_needs_no_input(stack, empty_runs):
-    run, _, _ = empty_runs
+    run, *_ = empty_runs
 
     recorded = row(stack, "Runs", run.name)
     assert (recorded["trigger"], recorded["requested_by"]) == ("console", "console")
@@ -81,7 +82,7 @@ def test_run_from_the_console_needs_no_input(stack, empty_runs):
 
 
 def test_run_while_another_is_active_is_skipped(stack, empty_runs):
-    first, second, holder = empty_runs
+    _, second, _, held = empty_runs
 
     assert second.status == "SUCCEEDED"
     assert second.states == [*START, "SkipRun"]
@@ -91,12 +92,14 @@ def test_run_while_another_is_active_is_skipped(stack, empty_runs):
         "reason": "Another run is active on this dead-letter queue.",
     }
     assert row(stack, "Runs", second.name) == {}
-    assert holder == first.name
+    assert held["holder"] == "another"
+
+
+def test_finished_run_gives_the_lock_back(empty_runs):
+    first, _, free, _ = empty_runs
+
     assert first.status == "SUCCEEDED"
-
-
-def test_finished_run_gives_the_lock_back(stack, empty_runs):
-    assert row(stack, "Runs", LOCK) == {}
+    assert free == {}
 
 
 def test_full_batches_are_redriven(stack):

@@ -38,7 +38,7 @@ from tests.stack_fixtures import (
 
 pytestmark = [pytest.mark.xdist_group("redrive"), pytest.mark.usefixtures("empty_queues")]
 HAND_OVER = ["HandOverRun", "StartSuccessor"]
-FULL = ("$number('500')", "$number('2')")  # an execution is full after two turns
+FULL = ("$number('300')", "$number('2')")  # an execution is full after two turns
 
 
 def dead_letters(stack, count):
@@ -196,8 +196,8 @@ def more_to_do(**variables):
 
 
 def test_execution_hands_over_before_its_history_or_its_time_is_full():
-    assert more_to_do(turns=499) == "ReceiveDeadLetters"
-    assert more_to_do(turns=500) == "HandOverRun"
+    assert more_to_do(turns=299) == "ReceiveDeadLetters"
+    assert more_to_do(turns=300) == "HandOverRun"
     assert more_to_do(millis=14_400_001) == "HandOverRun"
 
 

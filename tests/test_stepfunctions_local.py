@@ -46,7 +46,7 @@ def server(tmp_path_factory):
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert said(folder)[1] == "\nStopped.\n"
-        wait_until(lambda: is_free(int(url(folder).rpartition(":")[2])), 5, "its port is free")
+        wait_until(lambda: is_free(int(url(folder).rpartition(":")[2])), 60, "its port is free")
     finally:
         process.kill()
 
