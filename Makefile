@@ -10,11 +10,12 @@ SAM_CLI := .venv-sam/.installed
 ASL_LINTERS := tests/asl_linters/node_modules/.installed
 
 PYTEST_ARGS ?=
+TIMES ?= 10
 SAM_CONFIG_ENV ?= default
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo user stepfunctions-local test soak test-aws tables check format bench deploy lock clean
+.PHONY: help run demo user stepfunctions-local test soak stability test-aws tables check format bench deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +37,9 @@ test: check ## Run every check and test; PYTEST_ARGS goes to pytest
 
 soak: $(DEV) ## Run the tests that take too long for `make test`: about 22 minutes
 	$(PYTHON) -m pytest -n 3 --dist loadgroup -m soak --timeout 3600 --durations 20 $(PYTEST_ARGS)
+
+stability: check ## Run the whole suite TIMES (10) times in a row, or until it fails: about 80 minutes
+	for run in $$(seq $(TIMES)); do echo "Run $$run of $(TIMES)" && $(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS) || exit 1; done
 
 tables: $(DEV) ## Write the tables of docs/testing.md by the tests that prove them
 	WRITE_TABLES=1 $(PYTHON) -m pytest -m tables $(PYTEST_ARGS)

@@ -4,8 +4,9 @@
 real handlers and machines. When a story ends badly, Hypothesis makes it as short as can be and
 prints it, step by step.
 
-Not in any story: `plan_hash`, `OnDeadLetter=continue`, bulk actions, schedules, two runs that work
-at the same moment, and answers that are lost without a death; other tests have those.
+Not in any story: `dry_run` and `plan_hash`, `OnDeadLetter=continue`, bulk actions, schedules, two
+runs that work at the same moment, and answers that are lost without a death; other tests have
+those.
 """
 
 import os
