@@ -97,7 +97,7 @@ def test_payload_that_the_message_never_had_is_a_conflict_as_ever(status):
     before = row()
 
     assert claims.claim(STRANGER).verdict is Verdict.CONFLICT
-    assert not claims.may_try(STRANGER)
+    assert not claims.holds_group(STRANGER)
     assert row() == before
 
 
@@ -105,7 +105,7 @@ def test_payload_that_the_message_never_had_is_a_conflict_as_ever(status):
 def test_superseded_copy_may_be_tried_by_the_status(status, may):
     edited(status)
 
-    assert claims.may_try(OLD) == claims.may_try(NEW) == may
+    assert claims.holds_group(OLD) == claims.holds_group(NEW) == may
 
 
 def test_copy_from_after_the_edit_is_its_own_body():

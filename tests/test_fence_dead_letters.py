@@ -65,6 +65,29 @@ def test_redrive_limit_holds_the_group_unless_it_goes_on(monkeypatch):
     assert (row(1)["status"], fence_of().holder, generations()) == ("QUARANTINED", f"{GROUP}-1", [])
 
 
+def quarantined_by_a_run():
+    """Let a worker die between dead letter and fence, and a run meet the dead letter at once."""
+    claims.claim(rejected().message)
+    reason = {"type": "TransactionRejected", "message": "It is not covered."}
+    change(1, status="QUARANTINED", trouble="QUARANTINED", body=rejected().body, reason=reason)
+
+
+def test_message_that_a_run_quarantined_before_its_fence_was_raised_holds_its_group():
+    quarantined_by_a_run()
+
+    again = replace(rejected(), receive_count=2)
+    assert consume_all(again, delivery(2)) == ["KEPT", "PARKED"]
+    assert fence_of().holder == f"{GROUP}-1"
+
+
+def test_quarantined_message_that_comes_again_holds_nothing_when_the_group_goes_on(going_on):
+    quarantined_by_a_run()
+
+    again = replace(rejected(), receive_count=2)
+    assert consume_all(again, delivery(2)) == ["KEPT", "PROCESSED"]
+    assert fence_of() is None
+
+
 @pytest.mark.parametrize("moves", [1, LIMIT])
 def test_native_redrive_of_what_crashing_workers_left_counts_too(monkeypatch, later, moves):
     """SQS dead-letters it without a word, and brings it back under a new id."""

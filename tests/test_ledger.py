@@ -312,25 +312,26 @@ def test_dead_message_that_a_faster_worker_took_is_busy(monkeypatch):
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_may_try_says_what_a_claim_would_and_claims_nothing(status):
+def test_group_waits_for_what_may_be_tried_or_lies_in_quarantine_and_nothing_is_claimed(status):
     put(status)
     before = row()
 
-    assert claims.may_try(MESSAGE) == (CLAIMS[status] is Verdict.PROCESS)
-    assert not claims.may_try(OTHER)
+    waited_for = CLAIMS[status] is Verdict.PROCESS or status == "QUARANTINED"
+    assert claims.holds_group(MESSAGE) == waited_for
+    assert not claims.holds_group(OTHER)
     assert row() == before
 
 
 def test_message_without_a_row_may_be_tried_and_gets_none():
-    assert claims.may_try(MESSAGE)
+    assert claims.holds_group(MESSAGE)
     with pytest.raises(MessageNotFound):
         row()
 
 
-def test_may_try_asks_for_the_status_and_not_for_the_lease():
+def test_waiting_for_a_message_asks_for_the_status_and_not_for_the_lease():
     claims.claim(MESSAGE)
 
-    assert claims.may_try(MESSAGE)
+    assert claims.holds_group(MESSAGE)
 
 
 @pytest.mark.parametrize("trouble", sorted(TROUBLES))

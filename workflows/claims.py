@@ -153,10 +153,17 @@ def _claim_moved(message: Message, seen: dict[str, Any], sqs_message_id: str) ->
     return Claim(Verdict.BUSY, int(row["redrives"]))
 
 
-def may_try(message: Message) -> bool:
-    """Tell whether the ledger would let a worker try this message, without claiming it."""
+def holds_group(message: Message) -> bool:
+    """Tell whether the group of a message that is delivered again has to wait for it.
+
+    That is while the ledger would let a worker try it, which claims nothing yet. And, where groups
+    wait for their dead letters, while it is in quarantine: its worker died before it fenced the
+    group, and a run met the dead letter before SQS brought the message again.
+    """
     row = ledger.get_many([message.message_id]).get(message.message_id)
-    return row is None or (
-        ledger.is_copy(message, row)
-        and (row["status"] in _LEASABLE.values() or row["status"] == "DEAD")
-    )
+    if row is None:
+        return True
+    waited_for = {*_LEASABLE.values(), "DEAD"}
+    if settings().on_dead_letter == "hold":
+        waited_for.add("QUARANTINED")
+    return ledger.is_copy(message, row) and row["status"] in waited_for

@@ -77,7 +77,7 @@ class Batch:
         if isinstance(message, InvalidMessage):
             return
         holding = self._fences.get(message.group_id)
-        if holding is None and claims.may_try(message):
+        if holding is None and claims.holds_group(message):
             self._fences[message.group_id] = fence.guard(message)
         elif holding is not None and holding.holder != message.message_id:
             with suppress(MessageBusy):  # Its own turn says so.
