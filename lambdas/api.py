@@ -9,13 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from workflows import (
     audit,
@@ -46,6 +48,11 @@ class Problem(BaseModel):
 
     error: ErrorBody
     trace_id: str
+
+
+# An id in a path. API Gateway hands the path on as it came, and clients encode a colon, say. No id
+# has a percent sign, so that nothing is decoded twice.
+PathId = Annotated[str, Path(max_length=256), AfterValidator(unquote)]
 
 
 class Caller(NamedTuple):

@@ -1,13 +1,12 @@
 """`DELETE /messages/dlq/reprocess/{run_id}`: stop a redrive run."""
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.api import acting, answers, app, problems, serve, trace_id
+from lambdas.api import PathId, acting, answers, app, problems, serve, trace_id
 from lambdas.run_record import RunRecord
 from workflows import runs, telemetry
 
@@ -21,7 +20,7 @@ from workflows import runs, telemetry
     tags=["Redrive"],
     responses=answers(202, RunRecord, "The run will stop.") | problems(401, 403, 404, 409, 422),
 )
-def cancel_run(run_id: Annotated[str, Path(max_length=256)]) -> Response[RunRecord]:
+def cancel_run(run_id: PathId) -> Response[RunRecord]:
     """Cancel in the caller's name."""
     with (
         acting("cancel_run", {}, run_id=run_id) as actor,

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from aws_lambda_powertools.event_handler.openapi.params import Body, Path
+from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import acting, answers, app, caller, problems, serve, trace_id
+from lambdas.api import PathId, acting, answers, app, caller, problems, serve, trace_id
 from lambdas.bulk_answer import Results, answer
 from workflows import bulk, telemetry
 from workflows.bulk import DiscardSelection
@@ -32,9 +32,7 @@ class Discarded(BaseModel):
     responses=answers(200, Discarded, "Discarded, now or before.")
     | problems(401, 403, 404, 409, 422),
 )
-def discard_message(
-    message_id: Annotated[str, Path(max_length=256)], request: Annotated[DiscardRequest, Body()]
-) -> Discarded:
+def discard_message(message_id: PathId, request: Annotated[DiscardRequest, Body()]) -> Discarded:
     """Discard in the caller's name."""
     asked = request.model_dump()
     with (

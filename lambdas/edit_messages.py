@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from aws_lambda_powertools.event_handler.openapi.params import Body, Path
+from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field
 
-from lambdas.api import acting, answers, app, caller, problems, serve, trace_id
+from lambdas.api import PathId, acting, answers, app, caller, problems, serve, trace_id
 from lambdas.bulk_answer import Results, answer
 from workflows import bulk, telemetry
 from workflows.bulk import EditSelection
@@ -43,9 +43,7 @@ class Edited(BaseModel):
     responses=answers(200, Edited, "Edited, now or before.")
     | problems(401, 403, 404, 409, 413, 422),
 )
-def edit_message(
-    message_id: Annotated[str, Path(max_length=256)], request: Annotated[EditRequest, Body()]
-) -> Edited:
+def edit_message(message_id: PathId, request: Annotated[EditRequest, Body()]) -> Edited:
     """Edit in the caller's name."""
     with (
         acting("edit_message", asked(request.payload), message_id=message_id) as actor,

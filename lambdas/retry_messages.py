@@ -4,11 +4,11 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Body, Path
+from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field
 
-from lambdas.api import acting, answers, app, caller, problems, serve, trace_id
+from lambdas.api import PathId, acting, answers, app, caller, problems, serve, trace_id
 from lambdas.bulk_answer import Results, answer
 from workflows import bulk, telemetry
 from workflows.bulk import RetrySelection
@@ -37,7 +37,7 @@ class Retried(BaseModel):
     responses=answers(202, Retried, "On the work queue.") | problems(401, 403, 404, 409, 422),
 )
 def retry_message(
-    message_id: Annotated[str, Path(max_length=256)],
+    message_id: PathId,
     request: Annotated[RetryRequest | None, Body()] = None,
 ) -> Response[Retried]:
     """Retry in the caller's name; without a body, with nothing reset."""

@@ -1,11 +1,10 @@
 """`GET /groups/{group_id}`: a fenced group and the messages parked behind its fence."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.api import PathId, answers, app, caller, problems, serve, trace_id
 from workflows import groups, telemetry
 
 
@@ -16,7 +15,7 @@ from workflows import groups, telemetry
     tags=["Groups"],
     responses=answers(200, groups.FencedGroup, "The group.") | problems(401, 403, 404, 422),
 )
-def show_group(group_id: Annotated[str, Path(max_length=256)]) -> groups.FencedGroup:
+def show_group(group_id: PathId) -> groups.FencedGroup:
     """Show one group."""
     caller("producer")
     with telemetry.action("show_group", trace_id(), group_id=group_id):

@@ -1,12 +1,11 @@
 """`GET /messages/{message_id}`: what the ledger knows of a message."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.api import PathId, answers, app, caller, problems, serve, trace_id
 from workflows import journey, ledger, telemetry
 from workflows.failures import Reason
 from workflows.journey import Event
@@ -46,7 +45,7 @@ class LedgerRecord(BaseModel):
     tags=["Messages"],
     responses=answers(200, LedgerRecord, "The record.") | problems(401, 403, 404, 422),
 )
-def show_message(message_id: Annotated[str, Path(max_length=256)]) -> LedgerRecord:
+def show_message(message_id: PathId) -> LedgerRecord:
     """Show one record."""
     caller("producer")
     with telemetry.action("show_message", trace_id(), message_id=message_id):

@@ -1,11 +1,10 @@
 """`GET /messages/dlq/reprocess/{run_id}`: how a redrive run goes or went."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.api import PathId, answers, app, caller, problems, serve, trace_id
 from lambdas.run_record import RunReport
 from workflows import outcome, progress, runs, telemetry
 
@@ -18,7 +17,7 @@ from workflows import outcome, progress, runs, telemetry
     tags=["Redrive"],
     responses=answers(200, RunReport, "The run.") | problems(401, 403, 404, 422),
 )
-def show_run(run_id: Annotated[str, Path(max_length=256)]) -> RunReport:
+def show_run(run_id: PathId) -> RunReport:
     """Show one run."""
     caller("operator")
     with telemetry.action("show_run", trace_id(), run_id=run_id):
