@@ -410,6 +410,14 @@ def test_record_is_found_under_every_id_there_can_be(message_id):
     assert call("message", path=f"/messages/{message_id}")[1]["message_id"] == message_id
 
 
+def test_id_is_read_whether_it_comes_encoded_or_not():
+    ledger.accept(a_message(message_id="a:b@c"))
+
+    for path in ("/messages/a:b@c", "/messages/a%3Ab%40c"):
+        status, body = call("message", path=path)
+        assert (status, body["message_id"]) == (200, "a:b@c")
+
+
 @pytest.mark.parametrize("path", ["/messages/unknown", "/messages/LOCK%23x", "/messages/ä b"])
 def test_unknown_message_is_404(path):
     status, body = call("message", path=path)
@@ -764,12 +772,25 @@ def test_process_message_raises_and_counts_what_went_wrong(output):
     message = a_message(payload=a_transaction(account_id=CANARY))
     event = {"message_id": "m-1", "group_id": "acc-1", "trace_id": "t-9", "body": message.body()}
 
-    with pytest.raises(Exception, match="frozen"):
+    with pytest.raises(Exception, match="The record of m-1 says why") as raised:
         process_message.handler(event, CONTEXT)
 
+    assert raised.type.__name__ == "AccountFrozen"  # by which the machine goes
+    assert raised.value.__suppress_context__
     text = output()
     assert metrics(text) == {("Errors", "Count"): [1.0]}
     assert CANARY not in text
+
+
+def test_request_that_is_refused_by_validate_messages_is_told_without_its_values():
+    # Lambda logs what a function raises, text and all.
+    request = {"filter": {"payload": {"iban": [CANARY]}}, "canary": {"messages": CANARY}}
+    event = {"messages": [], "run_id": "run-1", "trace_id": "t-9"}
+
+    with pytest.raises(ValueError, match=r"filter\.payload\.iban") as raised:
+        validate_messages.handler(event | {"request": request}, CONTEXT)
+
+    assert CANARY not in str(raised.value)
 
 
 def test_validate_messages_gives_a_verdict_each_and_never_tells_a_body(output):

@@ -365,6 +365,17 @@ def test_bodies_are_given_as_far_as_they_can_be_answered(monkeypatch):
     assert len(failures.quarantined(ALL, 4, None, bodies=True)[0]) == 1
 
 
+def test_page_of_the_worst_bodies_is_no_larger_than_lambda_answers():
+    for number in range(100):
+        put(number, "QUARANTINED", body='"' * 120_000)
+
+    page, cursor = failures.quarantined(ALL, 100, None, bodies=True)
+
+    assert cursor is not None
+    answer = json.dumps({"body": json.dumps([message.model_dump() for message in page])})
+    assert 3_000_000 < len(answer) < 6_291_456
+
+
 # --- Groups ---------------------------------------------------------------------------------
 
 

@@ -120,7 +120,8 @@ class Filter(BaseModel):
     equal to, by dotted path; `jmespath` what must be true of the payload.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Errors are logged where nobody catches them, and the values are a payload's.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     message_ids: list[Id] | None = Field(default=None, min_length=1, max_length=100)
     group_id: Id | None = None

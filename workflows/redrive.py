@@ -29,7 +29,7 @@ class Canary(BaseModel):
     ended `watch_seconds` after the last of their step was sent.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     messages: int = Field(ge=1, le=1_000)
     watch_seconds: int = Field(ge=1, le=14_400)
@@ -44,7 +44,7 @@ class RedriveRequest(BaseModel):
     it would do something else by now.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     filter: Filter = Filter()
     max_messages: int | None = Field(default=None, ge=1, le=1_000_000)
