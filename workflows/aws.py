@@ -19,16 +19,42 @@ _CONFIG = Config(
     connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3}
 )
 
-
-_CONFLICT_TRIES = 6
+# Of a write that meets a transaction: all pauses together are 1.6 s at most. A transaction holds an
+# item for milliseconds, and API Gateway waits for 29 s.
+_TRIES = 6
+# Why a transaction is cancelled: what it says of the items, and what passes by itself.
+_ANSWERS = {"None", "ConditionalCheckFailed"}
+_PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
 @cache
 def dynamodb() -> "DynamoDBClient":
-    """Return a DynamoDB client that takes and gives plain Python values (numbers as `Decimal`)."""
+    """Return a DynamoDB client that takes and gives plain Python values (numbers as `Decimal`).
+
+    A write of one item that a transaction holds is tried again, as `transact` does.
+    """
     resource: Any = boto3.resource("dynamodb", config=_CONFIG)
     client: DynamoDBClient = resource.meta.client
+    # botocore's own rules, which hang on the same event, know throttling and no conflict.
+    on: Any = client.meta.events.register  # by its stubs, no handler answers
+    on("needs-retry.dynamodb", _after_conflict)
     return client
+
+
+def _after_conflict(response: Any, attempts: int, **_: Any) -> float | None:
+    """Tell botocore in how many seconds to try again; None leaves that to its own rules.
+
+    A conflict says that nothing was written, and nothing about the write's condition. A transaction
+    that meets another has an error of another name, so it is not tried again here as well.
+    """
+    code = response[1].get("Error", {}).get("Code") if response else None
+    if code != "TransactionConflictException" or attempts >= _TRIES:
+        return None
+    return _pause(attempts)
+
+
+def _pause(attempt: int) -> float:
+    return random.uniform(0, 0.025 * 2**attempt)  # noqa: S311 - jitter, no secret
 
 
 def plain(failure: Any) -> dict[str, Any]:
@@ -45,24 +71,23 @@ def transact(items: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     """Write all items or none; return None if they were written, else each one's reason.
 
     A reason is {"Code": "None"} or {"Code": "ConditionalCheckFailed"}, with the item where it was
-    asked for. A conflict with another transaction is tried again: it says nothing about the items.
+    asked for. A conflict with another write, or throttling, is tried again: it passes, and says
+    nothing about the items.
 
     Raises:
         ClientError: anything but a failed condition.
     """
-    for attempt in range(_CONFLICT_TRIES):
+    for attempt in range(1, _TRIES + 1):
         try:
             dynamodb().transact_write_items(TransactItems=items)  # type: ignore[arg-type]
         except dynamodb().exceptions.TransactionCanceledException as error:
             reasons: Any = error.response["CancellationReasons"]
             codes = {reason["Code"] for reason in reasons}
-            if codes <= {"None", "ConditionalCheckFailed"}:
+            if codes <= _ANSWERS:
                 return list(reasons)
-            if codes - {"None", "ConditionalCheckFailed", "TransactionConflict"}:
+            if attempt == _TRIES or not codes <= _ANSWERS | _PASSING:
                 raise
-            if attempt + 1 == _CONFLICT_TRIES:
-                raise
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter, no secret
+            time.sleep(_pause(attempt))
         else:
             return None
     raise AssertionError("unreachable")

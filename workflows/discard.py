@@ -1,11 +1,12 @@
 """Discarding: to give a message in trouble up for good, so that its group can go on."""
 
+from contextlib import suppress
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from workflows import audit, clock, fence, ledger
-from workflows.aws import plain, transact
+from workflows.aws import dynamodb, plain, transact
 
 Why = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
@@ -32,7 +33,11 @@ def discard(message_id: str, request: DiscardRequest, actor: audit.Actor) -> dic
     row = _give_up(message_id, request, actor)
     held = fence.held([row["group_id"]]).get(row["group_id"])
     if held is not None and held.holder == message_id:
-        fence.settle(held, int(row["redrives"]))
+        # The message is discarded and recorded as such: an error would record a refusal too. If
+        # workers hold the fence at every try, the sweep lets the group go on, as after a crash.
+        errors = dynamodb().exceptions
+        with suppress(errors.TransactionConflictException, errors.TransactionCanceledException):
+            fence.settle(held, int(row["redrives"]))
     return row
 
 

@@ -8,6 +8,7 @@ forgotten (TTL): a row in trouble, or parked, does not expire.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from workflows import clock, journey
@@ -68,13 +69,17 @@ def is_copy(message: Message, row: dict[str, Any]) -> bool:
 
 
 def queued(message_id: str) -> None:
-    """Note that SQS has the message; says nothing if a worker was faster."""
-    update(
-        message_id,
-        "SET #status = :queued, updated_at = :now",
-        "#status = :accepted",
-        {":queued": "QUEUED", ":accepted": "ACCEPTED"},
-    )
+    """Note that SQS has the message; says nothing if a worker was, or is, faster."""
+    # Only a worker has reason to hold the row of a message that was just sent, and it notes more
+    # than this. If none did, the row says ACCEPTED, which a claim takes as well; the producer who
+    # asks again sends the same bytes under the same deduplication id.
+    with suppress(dynamodb().exceptions.TransactionConflictException):
+        update(
+            message_id,
+            "SET #status = :queued, updated_at = :now",
+            "#status = :accepted",
+            {":queued": "QUEUED", ":accepted": "ACCEPTED"},
+        )
 
 
 def processed(message_id: str) -> None:

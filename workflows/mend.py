@@ -6,6 +6,7 @@ bytes are sent under the same deduplication id by whoever asks again, or by the 
 still lies on the dead-letter queue is deleted by the run that meets it.
 """
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from workflows import audit, clock, journey, ledger, trouble
 from workflows.audit import Actor
-from workflows.aws import plain, sqs, transact
+from workflows.aws import dynamodb, plain, sqs, transact
 from workflows.filters import Filter
 from workflows.message import FOREIGN_PREFIX, RedriveLimitReached, deduplication_id
 from workflows.settings import settings
@@ -239,9 +240,12 @@ def _resend(message_id: str) -> bool:
 
 
 def _note_sent(message_id: str, redrives: int) -> None:
-    ledger.update(
-        message_id,
-        "SET updated_at = :now REMOVE trouble",
-        "attribute_exists(#status) AND trouble = :sending AND redrives = :redrives",
-        {":sending": SENDING, ":redrives": redrives},
-    )
+    # SQS has the copy, so a row that stays held is no failure: it says SENDING until the claim of
+    # the copy, or until the sweep, which sends the same once more.
+    with suppress(dynamodb().exceptions.TransactionConflictException):
+        ledger.update(
+            message_id,
+            "SET updated_at = :now REMOVE trouble",
+            "attribute_exists(#status) AND trouble = :sending AND redrives = :redrives",
+            {":sending": SENDING, ":redrives": redrives},
+        )
