@@ -13,6 +13,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     with telemetry.action("recover_executions", context.aws_request_id) as details:
         execution = json.loads(event.get("detail", {}).get("input") or "{}")
         group_id = execution.get("group_id") if isinstance(execution, dict) else None
-        found = recovery.recover_group(group_id) if group_id else recovery.recover()
+        if group_id:
+            found = recovery.recover_group(group_id)
+        else:
+            found = recovery.recover(lambda: context.get_remaining_time_in_millis() / 1_000)
         details.update(found.model_dump())
         return found.model_dump()

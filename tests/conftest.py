@@ -349,9 +349,10 @@ class FakeContext:
     function_name: str = "function"
     memory_limit_in_mb: int = 512
     invoked_function_arn: str = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:function"
+    seconds_left: int = 300
 
     def get_remaining_time_in_millis(self) -> int:
-        return 29_000
+        return self.seconds_left * 1_000
 
 
 CONTEXT: Any = FakeContext()

@@ -1,11 +1,15 @@
 """No fence outlives its owner: which fences a sweep takes over, and which it leaves alone."""
 
 import json
+import random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from lambdas import recover_executions
-from tests.conftest import CONTEXT
+from tests.conftest import CONTEXT, FakeContext, WorkerDied, a_message
 from tests.fenced_group import (
     GROUP,
     change,
@@ -17,8 +21,22 @@ from tests.fenced_group import (
     generations,
     stop_executions,
 )
-from workflows import aws, fence, groups, recovery, retry
+from tests.troubles import in_trouble, sent
+from workflows import (
+    aws,
+    fence,
+    groups,
+    held,
+    ledger,
+    let_go,
+    mend,
+    recovery,
+    retry,
+    run_lock,
+    runs,
+)
 from workflows.fence import START_GRACE_SECONDS
+from workflows.recovery import RESERVE_SECONDS
 from workflows.settings import settings
 
 
@@ -144,6 +162,181 @@ def test_every_fence_is_looked_at(monkeypatch, later):
     later(START_GRACE_SECONDS + 1)
 
     assert sorted(recovery.recover().groups) == [f"group-{number}" for number in range(5)]
+
+
+GROUPS = [f"group-{number}" for number in range(5)]
+THROTTLED = ClientError({"Error": {"Code": "ThrottlingException"}}, "DescribeExecution")
+
+
+@pytest.fixture
+def much_to_do(later):
+    """Leave a stopped run's lock, letters and guard, a retry by hand, and five fences."""
+    fence_groups(5)
+    for group in GROUPS:
+        change(1, group, status="DISCARDED")
+    run_lock.take("stopped", None)
+    later(START_GRACE_SECONDS + 1)
+    assert sorted(recovery.recover().groups) == GROUPS
+    stop_executions()
+    run_lock.take("stopped", None)
+    later(START_GRACE_SECONDS + 1)
+    record = {
+        "run_id": "HELD#stopped#0", "held_by": "stopped", "receipt_handles": ["stale"],
+        "dead_letter_queue": "HELD#dead-letter.fifo", "started_at": "2026-11-24T12:00:00.000Z",
+    }  # fmt: skip
+    aws.dynamodb().put_item(TableName="Runs", Item=record)
+    in_trouble(
+        "REDRIVEN", a_message(message_id="guarded"), trouble="REDRIVING", redriven_by="stopped"
+    )
+    in_trouble("REDRIVEN", a_message(message_id="unsent"), trouble="SENDING")
+
+
+def throttled():
+    raise THROTTLED
+
+
+def done():
+    """Return what was set right of `much_to_do`."""
+    record = aws.dynamodb().get_item(TableName="Runs", Key={"run_id": "HELD#stopped#0"})
+    return {
+        "runs": run_lock.find() is None,
+        "held": "Item" not in record,
+        "let_go": ledger.get("guarded")["trouble"] == "DEAD",
+        "mend": bool(sent()),
+    } | {group: fence_of(group).generation == 2 for group in GROUPS}
+
+
+def not_done():
+    return {name for name, right in done().items() if not right}
+
+
+def describing(monkeypatch, failing=None):
+    """Watch which group's execution is asked for; of one group's the question is throttled."""
+    asked: list[str] = []
+    describe = aws.stepfunctions().describe_execution
+
+    def watched(executionArn):  # noqa: N803 - boto3's
+        asked.extend(g for g in GROUPS if fence_of(g).execution_arn == executionArn)
+        if asked[-1:] == [failing]:
+            raise THROTTLED
+        return describe(executionArn=executionArn)
+
+    monkeypatch.setattr(aws.stepfunctions(), "describe_execution", watched)
+    return asked
+
+
+@pytest.mark.usefixtures("much_to_do")
+def test_sweep_sets_everything_right():
+    found = recover_executions.handler({}, CONTEXT)
+
+    assert sorted(found.pop("groups")) == GROUPS
+    assert found == {
+        "run_id": "stopped", "released": ["stopped"], "let_go": ["guarded"], "resent": ["unsent"],
+        "unchecked": 0,
+    }  # fmt: skip
+    assert not_done() == set()
+
+
+@pytest.mark.usefixtures("much_to_do")
+@pytest.mark.parametrize("failing", GROUPS)
+def test_fence_that_cannot_be_checked_keeps_nothing_else_waiting(monkeypatch, failing):
+    asked = describing(monkeypatch, failing)
+
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        recover_executions.handler({}, CONTEXT)
+
+    assert sorted(asked) == GROUPS
+    assert not_done() == {failing}
+
+
+@pytest.mark.usefixtures("much_to_do")
+def test_execution_that_cannot_be_started_keeps_nothing_else_waiting(calls):
+    calls.error_at, calls.error = "before StartExecution", THROTTLED
+
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        recover_executions.handler({}, CONTEXT)
+
+    assert not_done() == set()
+    assert len(generations()) == 5 + 4
+
+
+@pytest.mark.usefixtures("much_to_do")
+@pytest.mark.parametrize("part", [runs, held, let_go, mend])
+def test_part_that_fails_keeps_nothing_else_waiting(monkeypatch, part):
+    monkeypatch.setattr(part, "resend" if part is mend else "recover", throttled)
+
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        recover_executions.handler({}, CONTEXT)
+
+    assert not_done() == {part.__name__.rpartition(".")[2]}
+
+
+@pytest.mark.usefixtures("much_to_do")
+def test_rows_that_cannot_be_read_keep_the_other_fences_from_nothing(monkeypatch):
+    monkeypatch.setattr(recovery, "_CHUNK", 2)
+    read, chunks = ledger.get_many, []
+
+    def read_all_but_the_first(ids):
+        chunks.append(ids)
+        if len(chunks) == 1:
+            raise THROTTLED
+        return read(ids)
+
+    with monkeypatch.context() as patch:
+        # Of recovery's own view: letting go reads rows as well.
+        patch.setattr(recovery, "ledger", SimpleNamespace(get_many=read_all_but_the_first))
+        with pytest.raises(ClientError, match="ThrottlingException"):
+            recover_executions.handler({}, CONTEXT)
+
+    assert not_done() == {holder.removesuffix("-1") for holder in chunks[0]}
+
+
+@pytest.mark.usefixtures("much_to_do")
+def test_event_of_one_group_finds_it_although_something_else_fails(monkeypatch):
+    monkeypatch.setattr(held, "recover", throttled)
+
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        recover_executions.handler(event(GROUPS[2]), CONTEXT)
+
+    assert fence_of(GROUPS[2]).generation == 2
+    assert run_lock.find() is None
+
+
+@pytest.mark.usefixtures("much_to_do")
+def test_sweep_without_time_for_fences_does_all_else_and_says_so(monkeypatch):
+    asked = describing(monkeypatch)
+    context: Any = FakeContext(seconds_left=RESERVE_SECONDS - 1)
+
+    found = recover_executions.handler({}, context)
+
+    assert (found["groups"], found["unchecked"], asked) == ([], 5, [])
+    assert not_done() == set(GROUPS)
+
+
+@pytest.mark.usefixtures("much_to_do")
+def test_sweep_that_is_cut_off_among_the_fences_has_done_all_else(monkeypatch):
+    def cut_off(_):
+        raise WorkerDied
+
+    monkeypatch.setattr(recovery, "_has_owner", cut_off)
+    with pytest.raises(WorkerDied):
+        recover_executions.handler({}, CONTEXT)
+
+    assert not_done() == set(GROUPS)
+
+
+@pytest.mark.usefixtures("much_to_do")
+def test_every_fence_has_its_turn_though_there_is_never_time_for_all(monkeypatch):
+    monkeypatch.setattr(random, "shuffle", random.Random(1).shuffle)  # noqa: S311 - a fixed lot
+    asked = describing(monkeypatch)
+    monkeypatch.setattr(fence, "resume", lambda *_: False)  # so that each waits as before
+    for sweep in range(1, 31):
+        left = iter([RESERVE_SECONDS] * 3 + [RESERVE_SECONDS - 1])
+
+        assert recovery.recover(left.__next__).unchecked == 3
+        assert len(asked) == 2 * sweep
+
+    assert set(asked) == set(GROUPS)
 
 
 def test_pages_list_each_fenced_group_once_oldest_first():

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ from samtranslator.translator.transform import transform
 
 from local.package import read_template
 from tests.conftest import ENVIRONMENT, TEMPLATE, template, template_tables
-from workflows import audit, outcome, retry, runs, trouble, verdicts
+from workflows import audit, aws, outcome, recovery, retry, runs, trouble, verdicts
 from workflows.message import ATTRIBUTE_RESERVE_BYTES
 from workflows.redrive import Canary
 from workflows.settings import Settings
@@ -173,6 +173,16 @@ def test_claim_outlives_its_worker_and_not_the_message_s_visibility():
     lease = VARIABLES["CLAIM_LEASE_SECONDS"]
 
     assert timeout("ConsumeMessagesFunction") <= lease < QUEUES["WorkQueue"]["VisibilityTimeout"]
+
+
+def test_sweep_ends_a_fence_that_it_began_in_time_and_has_most_of_its_time_for_them():
+    config: Any = aws._CONFIG
+    tries = config.retries["total_max_attempts"]
+    # Of the standard mode, whose pauses are at most 1 s, 2 s, 4 s …
+    pauses = 2 ** (tries - 1) - 1
+    call = tries * (config.connect_timeout + config.read_timeout) + pauses
+
+    assert 3 * call < recovery.RESERVE_SECONDS < timeout("RecoverExecutionsFunction") / 2
 
 
 def test_run_lease_is_one_number_and_outlives_a_batch():

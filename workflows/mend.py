@@ -17,6 +17,7 @@ from workflows.audit import Actor
 from workflows.aws import dynamodb, plain, sqs, transact
 from workflows.filters import Filter
 from workflows.message import FOREIGN_PREFIX, RedriveLimitReached, deduplication_id
+from workflows.parts import Parts
 from workflows.settings import settings
 
 SENDING = "SENDING"
@@ -91,17 +92,13 @@ def resend() -> list[str]:
     """
     begun = datetime.fromisoformat(clock.now()) - timedelta(seconds=SENDING_SECONDS)
     sent: list[str] = []
-    failures: list[Exception] = []
+    parts = Parts()  # one that SQS refuses holds up no other
     for found in trouble.every(SENDING, Filter()):
         if datetime.fromisoformat(found["updated_at"]) > begun:
             break  # the oldest come first
-        try:
-            if _resend(found["message_id"]):
-                sent.append(found["message_id"])
-        except Exception as error:  # noqa: BLE001 - one that SQS refuses holds up no other
-            failures.append(error)
-    if failures:
-        raise failures[0]
+        if parts.do(_resend, found["message_id"]):
+            sent.append(found["message_id"])
+    parts.end()
     return sent
 
 

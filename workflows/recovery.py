@@ -2,15 +2,25 @@
 
 EventBridge tells of executions that were stopped, failed or timed out, but on best effort; so the
 same check also runs on a schedule over everything. It is safe to run at any time, any number of
-times: a take-over is conditional on the fence's generation.
+times: a take-over is conditional on the fence's generation. What fails of a check keeps nothing
+else of it from being done, and is raised at its end.
 """
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
 
 from pydantic import BaseModel
 
 from workflows import clock, fence, held, ledger, let_go, mend, retry, runs
 from workflows.fence import START_GRACE_SECONDS, Fence
+from workflows.parts import Parts
 from workflows.settings import settings
 
+# With less time left no fence is begun: one takes three calls, each 27 s long at worst, which is
+# three tries and the pauses between them (`workflows/aws.py`).
+RESERVE_SECONDS = 90
 _CHUNK = 100
 # A group waits behind these without any execution, until somebody acts on the message or SQS
 # delivers it. `hold` keeps it behind a dead or quarantined one; `continue` does not.
@@ -23,7 +33,8 @@ class Recovered(BaseModel):
 
     `groups` got a new execution, the lock of `run_id` is free, what `released` runs had left in
     flight is visible, what they had guarded and perhaps not sent is `let_go`, and `resent` messages
-    are those whose retry by hand had stopped before its copy was known to be sent.
+    are those whose retry by hand had stopped before its copy was known to be sent. For `unchecked`
+    fences there was no time: a later sweep has their turn.
     """
 
     groups: list[str]
@@ -31,46 +42,78 @@ class Recovered(BaseModel):
     released: list[str]
     let_go: list[str] = []
     resent: list[str] = []
+    unchecked: int = 0
 
 
-def recover() -> Recovered:
-    """Check every fence, the redrive lock, what runs left undone and the retries by hand."""
-    groups: list[str] = []
-    chunk: list[Fence] = []
-    for fenced in fence.every():
-        chunk.append(fenced)
-        if len(chunk) == _CHUNK:
-            groups += _recover_fences(chunk)
-            chunk = []
-    groups += _recover_fences(chunk)
-    return _recovered(groups).model_copy(update={"resent": mend.resend()})
+def recover(seconds_left: Callable[[], float] = lambda: math.inf) -> Recovered:
+    """Check the redrive lock, what runs left undone, the retries by hand and every fence.
+
+    Args:
+        seconds_left: how long the caller may still work; asked before each fence.
+
+    Raises:
+        Exception: the first failure, after all else was done.
+    """
+    parts = Parts()
+    # Before the fences: those are as many as groups in trouble, and each is a call of its own.
+    found = _recover_runs(parts)
+    resent = parts.do(mend.resend) or []
+    fences = parts.do(lambda: list(fence.every())) or []
+    # By lot: if there is never time for all, it is not always the same ones that wait.
+    random.shuffle(fences)
+    groups, unchecked = _recover_fences(fences, parts, seconds_left)
+    parts.end()
+    return found.model_copy(update={"groups": groups, "resent": resent, "unchecked": unchecked})
 
 
 def recover_group(group_id: str) -> Recovered:
-    """Check the fence of one group, the redrive lock and what runs left undone."""
-    found = fence.held([group_id])
-    return _recovered(_recover_fences(list(found.values())))
+    """Check the redrive lock, what runs left undone and the fence of one group.
+
+    Raises:
+        Exception: the first failure, after all else was done.
+    """
+    parts = Parts()
+    found = _recover_runs(parts)
+    fences = list((parts.do(fence.held, [group_id]) or {}).values())
+    groups, _ = _recover_fences(fences, parts, lambda: math.inf)
+    parts.end()
+    return found.model_copy(update={"groups": groups})
 
 
-def _recovered(groups: list[str]) -> Recovered:
+def _recover_runs(parts: Parts) -> Recovered:
     return Recovered(
-        groups=groups,
-        run_id=runs.recover(),
-        released=held.recover(),
-        let_go=let_go.recover(),
+        groups=[],
+        run_id=parts.do(runs.recover),
+        released=parts.do(held.recover) or [],
+        let_go=parts.do(let_go.recover) or [],
     )
 
 
-def _recover_fences(fences: list[Fence]) -> list[str]:
-    rows = ledger.get_many(fenced.holder for fenced in fences)
-    recovered = []
-    for fenced in fences:
-        row = rows.get(fenced.holder, {"status": "GONE", "redrives": 0})
-        if _needs_nobody(str(row["status"])) or _has_owner(fenced):
-            continue
-        if fence.resume(fenced, int(row["redrives"])):
-            recovered.append(fenced.group_id)
-    return recovered
+def _recover_fences(
+    fences: list[Fence], parts: Parts, seconds_left: Callable[[], float]
+) -> tuple[list[str], int]:
+    """Return the groups that got a new execution, and how many fences were not looked at."""
+    groups: list[str] = []
+    checked = 0
+    for first in range(0, len(fences), _CHUNK):
+        chunk = fences[first : first + _CHUNK]
+        if seconds_left() < RESERVE_SECONDS:
+            break
+        rows = parts.do(ledger.get_many, [fenced.holder for fenced in chunk])
+        for fenced in chunk:
+            if rows is None or seconds_left() < RESERVE_SECONDS:
+                break
+            row = rows.get(fenced.holder, {"status": "GONE", "redrives": 0})
+            if parts.do(_recover_fence, fenced, row):
+                groups.append(fenced.group_id)
+            checked += 1
+    return groups, len(fences) - checked
+
+
+def _recover_fence(fenced: Fence, row: dict[str, Any]) -> bool:
+    if _needs_nobody(str(row["status"])) or _has_owner(fenced):
+        return False
+    return fence.resume(fenced, int(row["redrives"]))
 
 
 def _needs_nobody(status: str) -> bool:
