@@ -29,6 +29,7 @@ _TASKS = {
     "arn:aws:states:::dynamodb:getItem": ("dynamodb", "get_item", "DynamoDB."),
     "arn:aws:states:::dynamodb:updateItem": ("dynamodb", "update_item", "DynamoDB."),
     "arn:aws:states:::dynamodb:deleteItem": ("dynamodb", "delete_item", "DynamoDB."),
+    "arn:aws:states:::aws-sdk:dynamodb:updateItem": ("dynamodb", "update_item", "DynamoDb."),
     "arn:aws:states:::aws-sdk:dynamodb:query": ("dynamodb", "query", "DynamoDb."),
     "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems": (
         "dynamodb",

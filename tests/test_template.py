@@ -554,6 +554,23 @@ def test_a_failed_condition_is_an_answer_and_never_tried_again(machine, name):
     assert conditions <= at_once
     if '"ConditionExpression"' in json.dumps(state):
         assert conditions or "DynamoDb.TransactionCanceledException" in caught
+    # Each integration has a prefix of its own:
+    # https://docs.aws.amazon.com/step-functions/latest/dg/connect-ddb.html
+    prefix = "DynamoDb" if ":aws-sdk:" in state["Resource"] else "DynamoDB"
+    assert conditions <= {f"{prefix}.ConditionalCheckFailedException"}
+
+
+@pytest.mark.parametrize(("machine", "name"), TASKS)
+def test_no_optimized_dynamodb_task_passes_a_map_or_a_list(machine, name):
+    """AWS: "You cannot pass a map or list to DynamoDB inside a map". The engines here take them.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/connect-ddb.html says so in some editions.
+    """
+    state = states(machine)[name]
+    # As they stand, or inside an expression.
+    nested = re.search(r'"[ML]\\*":', json.dumps(state["Arguments"])) is not None
+
+    assert not (nested and ":::dynamodb:" in state["Resource"])
 
 
 @pytest.mark.parametrize(("machine", "name"), TASKS)
