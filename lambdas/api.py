@@ -275,6 +275,6 @@ def _explained(error: Exception) -> tuple[HTTPStatus, ErrorBody]:
     telemetry.failed("answer_request", trace_id(), error)
     return HTTPStatus.INTERNAL_SERVER_ERROR, ErrorBody(
         code="internal_error",
-        message="The request failed on our side; nothing was half done. Try again, or quote the"
-        " trace_id.",
+        message="The request failed on our side, and may have been carried out. See what became of"
+        " it before you repeat it, or quote the trace_id.",
     )
