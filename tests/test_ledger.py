@@ -459,7 +459,7 @@ def test_oldest_is_the_one_longest_in_trouble():
 def test_many_rows_are_read_by_id_and_unknown_ids_are_absent():
     columns = {
         "redrive_limit", "superseded_hashes", "redrive_mark", "redriven_by", "reason",
-        "dead_at", "lease_until",
+        "dead_at", "updated_at", "trouble", "lease_until",
     }  # fmt: skip
     for number in range(3):
         put("DEAD", a_message(message_id=f"m-{number}"), **dict.fromkeys(columns, "any"))

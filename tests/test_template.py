@@ -117,6 +117,7 @@ def test_environment_is_what_the_settings_want():
         ("MaxRedrives", "max_redrives"),
         ("MaxMessageBytes", "max_message_bytes"),
         ("TokenLifetimeSeconds", "token_lifetime_seconds"),
+        ("WorkQueueRetentionSeconds", "work_queue_retention_seconds"),
         ("LedgerRetentionDays", "ledger_retention_days"),
     ],
 )
@@ -366,6 +367,12 @@ def test_third_receive_is_the_last_and_the_dead_letter_queue_keeps_fourteen_days
 
     assert policy == {"deadLetterTargetArn": "DeadLetterQueue.Arn", "maxReceiveCount": 3}
     assert QUEUES["DeadLetterQueue"]["MessageRetentionPeriod"] == 14 * 86_400
+
+
+def test_retention_that_the_sweep_goes_by_is_that_of_the_work_queue():
+    kept = QUEUES["WorkQueue"]["MessageRetentionPeriod"]
+
+    assert kept == VARIABLES["WORK_QUEUE_RETENTION_SECONDS"] == "WorkQueueRetentionSeconds"
 
 
 def test_consumer_takes_ten_and_reports_what_failed():

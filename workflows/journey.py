@@ -26,6 +26,7 @@ Name = Literal[
     "quarantined",
     "redriven",
     "let_go",
+    "lost",
     "retried",
     "edited",
     "discarded",
@@ -40,8 +41,10 @@ class Event(BaseModel):
     """One step of a journey; `n` counts the steps, `at` is ISO 8601 in UTC.
 
     `number` is which try failed (`attempt`), over all redrives, or which redrive it was
-    (`redriven`, `retried`). A try that ended with its worker has no step: its number is missing.
+    (`redriven`, `retried`, `lost`). A try that ended with its worker has no step, and its number is
+    missing.
     `let_go`: the run `run_id` had counted a redrive that it then did not, or perhaps not, send.
+    `lost`: the copy that was sent then is not on the work queue any more, and nobody had it.
     """
 
     n: int

@@ -22,7 +22,7 @@ BY_HAND = "#"
 _COLUMNS = [
     "message_id", "status", "type", "group_id", "payload_hash", "superseded_hashes", "redrives",
     "redrive_limit", "redrive_mark", "redriven_by", "reason", "first_sent_at", "dead_at",
-    "lease_until", "execution_arns",
+    "updated_at", "trouble", "lease_until", "execution_arns",
 ]  # fmt: skip
 _KNOWN = {
     "ProjectionExpression": ", ".join(f"#{column}" for column in _COLUMNS),
@@ -174,7 +174,7 @@ def quarantine(message: Message, body: str, error: Exception) -> bool:
 def discarded(message_id: str, why: dict[str, str]) -> dict[str, Any]:
     """Return the part of a transaction that gives a message up for good, if it is in trouble.
 
-    That is dead, quarantined, let go of by a run, or left by workers that died: whatever copy of it
+    That is dead, quarantined, let go of, or left by workers that died: whatever copy of it
     still turns up is acknowledged by the consumer, or deleted by the run that meets it.
     """
     return change(

@@ -33,14 +33,16 @@ class Recovered(BaseModel):
 
     `groups` got a new execution, the lock of `run_id` is free, what `released` runs had left in
     flight is visible, what they had guarded and perhaps not sent is `let_go`, and `resent` messages
-    are those whose retry by hand had stopped before its copy was known to be sent. For `unchecked`
+    are those whose retry by hand had stopped before its copy was known to be sent. The holders of
+    fences that are `lost` had been sent, and the work queue kept them no longer. For `unchecked`
     fences there was no time: a later sweep has their turn.
     """
 
-    groups: list[str]
+    groups: list[str] = []
     run_id: str | None
     released: list[str]
     let_go: list[str] = []
+    lost: list[str] = []
     resent: list[str] = []
     unchecked: int = 0
 
@@ -57,13 +59,13 @@ def recover(seconds_left: Callable[[], float] = lambda: math.inf) -> Recovered:
     parts = Parts()
     # Before the fences: those are as many as groups in trouble, and each is a call of its own.
     found = _recover_runs(parts)
-    resent = parts.do(mend.resend) or []
+    found.resent = parts.do(mend.resend) or []
     fences = parts.do(lambda: list(fence.every())) or []
     # By lot: if there is never time for all, it is not always the same ones that wait.
     random.shuffle(fences)
-    groups, unchecked = _recover_fences(fences, parts, seconds_left)
+    _recover_fences(fences, found, parts, seconds_left)
     parts.end()
-    return found.model_copy(update={"groups": groups, "resent": resent, "unchecked": unchecked})
+    return found
 
 
 def recover_group(group_id: str) -> Recovered:
@@ -75,14 +77,13 @@ def recover_group(group_id: str) -> Recovered:
     parts = Parts()
     found = _recover_runs(parts)
     fences = list((parts.do(fence.held, [group_id]) or {}).values())
-    groups, _ = _recover_fences(fences, parts, lambda: math.inf)
+    _recover_fences(fences, found, parts, lambda: math.inf)
     parts.end()
-    return found.model_copy(update={"groups": groups})
+    return found
 
 
 def _recover_runs(parts: Parts) -> Recovered:
     return Recovered(
-        groups=[],
         run_id=parts.do(runs.recover),
         released=parts.do(held.recover) or [],
         let_go=parts.do(let_go.recover) or [],
@@ -90,11 +91,10 @@ def _recover_runs(parts: Parts) -> Recovered:
 
 
 def _recover_fences(
-    fences: list[Fence], parts: Parts, seconds_left: Callable[[], float]
-) -> tuple[list[str], int]:
-    """Return the groups that got a new execution, and how many fences were not looked at."""
-    groups: list[str] = []
-    checked = 0
+    fences: list[Fence], found: Recovered, parts: Parts, seconds_left: Callable[[], float]
+) -> None:
+    """Check as many fences as there is time for, and add to `found` what was set right."""
+    found.unchecked = len(fences)
     for first in range(0, len(fences), _CHUNK):
         chunk = fences[first : first + _CHUNK]
         if seconds_left() < RESERVE_SECONDS:
@@ -104,16 +104,19 @@ def _recover_fences(
             if rows is None or seconds_left() < RESERVE_SECONDS:
                 break
             row = rows.get(fenced.holder, {"status": "GONE", "redrives": 0})
-            if parts.do(_recover_fence, fenced, row):
-                groups.append(fenced.group_id)
-            checked += 1
-    return groups, len(fences) - checked
+            parts.do(_recover_fence, fenced, row, found)
+            found.unchecked -= 1
 
 
-def _recover_fence(fenced: Fence, row: dict[str, Any]) -> bool:
+def _recover_fence(fenced: Fence, row: dict[str, Any], found: Recovered) -> None:
+    if let_go.is_lost(row):
+        if let_go.recover_lost(row):
+            found.lost.append(fenced.holder)
+        return
     if _needs_nobody(str(row["status"])) or _has_owner(fenced):
-        return False
-    return fence.resume(fenced, int(row["redrives"]))
+        return
+    if fence.resume(fenced, int(row["redrives"])):
+        found.groups.append(fenced.group_id)
 
 
 def _needs_nobody(status: str) -> bool:

@@ -33,6 +33,8 @@ class Settings(BaseModel):
     max_attempts: int = Field(ge=1, le=25)
     max_redrives: int = Field(ge=1, le=25)
     max_message_bytes: int = Field(ge=4_096, le=122_880)
+    # MessageRetentionPeriod of WorkQueue; SQS takes no more than 14 days.
+    work_queue_retention_seconds: int = Field(ge=3_600, le=1_209_600)
     ledger_retention_days: int = Field(ge=15, le=3_650)
     claim_lease_seconds: int = Field(ge=1, le=900)
     run_lease_seconds: int = Field(ge=60, le=86_400)
