@@ -8,8 +8,8 @@ from lambdas import consume_messages
 from tests.conftest import CONTEXT
 from tests.faults.calls import refusing, shortened
 from tests.faults.crashing_world import LATER
-from tests.invariants import broken
-from workflows import message_types
+from tests.invariants import MAX_REDRIVES, broken
+from workflows import claims, ledger, message_types
 
 
 @pytest.fixture
@@ -168,6 +168,33 @@ def test_message_that_was_processed_since_its_verdict_is_not_sent(world, letters
     assert len(world.queued("Work")) == 2
     world.settle()
     assert broken(world, moved=letters) == []
+
+
+@pytest.mark.fault(13)
+def test_message_that_is_claimed_since_its_verdict_is_not_quarantined(world):
+    """It was let go of, though it had been sent: its copy comes while it is being judged."""
+    message = world.message(type="entry", group_id=world.name("g"), number=1)
+    let_go = {"status": "REDRIVEN", "trouble": "DEAD", "redrives": MAX_REDRIVES}
+    world.dead_letter(message, **let_go)
+    tried: list[Any] = []
+
+    def process(arn, state):
+        if state == "GuardLoop" and not tried:
+            tried.append(claims.claim(message, "the copy").verdict)
+        elif state == "HoldDeadLetters":
+            tried.append(world.row(message)["status"])
+            message_types.process(message)
+            ledger.processed(message.message_id)
+        return True
+
+    world.stack.before_state = process
+    run = world.redrive()
+
+    assert tried == [claims.Verdict.PROCESS, "PROCESSING"]
+    assert (run.output["quarantined"], run.output["failed"]) == (0, 1)
+    assert run.output["already_processed"] == 1  # refused by the condition, and looked at again
+    assert world.effects(message.group_id) == [1]
+    assert broken(world, moved=[message]) == []
 
 
 @pytest.mark.fault(22)
