@@ -97,10 +97,10 @@ def run_row(world: World, run_id: str, **columns: Any) -> None:
     stack_fixtures.put(world.stack, "Runs", row | columns)
 
 
-def lock(world: World, holder: str, lease_until: int = FAR) -> None:
+def lock(world: World, holder: str, lease_until: int = FAR, **columns: Any) -> None:
     """Let a run hold the dead-letter queue."""
     row = {"run_id": LOCK + dead_letter_queue(world), "holder": holder, "lease_until": lease_until}
-    stack_fixtures.put(world.stack, "Runs", row | {"acquired_at": lease_until})
+    stack_fixtures.put(world.stack, "Runs", row | {"acquired_at": lease_until} | columns)
 
 
 def dead_letter_queue(world: World) -> str:
