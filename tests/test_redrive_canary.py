@@ -3,6 +3,7 @@
 import pytest
 
 from local.deadline import wait_until
+from tests.redrive_expressions import evaluate, states
 from tests.redrive_runs import (
     COUNTERS,
     DONE,
@@ -173,14 +174,27 @@ def test_canary_that_does_not_end_in_time_halts_the_run(stack):
     assert run.states.count("CountOutcomes") > 1
 
 
+def test_watch_whose_time_is_over_between_two_rules_does_not_halt_a_healthy_run():
+    """Each rule reads the clock for itself; a rule that comes later may find it a moment on."""
+    counts = {"counts": {"redriven": 2}, "watch_from": 0, "millis": 1_000}
+    outcome = {"active": True, "lease_lost": False, "died_again": 0, "processed": 0}
+    canary = {"messages": 2, "watch_seconds": 1, "max_failures": 2}
+    given = counts | {"outcome": outcome, "request": {"canary": canary}}
+    too_few = {"request": {"canary": canary | {"max_failures": 1}}}
+    healthy, *others = (rule["Condition"] for rule in states()["CanaryHealthy"]["Choices"])
+
+    assert not evaluate(healthy, **given | {"millis": 999})
+    assert not any(evaluate(rule, **given) for rule in others)
+    assert any(evaluate(rule, **given | too_few) for rule in others)
+
+
 def test_what_has_not_ended_in_time_may_be_as_much_as_may_fail(stack):
     dead_letters(stack, 2)
 
     run = run_machine(stack, "redrive", request(2, watch_seconds=1, max_failures=2, max_messages=2))
 
-    assert (run.output["status"], counters(stack, run)) == (
-        "SUCCEEDED", {"received": 2, "redriven": 2},
-    )  # fmt: skip
+    assert (run.output["status"], run.output.get("reason")) == ("SUCCEEDED", None)
+    assert counters(stack, run) == {"received": 2, "redriven": 2}
 
 
 def test_quarantined_messages_do_not_fill_a_step(stack):
