@@ -22,7 +22,7 @@ from tests.stack_fixtures import (
 
 pytestmark = pytest.mark.xdist_group("flows of runs")
 
-NEW_YEAR = "2026-01-01T00:00:00Z"
+NEW_YEAR = "2026-01-01T00:00:00.000Z"
 SMALL = {"jmespath": "amount < `50`"}
 
 

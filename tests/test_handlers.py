@@ -351,11 +351,11 @@ def test_message_s_record_has_all_but_its_body():
         "reason": {"type": "OSError", "message": "why"},
         "submitted_by": "p@example.com",
         "trace_id": "trace-1",
-        "first_sent_at": "2026-11-24T12:00:00.123000Z",
+        "first_sent_at": "2026-11-24T12:00:00.123Z",
         "processed_at": None,
         "execution_arns": ["arn:1"],
         "journey": [
-            {"n": 1, "event": "sent", "at": "2026-11-24T12:00:00.123000Z"},
+            {"n": 1, "event": "sent", "at": "2026-11-24T12:00:00.123Z"},
             {"n": 2, "event": "attempt", "number": 1, "reason_type": "OSError"},
         ],
     }

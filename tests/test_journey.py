@@ -25,7 +25,7 @@ from workflows.transaction import AccountFrozen
 
 LEASE = int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
 LIMIT = int(ENVIRONMENT["MAX_REDRIVES"])
-SENT = {"event": "sent", "at": "2026-11-24T12:00:00.123000Z"}
+SENT = {"event": "sent", "at": "2026-11-24T12:00:00.123Z"}
 AT = "2026-11-25T00:00:00.000Z"
 
 

@@ -144,7 +144,7 @@ def test_accepted_row_says_who_sent_what_when():
         "type": "transaction",
         "group_id": "acc-1",
         "payload_hash": MESSAGE.payload_hash,
-        "first_sent_at": "2026-11-24T12:00:00.123000Z",
+        "first_sent_at": "2026-11-24T12:00:00.123Z",
         "submitted_by": "p@example.com",
         "trace_id": "trace-1",
         "status": "ACCEPTED",

@@ -85,7 +85,7 @@ def test_every_parsed_message_has_a_hash_and_a_time(payload):
     read = parse(a_message(payload=payload).body(), GROUP)
 
     assert re.fullmatch("[0-9a-f]{64}", read.payload_hash)
-    assert read.first_sent_at_text == "2026-11-24T12:00:00.123000Z"
+    assert read.first_sent_at_text == "2026-11-24T12:00:00.123Z"
 
 
 def verdict(body):
@@ -166,7 +166,10 @@ WRONG: dict[str, list[object]] = {
     "type": ["absent", None, [], "", "a b", "t" * 65],
     "group_id": ["absent", None, {}, "", "#", "g" * 121],
     "payload": ["absent", None, [], "x", 1],
-    "first_sent_at": ["absent", None, "", "yesterday", [], 1e300, "2026-13-01T00:00:00Z"],
+    "first_sent_at": [
+        "absent", None, "", "yesterday", [], 1e300, "2026-13-01T00:00:00Z",
+        "2026-11-24T12:00:00", "9999-12-31T23:59:59-23:59",
+    ],
     "trace_id": ["absent", None, 1, "", "a b", "t" * 129],
     "submitted_by": ["absent", None, 1, "", "\ud800", "s" * 255],
 }  # fmt: skip
@@ -178,6 +181,21 @@ WRONG: dict[str, list[object]] = {
 def test_wrong_field_is_named(field, value):
     with pytest.raises(InvalidEnvelope, match=field):
         parse(with_fields(**{field: value}), GROUP)
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        ("2026-11-24T12:00:00Z", "2026-11-24T12:00:00.000Z"),
+        ("2026-11-24T12:00:00.123456Z", "2026-11-24T12:00:00.123Z"),
+        ("2026-11-24T14:00:00+02:00", "2026-11-24T12:00:00.000Z"),
+    ],
+)
+def test_first_sent_time_is_kept_as_all_times_are_so_that_they_sort_as_texts(sent, text):
+    message = parse(with_fields(first_sent_at=sent), GROUP)
+
+    assert message.first_sent_at_text == text
+    assert parse(message.body(), GROUP).first_sent_at_text == text
 
 
 @pytest.mark.parametrize("group_id", [None, "", "acc-2", GROUP + " "])

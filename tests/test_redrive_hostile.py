@@ -198,7 +198,7 @@ def test_arguments_of_the_largest_batch_that_a_filter_leaves_out_fit_the_limit_o
         "redrives": 0,
         "reason": {"type": "UnknownMessage", "message": "m" * 256},
         "type": "transaction",
-        "first_sent_at": "2026-11-24T12:00:00.123000Z",
+        "first_sent_at": "2026-11-24T12:00:00.123Z",
         "dead_at": "2026-11-24T12:00:00.000Z",
         "payload_hash": "h" * 64,
         "trace_id": "t" * 128,

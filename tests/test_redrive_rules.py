@@ -94,7 +94,7 @@ def test_message_that_the_ledger_does_not_know_is_quarantined_under_its_own_id()
 
     assert said(verdict) == ("quarantine", "UnknownMessage")
     assert (verdict["known"], verdict["ledger_id"]) == (False, "m-1")
-    assert verdict["first_sent_at"] == "2026-11-24T12:00:00.123000Z"
+    assert verdict["first_sent_at"] == "2026-11-24T12:00:00.123Z"
     assert (verdict["type"], verdict["trace_id"]) == ("transaction", "trace-1")
 
 

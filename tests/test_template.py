@@ -696,7 +696,7 @@ def longest_verdict(index):
         "ledger_id": "i" * 128, "redrives": 25, "redrive_limit": 25,
         "execution_arns": ["arn:aws:states:us-east-1:123456789012:execution:" + "e" * 120] * 9,
         "reason": {"type": "RedriveLimitReached", "message": "m" * 256}, "type": "transaction",
-        "first_sent_at": "2026-11-24T12:00:00.123000Z", "payload_hash": "h" * 64,
+        "first_sent_at": "2026-11-24T12:00:00.123Z", "payload_hash": "h" * 64,
         "trace_id": "t" * 128,
     }  # fmt: skip
 

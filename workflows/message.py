@@ -9,10 +9,19 @@ import json
 import math
 import re
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+)
+
+from workflows import clock
 
 # Ids travel in URLs, execution histories and deduplication ids (128 characters at most, of which
 # a redrive takes a suffix): https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
@@ -32,6 +41,13 @@ _UNESCAPED = str.maketrans({'"': "'", "\\": "/"})
 _LEVELS = 100
 
 Identifier = Annotated[str, StringConstraints(pattern=_IDENTIFIER, min_length=1, max_length=120)]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie between the years 1 and 9999 in UTC") from None
 
 
 class InvalidMessage(Exception):
@@ -77,14 +93,14 @@ class Message(BaseModel):
     type: Annotated[str, StringConstraints(pattern=_IDENTIFIER, max_length=64)]
     group_id: Identifier
     payload: dict[str, Any]
-    first_sent_at: datetime
+    first_sent_at: Annotated[AwareDatetime, AfterValidator(_in_utc)]
     trace_id: Annotated[str, StringConstraints(pattern=_IDENTIFIER, max_length=128)]
     submitted_by: Annotated[str, StringConstraints(min_length=1, max_length=254)]
 
     @property
     def first_sent_at_text(self) -> str:
-        """Return the first-sent time as it stands in the body."""
-        return self.first_sent_at.isoformat().replace("+00:00", "Z")
+        """Return the first-sent time as the body and the ledger have it."""
+        return clock.text(self.first_sent_at)
 
     @property
     def payload_hash(self) -> str:
