@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import ENVIRONMENT, a_message, a_transaction
-from workflows import aws, ledger, verdicts
+from workflows import aws, clock, ledger, verdicts
 from workflows.filters import Filter
 from workflows.message import FOREIGN_PREFIX, foreign_hash
 from workflows.redrive import RedriveRequest
@@ -70,6 +70,17 @@ def test_dead_message_is_redriven_whatever_stopped_its_worker(status, reason):
     assert (verdict["known"], verdict["ledger_id"], verdict["redrives"]) == (True, "m-1", LIMIT - 1)
     assert verdict["execution_arns"] == ["arn:1"]
     assert verdict["payload_hash"] == MESSAGE.payload_hash
+
+
+def test_lease_that_ends_during_the_verdict_ends_for_all_of_it(monkeypatch):
+    given_row("PROCESSING", lease_until=100)
+    ticking = iter([99, 100, 101])
+    monkeypatch.setattr(clock, "epoch", lambda: next(ticking))
+
+    verdict = judge_one()
+
+    assert (verdict["verdict"], verdict["left_because"]) == ("left", "busy")
+    assert verdict["unnoted"] is False
 
 
 @pytest.mark.parametrize("status", ["PROCESSED", "PARKED", "QUARANTINED"])

@@ -11,7 +11,7 @@ from tests.conftest import ENVIRONMENT, WorkerDied, an_operator
 from workflows import aws, clock, redrive, retry, run_lock, runs
 from workflows.paging import InvalidCursor
 from workflows.redrive import RedriveRequest
-from workflows.runs import RunActive, RunNotFound
+from workflows.runs import RunActive, RunEnded, RunNotFound
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -50,7 +50,7 @@ def lock():
 def put_run(run_id, **attributes):
     usual = {"dead_letter_queue": QUEUE, "status": "SUCCEEDED", "started_at": clock.now()}
     started = {"trigger": "api", "requested_by": "o@example.com", "execution_arn": "arn:1"}
-    item = {"run_id": run_id} | started | usual | attributes
+    item = {"run_id": run_id, "owned_at": clock.epoch()} | started | usual | attributes
     aws.dynamodb().put_item(TableName="Runs", Item=item)
 
 
@@ -166,10 +166,113 @@ def test_only_the_first_to_notice_a_dead_run_gets_its_lock(begin, sfn, monkeypat
     assert lock()["holder"] == "run-2"
 
 
-def test_abandoned_run_is_failed_and_its_lock_free():
-    acquire("run-1")
+SUCCESSOR = MACHINE.replace("stateMachine", "execution") + ":run-1-s2"
 
-    runs.abandon("run-1", "no such machine")
+
+@pytest.fixture
+def handed_over(begin, sfn, monkeypatch):
+    """Hand a run over to a successor while somebody asks for its execution's status."""
+    begin("run-1")
+    status_of = retry.execution_status
+
+    def hand_over(arn):
+        monkeypatch.setattr(retry, "execution_status", status_of)
+        sfn.start_execution(stateMachineArn=MACHINE, name="run-1-s2", input="{}")
+        for key in ("run-1", f"LOCK#{QUEUE}"):  # as HandOverRun does it
+            aws.dynamodb().update_item(
+                TableName="Runs",
+                Key={"run_id": key},
+                UpdateExpression="SET execution_arn = :successor",
+                ExpressionAttributeValues={":successor": SUCCESSOR},
+            )
+        stop(sfn, "run-1")
+        return "SUCCEEDED" if arn.endswith(":run-1") else status_of(arn)
+
+    monkeypatch.setattr(retry, "execution_status", hand_over)
+
+
+def goes_on():
+    row = runs.get("run-1")
+    assert (row["status"], row["execution_arn"]) == ("RUNNING", SUCCESSOR)
+    assert "failure" not in row
+    assert (lock()["holder"], lock()["execution_arn"]) == ("run-1", SUCCESSOR)
+
+
+@pytest.mark.usefixtures("handed_over")
+@pytest.mark.parametrize(
+    "look", [lambda: runs.get("run-1"), lambda: runs.page(10, None)[0][0]], ids=["get", "list"]
+)
+def test_run_that_is_handed_over_while_somebody_looks_goes_on(look):
+    assert look()["status"] == "RUNNING"
+    goes_on()
+
+
+@pytest.mark.usefixtures("handed_over")
+def test_run_that_is_handed_over_while_it_is_cancelled_is_cancelled():
+    assert runs.cancel("run-1", an_operator())["status"] == "CANCELLING"
+
+
+@pytest.mark.usefixtures("handed_over")
+def test_lock_of_a_run_that_is_handed_over_during_a_sweep_is_kept():
+    assert runs.recover() is None
+    goes_on()
+
+
+@pytest.mark.usefixtures("handed_over")
+def test_lock_of_a_run_that_is_handed_over_while_another_asks_for_it_is_kept():
+    with pytest.raises(RunActive, match="run-1"):
+        acquire("run-2")
+    goes_on()
+
+
+def test_run_that_began_although_its_start_seemed_to_fail_goes_on(begin, later):
+    row = begin("run-1")
+    later(1)
+    aws.dynamodb().update_item(  # as AcquireRun does it
+        TableName="Runs",
+        Key={"run_id": "run-1"},
+        UpdateExpression="SET owned_at = :now",
+        ExpressionAttributeValues={":now": clock.epoch()},
+    )
+
+    runs.abandon(row, "The execution could not be started.")
+
+    assert runs.get("run-1")["status"] == "RUNNING"
+    assert lock()["holder"] == "run-1"
+
+
+def test_second_of_two_cancels_at_once_is_no_refusal(begin, monkeypatch):
+    begin("run-1")
+    transact = aws.transact
+
+    def overtaken(writes):
+        monkeypatch.setattr(runs, "transact", transact)
+        runs.cancel("run-1", an_operator())
+        return transact(writes)
+
+    monkeypatch.setattr(runs, "transact", overtaken)
+
+    assert runs.cancel("run-1", an_operator())["status"] == "CANCELLING"
+
+
+def test_run_that_ends_while_it_is_cancelled_has_ended(begin, monkeypatch):
+    begin("run-1")
+    transact = aws.transact
+
+    def overtaken(writes):
+        put_run("run-1")
+        return transact(writes)
+
+    monkeypatch.setattr(runs, "transact", overtaken)
+
+    with pytest.raises(RunEnded, match="SUCCEEDED"):
+        runs.cancel("run-1", an_operator())
+
+
+def test_abandoned_run_is_failed_and_its_lock_free():
+    row = acquire("run-1")
+
+    runs.abandon(row, "no such machine")
 
     assert lock() is None
     row = runs.get("run-1")
@@ -178,21 +281,21 @@ def test_abandoned_run_is_failed_and_its_lock_free():
 
 
 def test_abandoning_leaves_the_lock_that_somebody_else_has(later):
-    acquire("run-1")
+    row = acquire("run-1")
     later(LEASE + 1)
     acquire("run-2")
 
-    runs.abandon("run-1", "late")
+    runs.abandon(row, "late")
 
     assert lock()["holder"] == "run-2"
     assert runs.get("run-1")["status"] == "FAILED"
 
 
 def test_abandoning_keeps_the_word_of_a_run_that_ended():
-    acquire("run-1")
+    row = acquire("run-1")
     put_run("run-1", status="SUCCEEDED")
 
-    runs.abandon("run-1", "late")
+    runs.abandon(row, "late")
 
     assert runs.get("run-1")["status"] == "SUCCEEDED"
 

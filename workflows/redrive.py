@@ -92,6 +92,6 @@ def start(request: RedriveRequest, actor: audit.Actor) -> dict[str, Any]:
             ),
         )
     except Exception:
-        runs.abandon(run_id, "The execution could not be started.")
+        runs.abandon(row, "The execution could not be started.")
         raise
     return row

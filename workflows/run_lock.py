@@ -23,24 +23,29 @@ def find() -> dict[str, Any] | None:
     return answer.get("Item")
 
 
-def take(run_id: str, expected_holder: str | None) -> dict[str, Any] | None:
-    """Take the lock if it is free, outlived or `expected_holder`'s; return the row if not."""
+# A lock whose run is dead may be taken or freed only as it was seen: a run that went on, be it in
+# another execution, has renewed it since.
+_AS_SEEN = "holder = :seen_holder AND execution_arn = :seen_execution AND lease_until = :seen_lease"
+
+
+def take(run_id: str, dead: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Take the lock if it is free, outlived or still the `dead` run's; return the row if not."""
     now = clock.epoch()
+    own = f"({_AS_SEEN})" if dead else "holder = :run_id"
+    values: dict[str, Any] = {
+        ":run_id": run_id,
+        ":until": now + settings().run_lease_seconds,
+        ":now": now,
+        ":execution": first_execution(run_id),
+    }
     try:
         dynamodb().update_item(
             TableName=settings().runs_table,
             Key={"run_id": _key()},
             UpdateExpression="SET holder = :run_id, lease_until = :until, acquired_at = :now,"
             " execution_arn = :execution",
-            ConditionExpression="attribute_not_exists(run_id) OR lease_until < :now"
-            " OR holder = :expected",
-            ExpressionAttributeValues={
-                ":run_id": run_id,
-                ":until": now + settings().run_lease_seconds,
-                ":now": now,
-                ":expected": expected_holder or run_id,
-                ":execution": first_execution(run_id),
-            },
+            ConditionExpression=f"attribute_not_exists(run_id) OR lease_until < :now OR {own}",
+            ExpressionAttributeValues=values | (_seen(dead) if dead else {}),
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except dynamodb().exceptions.ConditionalCheckFailedException as error:
@@ -79,6 +84,20 @@ def release(run_id: str) -> None:
         return  # Somebody else has it already.
 
 
+def free(dead: dict[str, Any]) -> bool:
+    """Free the lock if it is still the `dead` run's; return whether it was."""
+    try:
+        dynamodb().delete_item(
+            TableName=settings().runs_table,
+            Key={"run_id": _key()},
+            ConditionExpression=_AS_SEEN,
+            ExpressionAttributeValues=_seen(dead),
+        )
+    except dynamodb().exceptions.ConditionalCheckFailedException:
+        return False
+    return True
+
+
 def is_alive(lock: dict[str, Any]) -> bool:
     """Tell whether the execution that a lock names works, or may still begin."""
     status = retry.execution_status(lock["execution_arn"])
@@ -91,6 +110,14 @@ def first_execution(run_id: str) -> str:
     """Return the ARN that a run's first execution has or will have."""
     machine = settings().redrive_state_machine_arn
     return f"{machine.replace(':stateMachine:', ':execution:', 1)}:{run_id}"
+
+
+def _seen(lock: dict[str, Any]) -> dict[str, Any]:
+    return {
+        ":seen_holder": lock["holder"],
+        ":seen_execution": lock["execution_arn"],
+        ":seen_lease": lock["lease_until"],
+    }
 
 
 def _key() -> str:

@@ -58,7 +58,7 @@ def acquire(
         if run_lock.is_alive(holder):
             raise RunActive(holder["holder"])
         # Its execution ended without releasing the lock; only the first to notice gets it.
-        if run_lock.take(run_id, holder["holder"]) is not None:
+        if run_lock.take(run_id, holder) is not None:
             raise RunActive(holder["holder"])
         abandoned = _find(holder["holder"])
         if abandoned is not None:
@@ -81,10 +81,13 @@ def acquire(
     return row
 
 
-def abandon(run_id: str, why: str) -> None:
-    """Release a run's lock and mark the run FAILED, after it could not be started."""
-    _end(run_id, "FAILED", why)
-    run_lock.release(run_id)
+def abandon(row: dict[str, Any], why: str) -> None:
+    """Mark the run that has this row FAILED and release its lock, after it could not be started.
+
+    A run that has begun since goes on: only the answer of its start was lost.
+    """
+    if _end(row, "FAILED", why)["status"] not in ACTIVE:
+        run_lock.release(row["run_id"])
 
 
 def get(run_id: str) -> dict[str, Any]:
@@ -115,8 +118,10 @@ def cancel(run_id: str, actor: audit.Actor) -> dict[str, Any]:
     change = _change(run_id, "SET #status = :cancelling", "#status = :running")
     record = audit.entry(actor, "cancel_run", result="CANCELLING", **about)
     if transact([change, record]) is not None:
-        if row["status"] != "CANCELLING":
-            raise RunEnded(f"Run {run_id} has ended: {get(run_id)['status']}.")
+        # As it is now: another may have cancelled it since we looked.
+        status = get(run_id)["status"]
+        if status != "CANCELLING":
+            raise RunEnded(f"Run {run_id} has ended: {status}.")
         audit.unchanged(actor, "cancel_run", **about)
     return get(run_id)
 
@@ -182,8 +187,7 @@ def recover() -> str | None:
     row = _find(run_id)
     if row is not None:
         _settle(row)
-    run_lock.release(run_id)
-    return run_id
+    return run_id if run_lock.free(lock) else None
 
 
 def _find(run_id: str) -> dict[str, Any] | None:
@@ -199,32 +203,40 @@ def _settle(row: dict[str, Any]) -> dict[str, Any]:
         return row
     status = retry.execution_status(row["execution_arn"])
     if status is None and clock.epoch() - int(row["owned_at"]) >= run_lock.START_GRACE_SECONDS:
-        return _end(row["run_id"], "FAILED", "The execution never began.") or row
+        return _end(row, "FAILED", "The execution never began.")
     if status in (None, "RUNNING"):
         return row
-    # A machine that ended by itself wrote the row after we read it: the condition keeps its word.
     if status == "SUCCEEDED":
-        return (
-            _end(row["run_id"], "FAILED", "The execution ended without closing its record.") or row
-        )
-    return _end(row["run_id"], status, "The execution was ended from outside.") or row
+        return _end(row, "FAILED", "The execution ended without closing its record.")
+    return _end(row, status, "The execution was ended from outside.")
 
 
-def _end(run_id: str, status: str, why: str) -> dict[str, Any] | None:
+def _end(seen: dict[str, Any], status: str, why: str) -> dict[str, Any]:
+    """End a run for an execution that did not, and return its row as it is then.
+
+    Refused if the machine had the last word since the row was `seen`: it closed the row, or the run
+    goes on in another execution.
+    """
+    run_id = seen["run_id"]
     change = _change(
         run_id,
         "SET #status = :status, finished_at = :now, failure = :why",
-        "#status IN (:running, :cancelling)",
-        {":status": status, ":why": why, ":now": clock.now()},
+        "#status IN (:running, :cancelling)"
+        " AND execution_arn = :execution AND owned_at = :owned_at",
+        {
+            ":status": status,
+            ":why": why,
+            ":now": clock.now(),
+            ":execution": seen["execution_arn"],
+            ":owned_at": seen["owned_at"],
+        },
     )
-    row = _find(run_id)
-    if row is not None:
-        # The machine accounts for the ends that it lives to see; this one it did not.
-        starter = audit.Actor(row["requested_by"], row["trigger"], "", row.get("trace_id", run_id))
-        about: dict[str, Any] = {"run_id": run_id, "execution_arn": row["execution_arn"]}
-        record = audit.entry(starter, "end_run", result=status, input={"reason": why}, **about)
-        transact([change, record])
-    return _find(run_id)
+    # The machine accounts for the ends that it lives to see; this one it did not.
+    starter = audit.Actor(seen["requested_by"], seen["trigger"], "", seen.get("trace_id", run_id))
+    about: dict[str, Any] = {"run_id": run_id, "execution_arn": seen["execution_arn"]}
+    record = audit.entry(starter, "end_run", result=status, input={"reason": why}, **about)
+    transact([change, record])
+    return _find(run_id) or seen
 
 
 def _change(

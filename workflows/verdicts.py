@@ -200,7 +200,7 @@ def _judge(
     row = rows.get(verdict["ledger_id"])
     if row is not None:
         # Stored, or only noted, by an earlier run that could or should not delete this.
-        _fill(verdict, row)
+        _fill(verdict, row, _is_leased(row))
         verdict["payload_hash"] = row["payload_hash"]  # of a conflicting message: its payload's
         verdict["verdict"] = _BY_STATUS.get(row["status"], "quarantine")
         return verdict
@@ -215,10 +215,11 @@ def _judge(
         # The row is another message's; this one is kept under SQS's id.
         return _because(verdict, MessageConflict())
     verdict["ledger_id"] = message.message_id
+    leased = row is not None and _is_leased(row)  # asked once: a lease may end between two looks
     if row is not None:
-        _fill(verdict, row)
+        _fill(verdict, row, leased)
     try:
-        verdict["verdict"] = _verdict(message, row, run_id)
+        verdict["verdict"] = _verdict(message, row, leased, run_id)
         verdict["left_because"] = "busy" if verdict["verdict"] == "left" else ""
     except (InvalidMessage, TooOld, UnknownMessage, RedriveLimitReached) as error:
         return _because(verdict, error)
@@ -257,22 +258,22 @@ def _sent_at(letter: DeadLetter) -> str:
     return clock.text(datetime.fromtimestamp(int(sent) / 1_000, UTC))
 
 
-def _fill(verdict: Verdict, row: dict[str, Any]) -> None:
+def _fill(verdict: Verdict, row: dict[str, Any], leased: bool) -> None:
     verdict["known"] = True
     verdict["type"] = row["type"]
     verdict["status"] = row["status"]
     verdict["redrives"] = int(row["redrives"])
     verdict["redrive_limit"] = int(row.get("redrive_limit", settings().max_redrives))
     verdict["execution_arns"] = row["execution_arns"][-_EXECUTIONS_KEPT:]
-    verdict["unnoted"] = row["status"] in _UNNOTED and not _is_leased(row)
+    verdict["unnoted"] = row["status"] in _UNNOTED and not leased
     if verdict["unnoted"]:
         verdict["reason"] = reason(ConsumerCrashed())
     elif "reason" in row:
         verdict["reason"] = {name: row["reason"][name] for name in ("type", "message")}
 
 
-def _verdict(message: Message, row: dict[str, Any] | None, run_id: str) -> Kind:
-    if row is not None and (row["status"] in _BY_STATUS or _in_other_hands(row, run_id)):
+def _verdict(message: Message, row: dict[str, Any] | None, leased: bool, run_id: str) -> Kind:
+    if row is not None and (row["status"] in _BY_STATUS or _in_other_hands(row, leased, run_id)):
         return _BY_STATUS.get(row["status"], "left")
     message_types.validate(message.type, message.payload)
     message_types.check_age(message)
@@ -283,7 +284,7 @@ def _verdict(message: Message, row: dict[str, Any] | None, run_id: str) -> Kind:
     return "redrive"
 
 
-def _in_other_hands(row: dict[str, Any], run_id: str) -> bool:
+def _in_other_hands(row: dict[str, Any], leased: bool, run_id: str) -> bool:
     """Tell whether this copy is not the one to send: another is under way.
 
     A worker has it just now, a person sent it from the ledger, or this very run redrove it and it
@@ -291,7 +292,7 @@ def _in_other_hands(row: dict[str, Any], run_id: str) -> bool:
     """
     mark = str(row.get("redrive_mark", ""))
     return (
-        _is_leased(row)
+        leased
         or (row["status"] == "REDRIVEN" and mark.startswith(ledger.BY_HAND))
         or (run_id != "" and mark.startswith(f"{run_id}#"))  # a plan has no run
     )
