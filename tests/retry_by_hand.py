@@ -22,6 +22,7 @@ _SUBSTITUTIONS = {
     "OnDeadLetter": "hold",
     "ProcessMessageFunctionArn": "process",
     "MaxAttempts": ENVIRONMENT["MAX_ATTEMPTS"],
+    "MaxMessageBytes": ENVIRONMENT["MAX_MESSAGE_BYTES"],
     "BackoffBaseSeconds": "1",
     "BackoffCapSeconds": "1",
 }

@@ -152,6 +152,21 @@ def test_rejected_message_is_dead_at_once_with_its_reason(dead_letters, executio
     assert (row()["status"], row()["attempts"], executions()) == ("DEAD", 1, [])
 
 
+@pytest.mark.parametrize(("spare", "told"), [(1_024, True), (1_023, False), (0, False)])
+def test_body_that_leaves_no_room_for_its_reason_is_dead_lettered_without(
+    dead_letters, spare, told
+):
+    """Only who sends through the API must leave room; SQS counts attributes as size."""
+    room = int(ENVIRONMENT["MAX_MESSAGE_BYTES"]) - spare - len(REJECTED.body())
+
+    assert deliver(REJECTED.body() + " " * room) == "DEAD"
+
+    (letter,) = dead_letters()
+    assert letter["Body"] == REJECTED.body() + " " * room
+    assert ("MessageAttributes" in letter) is told
+    assert row()["reason"]["type"] == "TransactionRejected"
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [

@@ -20,6 +20,7 @@ from tests.redrive_runs import (
     START,
     STORED,
     WAVE,
+    audited,
     balance,
     counters,
     is_visible_again,
@@ -79,6 +80,21 @@ def test_run_from_the_console_needs_no_input(stack, empty_runs):
     assert (recorded["trigger"], recorded["requested_by"]) == ("console", "console")
     assert (recorded["dead_letter_queue"], recorded["execution_arn"]) == (QUEUE, run.arn)
     assert recorded["started_at"] < recorded["finished_at"]
+
+
+@pytest.mark.parametrize("wrong", ["", 5, None, [], "o" * 255], ids=lambda value: str(value)[:4])
+def test_who_asked_for_a_run_is_the_console_if_the_input_does_not_say_it(stack, wrong):
+    """An end that the audit's keys cannot hold would leave the run without one."""
+    given = dict.fromkeys(("requested_by", "trigger", "trace_id"), wrong)
+
+    run = run_machine(stack, "redrive", {"request": {}} | given)
+
+    assert run.status == "SUCCEEDED"
+    recorded = row(stack, "Runs", run.name)
+    assert (recorded["status"], recorded["trigger"]) == ("SUCCEEDED", "console")
+    assert recorded["requested_by"] == "console"
+    (record,) = audited(stack, run.name)
+    assert (record["actor"], record["trace_id"]) == ("console", run.name)
 
 
 def test_run_while_another_is_active_is_skipped(stack, empty_runs):

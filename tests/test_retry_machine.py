@@ -29,8 +29,10 @@ from tests.stack_fixtures import (
     waits_scaled,
 )
 from workflows import clock
+from workflows.message import ATTRIBUTE_RESERVE_BYTES
 
 MAX_ATTEMPTS = 4  # of samconfig.toml's local parameters
+MAX_MESSAGE_BYTES = 12_000  # the template's default
 LOOK = ["InspectMessage", "ValidateMessage"]
 ROUND = [*LOOK, "GuardLoop", "WaitBackoff", "ProcessMessage"]
 PARKED = ["NextParked", "AnyParked"]
@@ -312,6 +314,25 @@ def test_crash_does_not_hide_the_reason_that_the_next_attempt_gives(stack):
 
     (letter,) = dead_letters(stack, message)
     assert reason_of(letter)["ReasonType"] == "AccountFrozen"
+
+
+@pytest.mark.parametrize("over", [0, 1])
+@pytest.mark.parametrize(("filler", "size"), [(" ", 1), ("é", 4)])
+def test_body_that_leaves_no_room_for_its_reason_is_dead_lettered_without(
+    stack, filler, size, over
+):
+    """SQS counts attributes as size. A character that may have more bytes is taken for four."""
+    message = retrying(stack, attempts=MAX_ATTEMPTS)
+    room = MAX_MESSAGE_BYTES - ATTRIBUTE_RESERVE_BYTES - len(message.body())
+    body = message.body() + " " * (room % size) + filler * (room // size + over)
+    put(stack, "Messages", row(stack, "Messages", message.message_id) | {"body": body})
+
+    retry(stack, message)
+
+    (letter,) = dead_letters(stack, message)
+    assert letter["Body"] == body
+    assert bool(letter.get("MessageAttributes")) is (over == 0)
+    assert row(stack, "Messages", message.message_id)["status"] == "DEAD"
 
 
 def test_message_without_a_recorded_reason_is_dead_lettered_all_the_same(stack):

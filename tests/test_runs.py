@@ -457,3 +457,9 @@ def test_start_makes_the_calls_whose_ends_are_tried_above(calls):
     redrive.start(ALL, an_operator())
 
     assert calls.ends == ENDS
+
+
+def test_request_that_nests_too_deep_to_be_shown_is_none():
+    assert runs.parse_request('{"filter": {}}') == {"filter": {}}
+    for levels in (101, 300, 5_000):
+        assert runs.parse_request('{"a":' * levels + "1" + "}" * levels) == {}

@@ -8,6 +8,7 @@ machine or the dead-letter queue has it.
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from workflows import claims, fence, ledger, message_types
 from workflows.aws import sqs
@@ -16,7 +17,9 @@ from workflows.message import (
     InvalidMessage,
     Message,
     MessageConflict,
+    MessageTooLarge,
     RedriveLimitReached,
+    check_size,
     deduplication_id,
     parse,
     reason,
@@ -161,6 +164,18 @@ class Batch:
         self._fences |= fence.held([group_id])
 
 
+def _attributes(body: str, why: dict[str, str]) -> dict[str, Any]:
+    try:
+        check_size(body, settings().max_message_bytes)
+    except MessageTooLarge:
+        # Whoever writes to the queue directly need not leave room; the ledger has the reason.
+        return {}
+    return {
+        "ReasonType": {"DataType": "String", "StringValue": why["type"]},
+        "ReasonMessage": {"DataType": "String", "StringValue": why["message"]},
+    }
+
+
 def _dead_letter(delivery: Delivery, deduplication: str, error: Exception) -> str:
     why = reason(error)
     sqs().send_message(
@@ -168,9 +183,6 @@ def _dead_letter(delivery: Delivery, deduplication: str, error: Exception) -> st
         MessageBody=delivery.body,
         MessageGroupId=delivery.group_id,
         MessageDeduplicationId=deduplication,
-        MessageAttributes={
-            "ReasonType": {"DataType": "String", "StringValue": why["type"]},
-            "ReasonMessage": {"DataType": "String", "StringValue": why["message"]},
-        },
+        MessageAttributes=_attributes(delivery.body, why),
     )
     return "DEAD"

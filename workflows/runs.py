@@ -9,6 +9,7 @@ from typing import Any
 
 from workflows import audit, clock, paging, retry, run_lock
 from workflows.aws import dynamodb, transact
+from workflows.message import loads
 from workflows.settings import settings
 
 # The index that lists the runs of a dead-letter queue by time; lock rows are not in it.
@@ -147,7 +148,7 @@ def was_abandoned(run_id: str) -> bool:
 def parse_request(text: str) -> dict[str, Any]:
     """Return what a run was asked for; {} for what is no request: the console takes anything."""
     try:
-        request = json.loads(text)
+        request = loads(text)
     except ValueError:
         return {}
     return request if isinstance(request, dict) else {}

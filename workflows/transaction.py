@@ -29,8 +29,9 @@ class TransactionRejected(InvalidMessage):
 
 def _plain_number(value: object) -> object:
     # Python reads more as a number than a payment should be: underscores, other alphabets' digits.
+    # And pydantic does not count zeros at the end, while DynamoDB keeps no more than 38 digits.
     if isinstance(value, bool) or (
-        isinstance(value, str) and not re.fullmatch(r"[0-9]+(\.[0-9]+)?", value)
+        isinstance(value, str) and not re.fullmatch(r"[0-9]+(\.[0-9]{1,15})?", value)
     ):
         raise ValueError("Input should be a finite number, written with digits and a point")
     return value

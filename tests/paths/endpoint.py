@@ -29,6 +29,7 @@ PLACEHOLDERS = {
     "CountOutcomesFunctionArn": "CountOutcomes",
     "ReturnDeadLettersFunctionArn": "ReturnDeadLetters",
     "MaxAttempts": "5",
+    "MaxMessageBytes": "12000",
     "BackoffBaseSeconds": "1",
     "BackoffCapSeconds": "1",
     "PollSeconds": "1",
