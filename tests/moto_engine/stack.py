@@ -340,6 +340,7 @@ def _substitutions(outputs: dict[str, str]) -> dict[str, str]:
         **{f"{name}FunctionArn": name for name in _HANDLERS},
         "OnDeadLetter": "hold",
         "MaxAttempts": "4",  # samconfig.toml's `local`
+        "MaxMessageBytes": ENVIRONMENT["MAX_MESSAGE_BYTES"],
         "BackoffBaseSeconds": "2",
         "BackoffCapSeconds": "8",
         "TurnsPerExecution": "300",
