@@ -195,7 +195,7 @@ def whatever_was_abandoned_is_found(stack, operator):
     assert listed["found-in-the-list"] == "FAILED"
 
     put(stack, "Runs", run | counters | {"run_id": "swept"})
-    put(stack, "Runs", {"run_id": LOCK, "holder": "swept", "execution_arn": gone})
+    put(stack, "Runs", {"run_id": LOCK, "holder": "swept", "lease_until": 1, "execution_arn": gone})
     held = {"held_by": "swept", "receipt_handles": ["stale"], "started_at": run["started_at"]}
     put(stack, "Runs", held | {"run_id": "HELD#swept#0", "dead_letter_queue": f"HELD#{QUEUE}"})
     message = transaction()

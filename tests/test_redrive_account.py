@@ -4,6 +4,7 @@ import json
 import uuid
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.deadline import wait_until
 from tests.redrive_expressions import evaluate_all
@@ -162,6 +163,18 @@ def test_end_that_is_tried_again_is_recorded_once(stack, state):
         assert row(stack, "Runs", run_id)["finished_at"]
         assert row(stack, "Runs", LOCK) == {}
         assert len(audited(stack, run_id)) == 1
+
+
+def test_record_that_somebody_closed_keeps_its_word_when_the_run_fails(stack):
+    run_id = f"run-{uuid.uuid4()}"
+    closed = {"run_id": run_id, "status": "SUCCEEDED", "finished_at": "2026-11-24T11:00:00.000Z"}
+    put(stack, "Runs", closed)
+
+    with pytest.raises(ClientError, match="TransactionCanceledException"):
+        stack.client("dynamodb").transact_write_items(**ending(stack, "FailRun", run_id))
+
+    assert row(stack, "Runs", run_id) == closed
+    assert audited(stack, run_id) == []
 
 
 def ending(stack, state, run_id):

@@ -225,19 +225,45 @@ def test_lock_of_a_run_that_is_handed_over_while_another_asks_for_it_is_kept():
     goes_on()
 
 
-def test_run_that_began_although_its_start_seemed_to_fail_goes_on(begin, later):
+def test_run_that_began_although_its_start_seemed_to_fail_goes_on(begin):
     row = begin("run-1")
-    later(1)
-    aws.dynamodb().update_item(  # as AcquireRun does it
+    aws.dynamodb().update_item(  # as AcquireRun does it, in the same second
         TableName="Runs",
         Key={"run_id": "run-1"},
-        UpdateExpression="SET owned_at = :now",
-        ExpressionAttributeValues={":now": clock.epoch()},
+        UpdateExpression="SET expires_at = :later",
+        ExpressionAttributeValues={":later": clock.epoch() + 86_400},
     )
 
     runs.abandon(row, "The execution could not be started.")
 
     assert runs.get("run-1")["status"] == "RUNNING"
+    assert lock()["holder"] == "run-1"
+
+
+@pytest.fixture
+def begun_after_all(begin, later, monkeypatch):
+    """Let an execution that was given up begin, after somebody asked for its status."""
+    begin("run-1")
+    later(61)
+    status_of = retry.execution_status
+
+    def ask(_):
+        monkeypatch.setattr(retry, "execution_status", status_of)
+        assert run_lock.renew("run-1")
+
+    monkeypatch.setattr(retry, "execution_status", ask)
+
+
+@pytest.mark.usefixtures("begun_after_all")
+def test_lock_of_a_run_that_begins_after_all_is_kept():
+    with pytest.raises(RunActive, match="run-1"):
+        acquire("run-2")
+    assert lock()["holder"] == "run-1"
+
+
+@pytest.mark.usefixtures("begun_after_all")
+def test_lock_of_a_run_that_begins_after_all_is_not_swept():
+    assert runs.recover() is None
     assert lock()["holder"] == "run-1"
 
 

@@ -168,7 +168,8 @@ def _attributes(body: str, why: dict[str, str]) -> dict[str, Any]:
     try:
         check_size(body, settings().max_message_bytes)
     except MessageTooLarge:
-        # Whoever writes to the queue directly need not leave room; the ledger has the reason.
+        # Whoever writes to the queue directly need not leave room; the reason of a message that is
+        # ours is in the ledger, and a run finds any other's again.
         return {}
     return {
         "ReasonType": {"DataType": "String", "StringValue": why["type"]},

@@ -14,7 +14,6 @@ from typing import Annotated, Any, NoReturn
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     StringConstraints,
@@ -44,6 +43,8 @@ Identifier = Annotated[str, StringConstraints(pattern=_IDENTIFIER, min_length=1,
 
 
 def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
     try:
         return moment.astimezone(UTC)
     except OverflowError:
@@ -85,7 +86,10 @@ class MessageTooLarge(Exception):
 
 
 class Message(BaseModel):
-    """One message. `group_id` is the FIFO message group, `first_sent_at` ISO 8601 in UTC."""
+    """One message. `group_id` is the FIFO message group, `first_sent_at` ISO 8601 in UTC.
+
+    A foreign sender's time may have another zone; without one it is UTC.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -93,7 +97,7 @@ class Message(BaseModel):
     type: Annotated[str, StringConstraints(pattern=_IDENTIFIER, max_length=64)]
     group_id: Identifier
     payload: dict[str, Any]
-    first_sent_at: Annotated[AwareDatetime, AfterValidator(_in_utc)]
+    first_sent_at: Annotated[datetime, AfterValidator(_in_utc)]
     trace_id: Annotated[str, StringConstraints(pattern=_IDENTIFIER, max_length=128)]
     submitted_by: Annotated[str, StringConstraints(min_length=1, max_length=254)]
 

@@ -31,7 +31,7 @@ _AS_SEEN = "holder = :seen_holder AND execution_arn = :seen_execution AND lease_
 def take(run_id: str, dead: dict[str, Any] | None) -> dict[str, Any] | None:
     """Take the lock if it is free, outlived or still the `dead` run's; return the row if not."""
     now = clock.epoch()
-    own = f"({_AS_SEEN})" if dead else "holder = :run_id"
+    own = f"holder = :run_id OR ({_AS_SEEN})" if dead else "holder = :run_id"
     values: dict[str, Any] = {
         ":run_id": run_id,
         ":until": now + settings().run_lease_seconds,
@@ -85,12 +85,12 @@ def release(run_id: str) -> None:
 
 
 def free(dead: dict[str, Any]) -> bool:
-    """Free the lock if it is still the `dead` run's; return whether it was."""
+    """Free the lock if it is still the `dead` run's; return whether it is free."""
     try:
         dynamodb().delete_item(
             TableName=settings().runs_table,
             Key={"run_id": _key()},
-            ConditionExpression=_AS_SEEN,
+            ConditionExpression=f"attribute_not_exists(run_id) OR ({_AS_SEEN})",
             ExpressionAttributeValues=_seen(dead),
         )
     except dynamodb().exceptions.ConditionalCheckFailedException:

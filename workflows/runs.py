@@ -215,15 +215,16 @@ def _settle(row: dict[str, Any]) -> dict[str, Any]:
 def _end(seen: dict[str, Any], status: str, why: str) -> dict[str, Any]:
     """End a run for an execution that did not, and return its row as it is then.
 
-    Refused if the machine had the last word since the row was `seen`: it closed the row, or the run
-    goes on in another execution.
+    Refused if the machine had the last word since the row was `seen`: it closed the row, the run
+    goes on in another execution, or it has begun (only then has a row `expires_at`).
     """
     run_id = seen["run_id"]
+    begun = "attribute_exists" if "expires_at" in seen else "attribute_not_exists"
     change = _change(
         run_id,
         "SET #status = :status, finished_at = :now, failure = :why",
         "#status IN (:running, :cancelling)"
-        " AND execution_arn = :execution AND owned_at = :owned_at",
+        f" AND execution_arn = :execution AND owned_at = :owned_at AND {begun}(expires_at)",
         {
             ":status": status,
             ":why": why,
