@@ -7,11 +7,11 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-api
 import itertools
 import json
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
 
+import botocore.endpoint
 import pytest
 from botocore.exceptions import ClientError
 from moto.dynamodb.exceptions import (
@@ -42,9 +42,11 @@ def _cloud(tables, queues, machines):
 
 @pytest.fixture(autouse=True)
 def slept(monkeypatch):
-    """Let nobody wait; give the pauses that were asked for."""
+    """Let nobody wait between two tries; give the pauses that were asked for."""
     pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
+    # Not `time.sleep` itself: MiniStack's reaper, a thread in whatever imports it, sleeps too.
+    for module in (aws, botocore.endpoint):
+        monkeypatch.setattr(module, "time", mock.Mock(sleep=pauses.append))
     return pauses
 
 
