@@ -1,6 +1,7 @@
 """The AWS emulator, MiniStack, as one process group on 127.0.0.1 that leaves nothing behind."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -24,11 +25,10 @@ ACCESS_KEY = "test"  # MiniStack's root user, also under IAM enforcement
 
 _ROOT = Path(__file__).parent.parent
 _START_SECONDS = 60.0  # a cold disk on a busy machine; 1 to 2 s are usual
-_PORT_TRIES = 5
 
 
 class PortTaken(Exception):
-    """Something else listens on the port."""
+    """Something else listens on the port, or this user may not."""
 
 
 class EmulatorFailed(Exception):
@@ -84,18 +84,15 @@ class Emulator:
             PortTaken: at once, if the port asked for is in use.
             EmulatorFailed: with the end of the log, if it does not come up.
         """
-        for last in [False] * (_PORT_TRIES - 1) + [True]:
-            self.port = self._wanted_port or free_port()
-            if not is_free(self.port):
-                taken = PortTaken(f"Port {self.port} on {HOST} is already in use.")
-            else:
-                try:
-                    self._start_once()
-                    return
-                except PortTaken as error:
-                    taken = error
-            if self._wanted_port or last:
-                raise taken
+        listener = self._listen()
+        try:
+            with listener:
+                self.port = listener.getsockname()[1]
+                self._spawn(listener)
+            self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Kill the whole process group and remove its directory; harmless when not running."""
@@ -160,31 +157,41 @@ class Emulator:
             raise OSError(f"{method} {path}: {answer.status} {content[:200]!r}")
         return content
 
-    def _start_once(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="local-stack-"))
+    def _listen(self) -> socket.socket:
+        """Take the port for the emulator, before it starts.
+
+        A port that is merely found free may be another emulator's by the time ours listens, and
+        then that one would answer in its place.
+        """
         try:
-            with (self.directory / "ministack.log").open("wb") as log:
-                self._process = subprocess.Popen(  # noqa: S603 - our own module
-                    self._command(),
-                    cwd=_ROOT,
-                    env=self._environment(),
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,  # out of reach of the terminal's Ctrl-C: we stop it
-                )
-            try:
-                wait_until(self._is_ready, _START_SECONDS, "the emulator answers")
-            except DeadlineMissed as missed:
-                raise EmulatorFailed(f"{missed} Its log ends:\n{self.log()[-2000:]}") from missed
-        except BaseException:
-            self.stop()
-            raise
+            return socket.create_server((HOST, self._wanted_port))
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            why = "is already in use" if taken else f"cannot be used: {error.strerror}"
+            raise PortTaken(f"Port {self._wanted_port} on {HOST} {why}.") from error
+
+    def _spawn(self, listener: socket.socket) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="local-stack-"))
+        with (self.directory / "ministack.log").open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                self._command(listener.fileno()),
+                cwd=_ROOT,
+                env=self._environment(),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,  # out of reach of the terminal's Ctrl-C: we stop it
+            )
+
+    def _wait_until_ready(self) -> None:
+        try:
+            wait_until(self._is_ready, _START_SECONDS, "the emulator answers")
+        except DeadlineMissed as missed:
+            raise EmulatorFailed(f"{missed} Its log ends:\n{self.log()[-2000:]}") from missed
 
     def _is_ready(self) -> bool:
         if not self.is_running():
-            if "already in use" in self.log():
-                raise PortTaken(f"Port {self.port} on {HOST} is already in use.")
             raise EmulatorFailed(f"The emulator ended; its log ends:\n{self.log()[-2000:]}")
         try:
             self.get("/_ministack/ready")
@@ -192,8 +199,9 @@ class Emulator:
             return False
         return True
 
-    def _command(self) -> list[str]:
-        return [sys.executable, "-m", "local.ministack_child", str(self.directory)]
+    def _command(self, listener: int) -> list[str]:
+        directory = str(self.directory)
+        return [sys.executable, "-m", "local.ministack_child", directory, str(listener)]
 
     def _environment(self) -> dict[str, str]:
         """Return a small environment: the Lambda workers inherit all of it."""
@@ -216,21 +224,3 @@ class Emulator:
             **ministack_quirks.environment(self.port, directory),
             **self._settings,
         }
-
-
-def is_free(port: int) -> bool:
-    """Say whether nothing listens on a port of 127.0.0.1 (or of all interfaces)."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
-def free_port() -> int:
-    """Return a port that is free now; somebody else may be quicker."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

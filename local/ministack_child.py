@@ -1,4 +1,4 @@
-"""The emulator's process: `python -m local.ministack_child DIRECTORY`, started by `Emulator` only.
+"""The emulator's process: `python -m local.ministack_child DIRECTORY LISTENER`, of `Emulator` only.
 
 It lives exactly as long as the process that started it: standard input is a pipe whose other end
 that process holds, so its death, even by SIGKILL, reads as the end of the file. (A parent-death
@@ -6,11 +6,17 @@ signal would not do: it goes to one process, not to the Lambda workers, it fires
 *thread* ends, and only Linux has it.)
 """
 
+import asyncio
+import contextlib
 import os
+import resource
 import shutil
 import signal
 import sys
 import threading
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
 
 from local import ministack_quirks
 
@@ -23,11 +29,13 @@ def _end_with_parent(directory: str, lifeline: int) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def main(directory: str) -> None:
+def main(directory: str, listener: str) -> None:
     """Run MiniStack in the foreground until it is killed.
 
     Args:
         directory: the stack's temporary directory, removed if the parent dies.
+        listener: file descriptor of the socket that listens already. MiniStack's own `main` opens
+            one itself, and takes a port that listens for one in use.
     """
     # Not file descriptor 0: MiniStack's own children must not read from the pipe.
     lifeline = os.dup(0)
@@ -37,11 +45,16 @@ def main(directory: str) -> None:
     threading.Thread(target=_end_with_parent, args=(directory, lifeline), daemon=True).start()
 
     ministack_quirks.patch()
-    from ministack.app import main as serve
+    from ministack.app import app
 
-    sys.argv[1:] = []  # MiniStack parses the command line
-    serve()
+    with contextlib.suppress(OSError, ValueError):  # as MiniStack's `main` does
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    config = Config()
+    config.bind = [f"fd://{listener}"]
+    config.keep_alive_timeout = 75  # seconds, as MiniStack's `main` has it
+    asyncio.run(serve(app, config))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

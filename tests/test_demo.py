@@ -17,11 +17,11 @@ from local import demo
 from local.client import UnexpectedAnswer
 from local.deadline import wait_until
 from local.demo_scene import Scene
-from local.emulator import is_free
 from local.history import History
 from local.journal import Entry
 from local.narration import WIDTH, Claims, records
 from local.stack import ROOT, Stack
+from tests.ports import is_free
 
 pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(300)]
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -15,11 +16,12 @@ import pytest
 from local import run, stepfunctions_local
 from local.deadline import DeadlineMissed, wait_until
 from local.deployment import DeploymentFailed, parameter_overrides
-from local.emulator import PortTaken, free_port, is_free
+from local.emulator import Emulator, PortTaken
 from local.foreground import port_or
 from local.stack import Stack
 from local.state_file import StateFile
 from tests import small_project
+from tests.ports import is_free
 
 ROOT = Path(__file__).parent.parent
 
@@ -134,6 +136,23 @@ def test_port_of_another_stack_is_taken(small, project):
         pass
 
     assert small.emulator.is_running()
+
+
+def test_port_is_taken_before_the_emulator_answers(monkeypatch):
+    """Two that start together must not share a port: one would be deployed into the other."""
+    emulator = Emulator()
+
+    def meanwhile(*arguments):
+        with pytest.raises(PortTaken):
+            Emulator(emulator.port).start()
+        return wait_until(*arguments)
+
+    monkeypatch.setattr("local.emulator.wait_until", meanwhile)
+    try:
+        emulator.start()
+        assert emulator.is_running()
+    finally:
+        emulator.stop()
 
 
 def test_port_must_be_a_number(monkeypatch):
@@ -252,11 +271,10 @@ def test_nothing_is_left_when_the_parent_is_killed(project):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_run_ends_cleanly_on_a_signal(how, project):
-    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "local.run"],
         cwd=project,
-        env={**os.environ, "PORT": str(port), "PYTHONPATH": str(project)},
+        env={**os.environ, "PORT": "0", "PYTHONPATH": str(project)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -266,7 +284,9 @@ def test_run_ends_cleanly_on_a_signal(how, project):
         assert output
         wait_until(lambda: "Ctrl-C" in output.readline(), 30, "it is ready")
         state_file = project / ".local" / "stack.json"
-        assert json.loads(state_file.read_text())["endpoint_url"] == f"http://127.0.0.1:{port}"
+        port = urlsplit(json.loads(state_file.read_text())["endpoint_url"]).port
+        assert port
+        assert not is_free(port)
         process.send_signal(how)
         assert process.wait(timeout=60) == 0
 

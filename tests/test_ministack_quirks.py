@@ -24,8 +24,15 @@ from tests import small_project
 class BareEmulator(Emulator):
     """MiniStack as it comes."""
 
-    def _command(self):
-        return [sys.executable, "-m", "ministack"]
+    def _command(self, listener):
+        return [
+            sys.executable,
+            "-m",
+            "hypercorn",
+            "--bind",
+            f"fd://{listener}",
+            "ministack.app:app",
+        ]
 
 
 @pytest.fixture(scope="module")

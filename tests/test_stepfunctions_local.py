@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from local.deadline import wait_until
-from local.emulator import is_free
 from local.machines import ACCOUNT, MACHINES, Machine
 from tests.paths.endpoint import VARIABLE, Endpoint, machines
+from tests.ports import is_free
 
 pytestmark = pytest.mark.xdist_group("stepfunctions-local")  # one server for all
 
