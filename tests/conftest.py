@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -218,17 +218,15 @@ def machines(cloud: None) -> Any:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Give a function that puts the clock of `workflows` forward by seconds."""
-    ahead = [0.0]
-    epoch, now = clock.epoch, clock.now
+    """Stop the clock of `workflows`, and give a function that puts it forward by seconds."""
+    moment = [datetime.now(UTC)]
 
-    def later_now() -> str:
-        moved = datetime.fromisoformat(now()) + timedelta(seconds=sum(ahead))
-        return moved.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    def put_forward(seconds: float) -> None:
+        moment[0] += timedelta(seconds=seconds)
 
-    monkeypatch.setattr(clock, "epoch", lambda: int(epoch() + sum(ahead)))
-    monkeypatch.setattr(clock, "now", later_now)
-    return ahead.append
+    monkeypatch.setattr(clock, "epoch", lambda: int(moment[0].timestamp()))
+    monkeypatch.setattr(clock, "now", lambda: clock.text(moment[0]))
+    return put_forward
 
 
 class WorkerDied(BaseException):

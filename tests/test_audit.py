@@ -67,6 +67,7 @@ def all_pages(limit, *arguments, **more):
 # --- Writing ------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("later")  # the row and the record each ask the clock
 def test_discard_is_recorded_with_who_from_where_what_and_result():
     dead()
 

@@ -58,6 +58,7 @@ def stop(sfn, run_id):
     sfn.stop_execution(executionArn=MACHINE.replace("stateMachine", "execution") + f":{run_id}")
 
 
+@pytest.mark.usefixtures("later")  # the lock and the record each ask the clock
 def test_free_lock_is_taken_and_the_run_recorded():
     row = acquire("run-1")
 
