@@ -38,7 +38,7 @@ test: check ## Run every check and test; PYTEST_ARGS goes to pytest
 soak: $(DEV) ## Run the tests that take too long for `make test`: about 22 minutes
 	$(PYTHON) -m pytest -n 3 --dist loadgroup -m soak --timeout 3600 --durations 20 $(PYTEST_ARGS)
 
-stability: check ## Run the whole suite TIMES (10) times in a row, or until it fails: about 80 minutes
+stability: check ## Run the whole suite TIMES (10) times in a row, or until it fails: about 90 minutes
 	for run in $$(seq $(TIMES)); do echo "Run $$run of $(TIMES)" && $(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS) || exit 1; done
 
 tables: $(DEV) ## Write the tables of docs/testing.md by the tests that prove them
