@@ -168,7 +168,7 @@ def test_cursor_is_where_the_index_has_a_row_and_not_where_it_will_have_it(monke
     for number in range(3):
         put(number)
     rows = [row(f"m-{number}") for number in range(3)]
-    put(0, updated_at="2026-12-24T12:00:00.000Z")  # edited just now
+    put(0, updated_at="2026-11-24T12:00:05.000Z")
     index_has(monkeypatch, *rows)
     first, cursor = chosen(limit=1)
     monkeypatch.undo()

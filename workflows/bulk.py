@@ -22,7 +22,11 @@ class Selection(BaseModel):
     filter: Filter = Field(examples=[{"reason": "AccountFrozen", "older_than": "PT2H"}])
     status: Literal["DEAD", "QUARANTINED"] = "DEAD"
     limit: int = Field(default=100, ge=1, le=100, description="Messages a call.")
-    cursor: str | None = Field(default=None, description="From the answer before, if any.")
+    cursor: str | None = Field(
+        default=None,
+        description="From the answer before, if any. All calls of one sweep act only on what was in"
+        " trouble when the first was made, on each once.",
+    )
 
 
 class RetrySelection(Selection):
@@ -56,6 +60,8 @@ def each(
     selection: Selection, act: Callable[[str], dict[str, Any] | None]
 ) -> tuple[list[Outcome], str | None]:
     """Act on every message selected, longest in trouble first; an error concerns its message only.
+
+    What is in trouble again after it was acted on, or only since the first call, has no turn.
 
     Args:
         selection: which messages.

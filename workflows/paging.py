@@ -11,6 +11,12 @@ _KEY_BYTES = 1_024
 class InvalidCursor(ValueError):
     """The cursor is not one that a page of this list ended with."""
 
+    def __init__(
+        self, text: str = "cursor: is not one that a page of this list ended with"
+    ) -> None:
+        """Take what is wrong with it, beginning with the field."""
+        super().__init__(text)
+
 
 def cursor(key: dict[str, Any] | None) -> str | None:
     """Return DynamoDB's LastEvaluatedKey as a cursor; None for the last page."""
@@ -27,20 +33,26 @@ def start(cursor: str | None, **expected: str | None) -> dict[str, Any]:
     Raises:
         InvalidCursor: the cursor is not of this list.
     """
-    if cursor is None:
-        return {}
+    return {} if cursor is None else {"ExclusiveStartKey": key(cursor, **expected)}
+
+
+def key(cursor: str, **expected: str | None) -> dict[str, str]:
+    """Return what a cursor holds: `expected` and nothing else, as for `start`.
+
+    Raises:
+        InvalidCursor: the cursor is not of this list.
+    """
     try:
-        key = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        found = {name: key[name] for name in expected}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        found = {}
-    fits = all(
-        _is_key(found.get(name)) and value in (None, found[name])
-        for name, value in expected.items()
-    )
+        found = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        fits = found.keys() == expected.keys() and all(
+            _is_key(found[name]) and value in (None, found[name])
+            for name, value in expected.items()
+        )
+    except (ValueError, AttributeError, RecursionError):
+        fits = False
     if not fits:
-        raise InvalidCursor("cursor: is not one that a page of this list ended with")
-    return {"ExclusiveStartKey": found}
+        raise InvalidCursor
+    return dict(found)
 
 
 def _is_key(value: object) -> bool:

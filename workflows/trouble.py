@@ -5,11 +5,11 @@ The index follows the table within moments; what acts on a row has to look at th
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from workflows import ledger, paging
+from workflows import clock, ledger, paging
 from workflows.aws import dynamodb
 from workflows.filters import Filter, Subject, edge, matches
 from workflows.message import loads
@@ -26,6 +26,8 @@ _BODIES_AT_ONCE = 100  # BatchGetItem's limit
 _EXACT = {"group_id": "#group_id", "type": "#type", "reason": "#reason.#type"}
 # Another zone or another number of decimals: as texts, times are compared this roughly.
 _SLACK = timedelta(days=1)
+# So far may the clocks of two workers be apart.
+_CLOCKS_APART = timedelta(minutes=1)
 
 Row = dict[str, Any]
 
@@ -70,7 +72,7 @@ def page(
 
 def cursor_after(row: Row) -> str | None:
     """Return the cursor of a page that begins after a row."""
-    return paging.cursor({name: row[name] for name in ("message_id", "trouble", "updated_at")})
+    return paging.cursor(_key(row))
 
 
 def every(trouble: str, wanted: Filter, *, bodies: bool = False) -> Iterator[Row]:
@@ -97,26 +99,60 @@ def chunks(
     """Yield what matches among each hundred rows that were looked at, longest in trouble first.
 
     Each is a whole row, read consistently, and the cursor after it; beside them stands the cursor
-    after all that were looked at, for whoever cannot go on.
+    after all that were looked at, for whoever cannot go on. The cursors carry when the sweep began:
+    what came into this trouble later is passed over, or a sweep would meet again what it acted on.
 
     Raises:
-        workflows.paging.InvalidCursor: the cursor is not of this list.
+        workflows.paging.InvalidCursor: the cursor is not of such a sweep.
     """
-    start = paging.start(cursor, message_id=None, trouble=trouble, updated_at=None)
+    began, start = _sweep(trouble, cursor)
     if wanted.message_ids is not None:
-        after = _place(start["ExclusiveStartKey"]) if start else ("", "")
-        rows = sorted((row for row in every(trouble, wanted) if _place(row) > after), key=_place)
-        yield [(row, cursor_after(row)) for row in rows], None
+        after = _place(start) if start else ("", "")
+        found = (row for row in every(trouble, wanted) if row["updated_at"] <= began)
+        rows = sorted((row for row in found if _place(row) > after), key=_place)
+        yield [(row, _cursor(row, began)) for row in rows], None
         return
     by_record = wanted.model_copy(update={"payload": None, "jmespath": None})
-    for answer in _answers(trouble, **_condition(wanted), **start):
+    arguments = _condition(wanted) | ({"ExclusiveStartKey": start} if start else {})
+    for answer in _answers(trouble, until=began, **arguments):
         likely = iter([row for row in answer["Items"] if matches(by_record, subject(row))])
         while chunk := list(islice(likely, _BODIES_AT_ONCE)):
             # Of the index: a row that was written since stands elsewhere in it, or soon will.
-            cursors = {row["message_id"]: cursor_after(row) for row in chunk}
-            found = (row for row in _whole(trouble, chunk) if matches(wanted, subject(row)))
-            yield [(row, cursors[row["message_id"]]) for row in found], cursor_after(chunk[-1])
-        yield [], paging.cursor(answer.get("LastEvaluatedKey"))
+            cursors = {row["message_id"]: _cursor(row, began) for row in chunk}
+            whole = (row for row in _whole(trouble, chunk) if row["updated_at"] <= began)
+            found = (row for row in whole if matches(wanted, subject(row)))
+            yield [(row, cursors[row["message_id"]]) for row in found], _cursor(chunk[-1], began)
+        last = answer.get("LastEvaluatedKey")
+        yield [], _cursor(last, began) if last else None
+
+
+def _sweep(trouble: str, cursor: str | None) -> tuple[str, Row]:
+    """Return when a sweep began, and the key after which it goes on; {} for its beginning."""
+    now = datetime.fromisoformat(clock.now())
+    if cursor is None:
+        return clock.text(now), {}
+    key = paging.key(cursor, message_id=None, trouble=trouble, updated_at=None, began=None)
+    began = key.pop("began")
+    # One that begins in the future would not end; DynamoDB refuses a key outside of the query.
+    latest = clock.text(now + _CLOCKS_APART)
+    if not (_is_time(began) and key["updated_at"] <= began <= latest):
+        raise paging.InvalidCursor
+    return began, key
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return clock.text(datetime.fromisoformat(text)) == text
+    except ValueError:
+        return False
+
+
+def _cursor(key: Row, began: str) -> str | None:
+    return paging.cursor(_key(key) | {"began": began})
+
+
+def _key(row: Row) -> Row:
+    return {name: row[name] for name in ("message_id", "trouble", "updated_at")}
 
 
 def _place(row: Row) -> tuple[str, str]:
@@ -145,13 +181,14 @@ def subject(row: Row) -> Subject:
     )
 
 
-def _answers(trouble: str, **arguments: Any) -> Iterator[Any]:
-    values = arguments.pop("ExpressionAttributeValues", {})
+def _answers(trouble: str, until: str | None = None, **arguments: Any) -> Iterator[Any]:
+    values = arguments.pop("ExpressionAttributeValues", {}) | ({":until": until} if until else {})
     pages: Any = dynamodb().get_paginator("query")
     yield from pages.paginate(
         TableName=settings().messages_table,
         IndexName=TROUBLE_INDEX,
-        KeyConditionExpression="trouble = :trouble",
+        KeyConditionExpression="trouble = :trouble"
+        + (" AND updated_at <= :until" if until else ""),
         ExpressionAttributeValues={":trouble": trouble} | values,
         **arguments,
     )
