@@ -219,10 +219,12 @@ def appended(running, attribute, *, added):
         ' SET "count"="count"+1 REMOVE "gone" WHERE "email"=? AND "count"<? AND "status"<>?'
     )
     values = [{"S": "new"}, added, key["email"], {"N": "2"}, {"S": "new"}]
-    answer = client.batch_execute_statement(
-        Statements=[{"Statement": statement, "Parameters": values}] * 2
-    )["Responses"]
-    return answer, client.get_item(TableName=table, Key=key)["Item"]
+    answers = [
+        client.batch_execute_statement(Statements=[{"Statement": statement, "Parameters": values}])
+        for _ in range(2)
+    ]
+    item = client.get_item(TableName=table, Key=key)["Item"]
+    return [answer["Responses"][0] for answer in answers], item
 
 
 def test_partiql_appends_to_a_list(small, bare):
@@ -253,6 +255,40 @@ def test_partiql_appends_to_nothing_but_lists(small, attribute, added, says):
     assert answer["Error"]["Code"] == "ValidationError"
     assert says in answer["Error"]["Message"]
     assert row["status"] == {"S": "old"}
+
+
+def named_twice(running):
+    """Name one item twice in a batch, another once between; return the error and the items."""
+    table, keys = running.outputs["UsersTableName"], [str(uuid.uuid4()) for _ in range(2)]
+    client = running.client("dynamodb")
+    client.put_item(TableName=table, Item={"email": {"S": keys[0]}})
+    insert = f"INSERT INTO \"{table}\" VALUE {{'count': ?, 'email': ?}}"
+    update = f'UPDATE "{table}" SET "count"=? WHERE "email"=?'  # noqa: S608
+    delete = f'DELETE FROM "{table}" WHERE "email"=?'  # noqa: S608
+    statements = [
+        {"Statement": update, "Parameters": [{"N": "7"}, {"S": keys[0]}]},
+        {"Statement": insert, "Parameters": [{"N": "7"}, {"S": keys[1]}]},
+        {"Statement": delete, "Parameters": [{"S": keys[0]}]},
+    ]
+    error = None
+    try:
+        client.batch_execute_statement(Statements=statements)
+    except client.exceptions.ClientError as refused:
+        error = refused.response["Error"]
+    items = [client.get_item(TableName=table, Key={"email": {"S": key}}) for key in keys]
+    once = client.batch_execute_statement(Statements=statements[:2])["Responses"]
+    return error, [item.get("Item") for item in items], [one.get("Error") for one in once]
+
+
+def test_batch_that_names_an_item_twice_is_refused_whole(small, bare):
+    error, (first, second), once = named_twice(small)
+
+    assert (error["Code"], error["Message"]) == (
+        "ValidationException",
+        "Provided list of item keys contains duplicates",
+    )
+    assert (set(first), second, once) == ({"email"}, None, [None, None])
+    assert named_twice(bare)[0] is None, "no longer needed: _refuse_one_item_twice_as_aws_does"
 
 
 @pytest.mark.parametrize(

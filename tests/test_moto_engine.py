@@ -48,14 +48,16 @@ def test_update_statement_sets_adds_appends_and_removes(moto, account):
 def test_statement_whose_condition_fails_tells_the_item_and_stops_no_other(moto, account):
     refused = ('UPDATE "Accounts" SET "balance"=0 WHERE "account_id"=? AND "status"<>?',
                {"S": "a"}, {"S": "ACTIVE"})  # fmt: skip
-    taken = ('UPDATE "Accounts" SET "balance"=5 WHERE "account_id"=?', {"S": "a"})
+    taken = ("INSERT INTO \"Accounts\" VALUE {'account_id': ?, 'balance': ?}",
+             {"S": "b"}, {"N": "5"})  # fmt: skip
 
     first, second = execute(moto, refused, taken)
 
     assert first["Error"]["Code"] == "ConditionalCheckFailed"
     assert first["Error"]["Item"]["balance"] == {"N": "1"}
     assert "Error" not in second
-    assert account()["balance"] == 5
+    assert account()["balance"] == 1
+    assert row(moto, "Accounts", "b")["balance"] == 5
 
 
 def test_update_statement_makes_no_item(moto):
@@ -70,7 +72,8 @@ def test_update_statement_makes_no_item(moto):
 def test_insert_statement_makes_an_item_once(moto):
     text = "INSERT INTO \"Accounts\" VALUE {'account_id': ?, 'balance': ?}"
 
-    first, second = execute(moto, (text, {"S": "n"}, {"N": "1"}), (text, {"S": "n"}, {"N": "2"}))
+    (first,) = execute(moto, (text, {"S": "n"}, {"N": "1"}))
+    (second,) = execute(moto, (text, {"S": "n"}, {"N": "2"}))
 
     assert "Error" not in first
     assert second["Error"]["Code"] == "DuplicateItem"
@@ -85,6 +88,26 @@ def test_delete_statement_has_its_condition(moto, account):
 
     execute(moto, (text, {"S": "a"}, {"S": "ACTIVE"}))
     assert account() == {}
+
+
+def test_batch_that_names_an_item_twice_is_refused_whole(moto, account):
+    statements = [
+        ('UPDATE "Accounts" SET "balance"=? SET "owner"=? WHERE "account_id"=?',
+         {"N": "7"}, {"S": "b"}, {"S": "a"}),
+        ("INSERT INTO \"Accounts\" VALUE {'balance': ?, 'account_id': ?}", {"N": "7"}, {"S": "b"}),
+        ('DELETE FROM "Accounts" WHERE "status"=? AND "account_id"=?', {"S": "ACTIVE"}, {"S": "a"}),
+    ]  # fmt: skip
+
+    with pytest.raises(moto.client("dynamodb").exceptions.ClientError) as refused:
+        execute(moto, *statements)
+
+    assert refused.value.response["Error"] == {
+        "Code": "ValidationException",
+        "Message": "Provided list of item keys contains duplicates",
+    }
+    assert account()["balance"] == 1
+    assert row(moto, "Accounts", "b") == {}
+    assert ["Error" in one for one in execute(moto, *statements[:2])] == [False, False]
 
 
 def test_statement_on_no_table_fails_alone(moto):

@@ -4,6 +4,7 @@ Only the forms that https://docs.aws.amazon.com/amazondynamodb/latest/developerg
 gives for INSERT, UPDATE and DELETE, with `?` for every value.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -59,17 +60,48 @@ class _Statement:
 
 
 def execute(backend: DynamoDBBackend, statements: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Execute a batch, each statement for itself; errors are answers, named as AWS names them."""
+    """Execute a batch, each statement for itself; errors are answers, named as AWS names them.
+
+    Raises:
+        MockValidationException: two statements name one item, which AWS does not take.
+    """
+    targets = [target for target in (_target(backend, one) for one in statements) if target]
+    if len(set(targets)) < len(targets):
+        raise MockValidationException("Provided list of item keys contains duplicates")
     return [_execute(backend, statement) for statement in statements]
 
 
+def _read(statement: dict[str, Any]) -> tuple[re.Pattern[str], str, list[str]]:
+    """Return a statement's form, its table and its clauses."""
+    text = statement["Statement"]
+    for form in _FORMS:
+        if found := form.fullmatch(text):
+            table, *clauses = found.groups()
+            return form, table, clauses
+    raise NotImplementedError(text)
+
+
+def _target(backend: DynamoDBBackend, statement: dict[str, Any]) -> str | None:
+    """Return the item that a statement names; None if it names none."""
+    form, table, clauses = _read(statement)
+    if table not in backend.tables:
+        return None
+    parts, key = _Statement(statement.get("Parameters", [])), backend.tables[table].table_key_attrs
+    try:
+        if form is _INSERT:
+            item = _item(clauses, parts)
+            parts.key = {name: item[name] for name in key}
+        else:
+            parts.translate(" ".join(clauses[:-1]))  # takes the parameters before the key's
+            parts.condition(clauses[-1], set(key))
+    except (KeyError, MockValidationException):
+        return None  # its own answer says so
+    return json.dumps([table, parts.key], sort_keys=True)
+
+
 def _execute(backend: DynamoDBBackend, statement: dict[str, Any]) -> dict[str, Any]:
-    text, parts = statement["Statement"], _Statement(statement.get("Parameters", []))
-    form = next((form for form in _FORMS if form.fullmatch(text)), None)
-    found = form and form.fullmatch(text)
-    if not (form and found):
-        raise NotImplementedError(text)
-    table, *clauses = found.groups()
+    form, table, clauses = _read(statement)
+    parts = _Statement(statement.get("Parameters", []))
     if table not in backend.tables:
         return _error("ResourceNotFound", "Requested resource not found")
     key = set(backend.tables[table].table_key_attrs)
@@ -119,10 +151,13 @@ def _delete(
 def _insert(
     backend: DynamoDBBackend, table: str, key: set[str], clauses: list[str], parts: _Statement
 ) -> None:
-    names = re.findall(r"'([^']+)': \?", clauses[0])
-    item = dict(zip(names, parts.parameters, strict=True))
     condition = f"attribute_not_exists({min(key)})"
-    backend.put_item(table, item, condition_expression=condition)
+    backend.put_item(table, _item(clauses, parts), condition_expression=condition)
+
+
+def _item(clauses: list[str], parts: _Statement) -> dict[str, Any]:
+    names = re.findall(r"'([^']+)': \?", clauses[0])
+    return dict(zip(names, parts.parameters, strict=True))
 
 
 def _clauses(text: str) -> Iterator[tuple[str, str]]:
