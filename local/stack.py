@@ -148,8 +148,9 @@ class Stack:
                 "redrive": outputs["RedriveStateMachineArn"],
             },
             "tables": {
-                name: outputs[f"{name.capitalize()}TableName"]
-                for name in ("messages", "groups", "runs", "users", "accounts")
+                output.removesuffix("TableName").lower(): name
+                for output, name in outputs.items()
+                if output.endswith("TableName")
             },
         }
 

@@ -21,6 +21,7 @@ from local.foreground import port_or
 from local.stack import Stack
 from local.state_file import StateFile
 from tests import small_project
+from tests.conftest import template, template_tables
 from tests.ports import is_free
 
 ROOT = Path(__file__).parent.parent
@@ -80,7 +81,15 @@ def test_state_file_says_how_to_use_the_stack(small):
         assert set(user) == {"email", "password"}
     assert set(description["queues"]) == {"work", "dead_letter"}
     assert set(description["state_machines"]) == {"retry", "redrive"}
-    assert set(description["tables"]) == {"messages", "groups", "runs", "users", "accounts"}
+    assert set(description["tables"]) == {
+        name.removesuffix("Table").lower() for name in template_tables()
+    }
+
+
+def test_every_table_of_the_template_is_an_output():
+    assert {f"{name}Name" for name in template_tables()} == {
+        name for name in template()["Outputs"] if name.endswith("TableName")
+    }
 
 
 def test_state_file_is_for_its_owner_only(small):
