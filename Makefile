@@ -15,10 +15,10 @@ SAM_CONFIG_ENV ?= default
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo user stepfunctions-local test soak stability test-aws tables check format bench deploy lock clean
+.PHONY: help run demo user freeze unfreeze stepfunctions-local test soak stability test-aws tables check format bench deploy lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 run: $(DEV) ## Serve the local stack on PORT (4566) until Ctrl-C
 	@$(PYTHON) -m local.run
@@ -31,6 +31,9 @@ stepfunctions-local: $(DEV) ## Serve the machines as AWS's Step Functions Local 
 
 user: $(DEV) ## Add a user to the running local stack
 	@$(PYTHON) -m local.user
+
+freeze unfreeze: $(DEV) ## Let ACCOUNT of the running local stack take no transactions, or take them again
+	@$(PYTHON) -m local.account $@ "$(ACCOUNT)"
 
 test: check ## Run every check and test; PYTEST_ARGS goes to pytest
 	$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)

@@ -4,7 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from local import history, narration
+from local import account, history, narration
 from local.client import Client
 from local.deadline import wait_until
 from local.history import History
@@ -53,13 +53,12 @@ class Scene:
 
     def set_status(self, status: str, *accounts: str) -> None:
         """Freeze or unfreeze accounts, in the table: the service has no API for that."""
-        for account in accounts:
-            self.stack.client("dynamodb").update_item(
-                TableName=self.stack.outputs["AccountsTableName"],
-                Key={"account_id": {"S": account}},
-                UpdateExpression="SET #status = :status",
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues={":status": {"S": status}},
+        for account_id in accounts:
+            account.set_status(
+                self.stack.client("dynamodb"),
+                self.stack.outputs["AccountsTableName"],
+                account_id,
+                status,
             )
 
     def run(

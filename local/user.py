@@ -22,9 +22,7 @@ import sys
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.emulator import ACCESS_KEY
-from local.stack import STATE_FILE
-from local.state_file import StateFile
+from local import running
 from workflows import users
 
 
@@ -70,19 +68,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _local_table() -> str:
-    state = StateFile(STATE_FILE)
-    endpoint, stack = state.live_owner(), state.read()
-    if endpoint is None or stack is None:
-        raise _Unusable("No local stack is running: start one with `make run`, or give --table.")
-    os.environ["AWS_ENDPOINT_URL"] = endpoint
-    os.environ["NO_PROXY"] = "127.0.0.1"
-    # Explicit, so that your AWS profile and its credentials have no say.
-    boto3.setup_default_session(
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=ACCESS_KEY,
-        region_name=stack["region"],
-    )
-    return str(stack["tables"]["users"])
+    try:
+        return str(running.connect()["tables"]["users"])
+    except running.NotRunning as error:
+        raise _Unusable(f"{error.args[0].removesuffix('.')}, or give --table.") from None
 
 
 def _password(variable: str | None) -> str:
