@@ -86,6 +86,8 @@ def _read_body(text: str) -> Any:
 
 app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_read_body)
 
+_OURS = "internal_error"  # is logged where it is found, by its class and place
+
 # Errors of `workflows` are mapped here and nowhere else: class, status, code.
 _STATUSES: list[tuple[type[Exception], HTTPStatus, str]] = [
     (InvalidMessage, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_message"),
@@ -205,7 +207,12 @@ def problem(
     details: dict[str, Any] | None = None,
     headers: dict[str, Any] | None = None,
 ) -> Response[str]:
-    """Return an error in the one shape."""
+    """Return an error in the one shape, and log that the request was refused and why."""
+    if code != _OURS:
+        asked = app.current_event
+        telemetry.refused(
+            trace_id(), code, http_status=status, method=asked.http_method, path=asked.resource
+        )
     body = Problem(
         error=ErrorBody(code=code, message=message, details=details), trace_id=trace_id()
     )
@@ -274,7 +281,7 @@ def _explained(error: Exception) -> tuple[HTTPStatus, ErrorBody]:
     telemetry.count("Errors")
     telemetry.failed("answer_request", trace_id(), error)
     return HTTPStatus.INTERNAL_SERVER_ERROR, ErrorBody(
-        code="internal_error",
+        code=_OURS,
         message="The request failed on our side, and may have been carried out. See what became of"
         " it before you repeat it, or quote the trace_id.",
     )

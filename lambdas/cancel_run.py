@@ -24,7 +24,7 @@ def cancel_run(run_id: PathId) -> Response[RunRecord]:
     """Cancel in the caller's name."""
     with (
         acting("cancel_run", {}, run_id=run_id) as actor,
-        telemetry.action("cancel_run", trace_id(), run_id=run_id),
+        telemetry.operation("cancel_run", trace_id(), run_id=run_id),
     ):
         return Response(
             status_code=HTTPStatus.ACCEPTED,

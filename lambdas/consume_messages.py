@@ -3,13 +3,13 @@
 from functools import partial
 from typing import Any
 
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from workflows import telemetry
 from workflows.consume import Batch, Delivery, MessageBusy
+from workflows.settings import settings
 
 # A failure sends back the rest of its own group only; the other groups go on.
 _processor = SqsFifoPartialProcessor(skip_group_on_error=True)
@@ -30,7 +30,8 @@ def _delivery(record: dict[str, Any]) -> Delivery:
 def _consume(batch: Batch, record: SQSRecord) -> None:
     delivery = _delivery(record.raw_event)
     try:
-        with telemetry.action("consume_message", delivery.trace_id) as details:
+        queue = settings().work_queue_name
+        with telemetry.operation("consume_message", delivery.trace_id, queue_name=queue) as details:
             details |= {"sqs_message_id": record.message_id}
             details |= {"outcome": batch.consume(delivery)}
     except MessageBusy:
@@ -38,7 +39,6 @@ def _consume(batch: Batch, record: SQSRecord) -> None:
     except Exception:
         telemetry.count("Errors")
         raise
-    telemetry.count("ProcessingTime", details["duration"] * 1_000, MetricUnit.Milliseconds)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> Any:

@@ -37,7 +37,7 @@ def discard_message(message_id: PathId, request: Annotated[DiscardRequest, Body(
     asked = request.model_dump()
     with (
         acting("discard_message", asked, message_id=message_id) as actor,
-        telemetry.action("discard_message", trace_id(), message_id=message_id),
+        telemetry.operation("discard_message", trace_id(), message_id=message_id),
     ):
         return Discarded.model_validate(discard(message_id, request, actor))
 
@@ -59,7 +59,7 @@ def discard_messages(request: Annotated[DiscardSelection, Body()]) -> Results:
         with acting("discard_message", why.model_dump(), message_id=message_id) as actor:
             return discard(message_id, why, actor)
 
-    with telemetry.action("discard_messages", trace_id()) as details:
+    with telemetry.operation("discard_messages", trace_id()) as details:
         return answer(*bulk.each(request, act), details)
 
 

@@ -47,7 +47,7 @@ def edit_message(message_id: PathId, request: Annotated[EditRequest, Body()]) ->
     """Edit in the caller's name."""
     with (
         acting("edit_message", asked(request.payload), message_id=message_id) as actor,
-        telemetry.action("edit_message", trace_id(), message_id=message_id),
+        telemetry.operation("edit_message", trace_id(), message_id=message_id),
     ):
         return Edited.model_validate(edit(message_id, request.payload, actor))
 
@@ -69,7 +69,7 @@ def edit_messages(request: Annotated[EditSelection, Body()]) -> Results:
         with acting("edit_message", asked(request.merge), message_id=message_id) as actor:
             return merge(message_id, request.merge, actor)
 
-    with telemetry.action("edit_messages", trace_id()) as details:
+    with telemetry.operation("edit_messages", trace_id()) as details:
         return answer(*bulk.each(request, act), details)
 
 

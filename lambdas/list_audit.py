@@ -64,7 +64,7 @@ def list_audit(
 ) -> AuditPage:
     """List a page of records."""
     caller("operator")
-    with telemetry.action("list_audit", trace_id()):
+    with telemetry.operation("list_audit", trace_id()):
         records, following = audit.page(
             since, until, actor=actor, message_id=message_id, limit=limit, cursor=cursor
         )

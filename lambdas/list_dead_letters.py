@@ -48,7 +48,7 @@ def list_dead_letters(
 ) -> DeadLetterPage:
     """List a page of dead letters."""
     caller("producer")
-    with telemetry.action("list_dead_letters", trace_id()):
+    with telemetry.operation("list_dead_letters", trace_id()):
         wanted = Filter(
             group_id=group_id,
             type=message_type,
@@ -72,7 +72,7 @@ def list_dead_letters(
 def group_dead_letters() -> FailureGroups:
     """Group all dead letters."""
     caller("producer")
-    with telemetry.action("group_dead_letters", trace_id()):
+    with telemetry.operation("group_dead_letters", trace_id()):
         return failures.groups()
 
 

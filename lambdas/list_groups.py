@@ -32,7 +32,7 @@ def list_groups(
 ) -> GroupPage:
     """List a page of groups."""
     caller("producer")
-    with telemetry.action("list_groups", trace_id()):
+    with telemetry.operation("list_groups", trace_id()):
         found, following = groups.page(limit, cursor)
         return GroupPage(groups=found, cursor=following)
 

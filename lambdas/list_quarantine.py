@@ -48,7 +48,7 @@ def list_quarantine(
 ) -> QuarantinePage:
     """List a page of quarantined messages."""
     reader = caller("producer")
-    with telemetry.action("list_quarantine", trace_id()):
+    with telemetry.operation("list_quarantine", trace_id()):
         wanted = Filter(
             group_id=group_id,
             type=message_type,

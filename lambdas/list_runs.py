@@ -31,7 +31,7 @@ def list_runs(
 ) -> RunPage:
     """List a page of runs."""
     caller("operator")
-    with telemetry.action("list_runs", trace_id()):
+    with telemetry.operation("list_runs", trace_id()):
         rows, following = runs.page(limit, cursor)
         return RunPage(runs=[RunRecord.model_validate(row) for row in rows], cursor=following)
 

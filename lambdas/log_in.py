@@ -37,7 +37,7 @@ class Token(BaseModel):
 )
 def log_in(login: Login) -> Token:
     """Sign a user in; an e-mail appears in the log only once its password was right."""
-    with telemetry.action("login", trace_id()) as details:
+    with telemetry.operation("user_login", trace_id()) as details:
         try:
             user = users.sign_in(login.email, login.password)
         except (users.WrongCredentials, users.TooManyFailures):

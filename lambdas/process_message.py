@@ -13,7 +13,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     An execution that began under an older definition gives no `attempt`.
     """
     try:
-        with telemetry.action("retry_message", event["trace_id"], message_id=event["message_id"]):
+        with telemetry.operation(
+            "retry_message", event["trace_id"], message_id=event["message_id"]
+        ):
             return retry.process(event["body"], event["group_id"], event.get("attempt"))
     except Exception as error:  # noqa: BLE001 - whatever a type raises
         telemetry.count("Errors")

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from lambdas.api import acting, answers, app, caller, problems, serve, trace_id
 from workflows import redrive, telemetry
 from workflows.plan import Plan
+from workflows.settings import settings
 
 _EXAMPLES: Any = {
     "everything": {"value": {}},
@@ -49,13 +50,14 @@ def reprocess_dead_letters(
 ) -> Response[RunStarted | Plan]:
     """Start or plan a run in the caller's name."""
     wanted = request or redrive.RedriveRequest()
+    queue = settings().dead_letter_queue_name
     if wanted.dry_run:
         caller("operator")
-        with telemetry.action("plan_dlq", trace_id()):
+        with telemetry.operation("plan_dlq", trace_id(), queue_name=queue):
             return _answer(HTTPStatus.OK, redrive.dry_run(wanted))
     with (
         acting("start_run", wanted.options()) as actor,
-        telemetry.action("reprocess_dlq", trace_id()) as details,
+        telemetry.operation("reprocess_dlq", trace_id(), queue_name=queue) as details,
     ):
         run = redrive.start(wanted, actor)
         details |= {"run_id": run["run_id"]}

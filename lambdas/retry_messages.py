@@ -44,7 +44,7 @@ def retry_message(
     wanted = request or RetryRequest()
     with (
         acting("retry_message", wanted.model_dump(), message_id=message_id) as actor,
-        telemetry.action("retry_by_hand", trace_id(), message_id=message_id),
+        telemetry.operation("retry_by_hand", trace_id(), message_id=message_id),
     ):
         row = retry(message_id, wanted, actor)
     return Response(
@@ -71,7 +71,7 @@ def retry_messages(request: Annotated[RetrySelection, Body()]) -> Results:
         with acting("retry_message", wanted.model_dump(), message_id=message_id) as actor:
             return retry(message_id, wanted, actor)
 
-    with telemetry.action("retry_messages", trace_id()) as details:
+    with telemetry.operation("retry_messages", trace_id()) as details:
         return answer(*bulk.each(request, act), details)
 
 

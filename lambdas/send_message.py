@@ -11,6 +11,7 @@ from lambdas.api import answers, app, caller, problems, serve, trace_id
 from workflows import telemetry
 from workflows.message import Identifier
 from workflows.send import InvalidRequest, SendRequest, Sent, send
+from workflows.settings import settings
 
 
 @app.post(
@@ -36,7 +37,8 @@ def send_message(
         raise InvalidRequest("Idempotency-Key: is not the message_id of the body")
     if idempotency_key:
         request = request.model_copy(update={"message_id": idempotency_key})
-    with telemetry.action("send_message", trace_id(), queue_name="work_queue") as details:
+    queue = settings().work_queue_name
+    with telemetry.operation("send_message", trace_id(), queue_name=queue) as details:
         sent = send(request, submitted_by=sender.email, trace_id=trace_id())
         details |= {"message_id": sent.message_id, "duplicate": sent.duplicate}
     if not sent.duplicate:

@@ -18,7 +18,7 @@ from workflows import groups, telemetry
 def show_group(group_id: PathId) -> groups.FencedGroup:
     """Show one group."""
     caller("producer")
-    with telemetry.action("show_group", trace_id(), group_id=group_id):
+    with telemetry.operation("show_group", trace_id(), group_id=group_id):
         return groups.show(group_id)
 
 

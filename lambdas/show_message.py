@@ -48,7 +48,7 @@ class LedgerRecord(BaseModel):
 def show_message(message_id: PathId) -> LedgerRecord:
     """Show one record."""
     caller("producer")
-    with telemetry.action("show_message", trace_id(), message_id=message_id):
+    with telemetry.operation("show_message", trace_id(), message_id=message_id):
         row = ledger.get(message_id)
         return LedgerRecord.model_validate(
             row

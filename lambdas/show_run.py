@@ -20,7 +20,7 @@ from workflows import outcome, progress, runs, telemetry
 def show_run(run_id: PathId) -> RunReport:
     """Show one run."""
     caller("operator")
-    with telemetry.action("show_run", trace_id(), run_id=run_id):
+    with telemetry.operation("show_run", trace_id(), run_id=run_id):
         run = runs.get(run_id)
         return RunReport.model_validate(
             run

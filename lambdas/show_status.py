@@ -6,6 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.api import answers, app, caller, problems, serve, trace_id
 from workflows import telemetry
+from workflows.settings import settings
 from workflows.status import Status, status
 
 
@@ -20,7 +21,11 @@ from workflows.status import Status, status
 def show_status() -> Status:
     """Show the overview."""
     caller("producer")
-    with telemetry.action("show_status", trace_id()):
+    names = {
+        "queue_name": settings().work_queue_name,
+        "dead_letter_queue_name": settings().dead_letter_queue_name,
+    }
+    with telemetry.operation("get_status", trace_id(), **names):
         return status()
 
 

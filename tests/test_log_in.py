@@ -128,8 +128,8 @@ def test_log_and_metric_of_a_success(output):
     text = output()
     started, success, metric = lines(text)
 
-    assert (started["action"], started["status"]) == ("login", "started")
-    assert (success["action"], success["status"]) == ("login", "success")
+    assert (started["action"], started["status"]) == ("user_login", "started")
+    assert (success["action"], success["status"]) == ("user_login", "success")
     assert success["trace_id"] == "request-1"
     assert success["details"]["email"] == EMAIL
     assert "email" not in started["details"]
@@ -145,7 +145,8 @@ def test_log_and_metric_of_a_failure_name_nobody(output, email):
     text = output()
 
     metrics = [line for line in lines(text) if "_aws" in line]
-    errors = [line["details"]["error"] for line in lines(text) if line.get("status") == "error"]
+    logins = [line for line in lines(text) if line.get("action") == "user_login"]
+    errors = [line["details"]["error"] for line in logins if line["status"] == "error"]
     assert [metric["FailedLogins"] for metric in metrics] == [[1.0]] * 6
     assert errors == ["WrongCredentials"] * 5 + ["TooManyFailures"]
     assert "@example.com" not in text

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from workflows import claims, fence, ledger, message_types
+from workflows import claims, fence, ledger, message_types, telemetry
 from workflows.aws import sqs
 from workflows.claims import Claim, Verdict
 from workflows.message import (
@@ -125,6 +125,7 @@ class Batch:
             case Verdict.EXHAUSTED:
                 if not ledger.quarantine(message, delivery.body, RedriveLimitReached()):
                     raise MessageBusy(message.message_id)
+                telemetry.count("MessagesQuarantined")
                 if ours and settings().on_dead_letter == "continue":
                     self._let_go(ours, claim.redrives)
             case Verdict.CONFLICT:
@@ -143,10 +144,12 @@ class Batch:
             # First the queue, then the ledger: a crash in between leaves a second copy, never none.
             _dead_letter(delivery, deduplication_id(message.message_id, claim.redrives), error)
             fence.dead(message, delivery.body, claim, error, ours)
+            telemetry.count("Errors")  # the try; the death was counted where it was sent
             self._ask_again(message.group_id)
             return "DEAD"
         except Exception as error:  # noqa: BLE001 - whatever a type raises, the machine decides
             fence.retrying(message, delivery.body, claim, error, ours)
+            telemetry.count("Errors")
             self._ask_again(message.group_id)
             return "RETRYING"
         ledger.processed(message.message_id)
@@ -186,4 +189,5 @@ def _dead_letter(delivery: Delivery, deduplication: str, error: Exception) -> st
         MessageDeduplicationId=deduplication,
         MessageAttributes=_attributes(delivery.body, why),
     )
+    telemetry.count("Errors")
     return "DEAD"

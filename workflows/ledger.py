@@ -139,9 +139,13 @@ def dead(
 
 def failed_again(
     message: Message, why: dict[str, str], *, final: bool, attempt: int | None = None
-) -> None:
-    """Record why a retry failed, and whether no further one can help (`final`)."""
-    update(
+) -> bool:
+    """Record why a retry failed, and whether no further one can help (`final`).
+
+    Returns:
+        whether the machine gives the message up now.
+    """
+    won, row = update(
         message.message_id,
         "SET reason = :reason, updated_at = :now, " + journey.APPEND,
         "#status = :retrying",
@@ -151,6 +155,7 @@ def failed_again(
         }
         | journey.values(_failed(attempt, why)),
     )
+    return won and (final or int(row["attempts"]) >= settings().max_attempts)
 
 
 def quarantine(message: Message, body: str, error: Exception) -> bool:

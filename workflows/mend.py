@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from workflows import audit, clock, journey, ledger, trouble
+from workflows import audit, clock, journey, ledger, telemetry, trouble
 from workflows.audit import Actor
 from workflows.aws import dynamodb, plain, sqs, transact
 from workflows.filters import Filter
@@ -76,6 +76,7 @@ def retry(message_id: str, request: RetryRequest, actor: Actor) -> dict[str, Any
             ]
         )
         if refused is None:
+            telemetry.count("MessagesReprocessed")
             return _send(row | {"status": "REDRIVEN", "redrives": row["redrives"] + 1})
         row = plain(refused[0])
         if not _is_outgoing(row):

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from workflows import ledger, message_types
+from workflows import ledger, message_types, telemetry
 from workflows.aws import stepfunctions
 from workflows.message import InvalidMessage, parse, reason, stem
 from workflows.settings import settings
@@ -59,7 +59,8 @@ def process(body: str, group_id: str, attempt: int | None = None) -> dict[str, A
         message_types.process(message)
     except Exception as error:
         final = isinstance(error, InvalidMessage)
-        ledger.failed_again(message, reason(error), final=final, attempt=attempt)
+        if ledger.failed_again(message, reason(error), final=final, attempt=attempt):
+            telemetry.count("Errors")  # its death; the handler counts the try
         if final:
             raise InvalidMessage(str(error)) from error
         raise

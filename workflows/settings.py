@@ -40,6 +40,11 @@ class Settings(BaseModel):
     run_lease_seconds: int = Field(ge=60, le=86_400)
 
     @property
+    def work_queue_name(self) -> str:
+        """The work queue's name, of its URL."""
+        return self.work_queue_url.rpartition("/")[2]
+
+    @property
     def dead_letter_queue_name(self) -> str:
         """The dead-letter queue's name, of its URL."""
         return self.dead_letter_queue_url.rpartition("/")[2]

@@ -22,7 +22,25 @@ class _Formatter(LambdaPowertoolsFormatter):
 
 
 logger = Logger(service="guarded-redrive", logger_formatter=_Formatter())
-metrics = Metrics(namespace=NAMESPACE, service="guarded-redrive")
+# Without a service there is no dimension: the original's alarms and dashboards name none, and a
+# metric with one is another metric. An empty set of dimensions is legal EMF:
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+metrics = Metrics(namespace=NAMESPACE, service="")
+
+
+@contextmanager
+def operation(name: str, trace_id: str, **details: Any) -> Iterator[dict[str, Any]]:
+    """Log an action that somebody waits for: a request, or a try of a message.
+
+    As `action`, and its duration is counted as `ProcessingTime`, in seconds, however it ends.
+    """
+    closing: dict[str, Any] = {}
+    try:
+        with action(name, trace_id, **details) as closing:
+            yield closing
+    finally:
+        if "duration" in closing:
+            count("ProcessingTime", closing["duration"], MetricUnit.Seconds)
 
 
 @contextmanager
@@ -38,7 +56,8 @@ def action(name: str, trace_id: str, **details: Any) -> Iterator[dict[str, Any]]
     try:
         yield details
     except Exception as error:
-        failed(name, trace_id, error, **details, duration=round(time.perf_counter() - began, 3))
+        details |= {"duration": round(time.perf_counter() - began, 3)}
+        failed(name, trace_id, error, **details)
         raise
     details |= {"duration": round(time.perf_counter() - began, 3)}
     _log("info", name, "success", trace_id, details)
@@ -48,6 +67,11 @@ def failed(name: str, trace_id: str, error: Exception, **details: Any) -> None:
     """Log an action as `error`, by the error's class and place only."""
     details |= {"error": type(error).__name__, "at": _places(error.__traceback__)}
     _log("error", name, "error", trace_id, details)
+
+
+def refused(trace_id: str, code: str, **details: Any) -> None:
+    """Log that a request was refused, by the `code` of its answer."""
+    _log("warning", "answer_request", "error", trace_id, {"error": code} | details)
 
 
 def count(metric: str, value: float = 1, unit: MetricUnit = MetricUnit.Count) -> None:
