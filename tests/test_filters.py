@@ -99,10 +99,17 @@ def test_message_without_reason_or_payload_meets_no_filter_by_them():
         ("P1D", "P1D"),
         ("PT2H", "PT2H"),
         ("P1DT12H", "P1DT12H"),
-        (3600, "PT3600S"),
-        (0, "PT0S"),
-        (0.5, "PT0.5S"),
-        ("90", "PT90S"),
+        ("P2W", "P2W"),
+        ("PT15M", "PT15M"),
+        ("90s", "PT90S"),
+        ("0s", "PT0S"),
+        ("0.5s", "PT0.5S"),
+        ("15m", "PT15M"),
+        ("2h", "PT2H"),
+        ("1.5h", "PT1.5H"),
+        ("7d", "P7D"),
+        ("2026-11-24", "2026-11-24T00:00:00Z"),
+        ("2026-11-24T12:00Z", "2026-11-24T12:00:00Z"),
         ("2026-11-24T12:00:00+02:00", "2026-11-24T10:00:00Z"),
         ("2026-11-24T12:00:00.250Z", "2026-11-24T12:00:00.250000Z"),
     ],
@@ -117,9 +124,15 @@ def test_moment_is_kept_as_it_is_meant(moment, kept):
 @pytest.mark.parametrize(
     "moment",
     [
-        "", "P", "P1X", "-P1D", "yesterday", "1 day", "2026-11-24", "2026-11-24T12:00:00", "1e5",
+        "", "P", "P1X", "-P1D", "yesterday", "1 day", "2026-02-30", "2026-11-24T12:00:00", "1e5",
         "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:00", "P1D\0", "\ud800", "٣", "9" * 70,
         True, [], {}, b"P1D",
+        # Digits: seconds, or a date?
+        3600, 0, 0.5, -1, 10**400, float("nan"), float("inf"), "90", "0", "20261202", "1764000000",
+        "1764000000000", "20261202T120000Z", "2026-W49-3", "+90", "-90s", "1_000s", "٩s", "90.",
+        # Months have no certain length, and are easily meant as minutes.
+        "P1M", "P15M", "P1Y", "P1M1D", "15M", "2H", "7 d", "7dd", "1h30m", "2026-11-24T12Z",
+        "2026-11-24 12:00:00Z", "2026-11-24T12:00:00 02:00", "2026-11-24t12:00:00z",
     ],
     ids=repr,
 )  # fmt: skip
@@ -128,19 +141,12 @@ def test_what_is_no_moment_is_refused_by_an_example(field, moment):
     said = problem(**{field: moment})
 
     assert said.startswith(f"{field}: ")
-    assert "P1D" in said
+    assert all(example in said for example in ("2026-11-24", "P1D", "15m"))
 
 
-@pytest.mark.parametrize("moment", ["P3651D", "P99999D", 315_360_001, "315360001", -1, 10**400])
+@pytest.mark.parametrize("moment", ["P3651D", "P99999D", "3651d", "315360001s", "87601h"])
 def test_moment_out_of_bounds_is_refused_by_its_limit(moment):
-    said = problem(older_than=moment)
-
-    assert "P3650D" in said or "315360000" in said
-
-
-@pytest.mark.parametrize("moment", [float("nan"), float("inf"), float("-inf")])
-def test_number_that_is_none_is_no_moment(moment):
-    assert "315360000" in problem(older_than=moment)
+    assert "P3650D" in problem(older_than=moment)
 
 
 def test_older_and_newer_than_one_moment_share_no_message_and_leave_none_out():
@@ -200,7 +206,7 @@ def test_filter_survives_the_way_through_a_machine(fields):
 
 
 def test_relative_time_is_judged_when_it_is_looked_at(monkeypatch):
-    wanted = Filter.model_validate(Filter(older_than=3600).model_dump(mode="json"))
+    wanted = Filter.model_validate(Filter(older_than="1h").model_dump(mode="json"))
     fresh = subject(first_sent_at="2026-11-24T11:30:00Z")
 
     assert not matches(wanted, fresh)

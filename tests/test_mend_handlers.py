@@ -247,6 +247,7 @@ def test_discard_of_many_has_partial_results():
     "body",
     [
         {}, {"filter": None}, {"filter": {"jmespath": "["}}, {"filter": {"older_than": "x"}},
+        {"filter": {"newer_than": "20261202"}}, {"filter": {"newer_than": 20261202}},
         {"filter": {}, "limit": 101}, {"filter": {}, "status": "RETRYING"},
         {"filter": {}, "cursor": "x"}, {"filter": {"payload": {"a": CANARY * 60}}},
     ],

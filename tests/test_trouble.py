@@ -486,6 +486,8 @@ def test_list_is_paged_and_filtered_by_the_query(path):
         ("limit", "101", "100"),
         ("cursor", "x", "not one that a page of this list ended with"),
         ("older_than", "yesterday", "P1D"),
+        ("newer_than", "20261202", "a date or a time"),
+        ("older_than", "90", "90s"),
         ("newer_than", "P9999D", "P3650D"),
         ("fingerprint", "canary", "pattern"),
         ("group_id", "a b", "pattern"),

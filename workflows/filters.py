@@ -5,64 +5,67 @@ a relative time stays relative: what is older than a day is judged when it is lo
 """
 
 import math
+import re
 from dataclasses import dataclass
-from datetime import MAXYEAR, UTC, datetime, timedelta
+from datetime import MAXYEAR, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
     TypeAdapter,
-    ValidationError,
-    WithJsonSchema,
 )
 
-from workflows import clock
+from workflows import clock, period
 from workflows.expressions import check_expression, evaluate
 
 _LONGEST = timedelta(days=3_650)
 # Beyond it a number changes on its way through JSON: https://www.rfc-editor.org/rfc/rfc7493#section-2.2
 _LARGEST_INTEGER = 2**53 - 1
 _TEXT_LENGTH = 500
+_WITH_UNIT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd])")
 _duration: TypeAdapter[timedelta] = TypeAdapter(timedelta)
-_time: TypeAdapter[AwareDatetime] = TypeAdapter(AwareDatetime)
 
 
 def _moment(value: object) -> str:
-    """Return a moment as it is kept: an ISO 8601 duration, or a time in UTC."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return _seconds(value)
-    text = value if isinstance(value, str) and len(value) <= 64 and value.isascii() else ""
+    """Return a moment as it is kept: an ISO 8601 duration, or a time in UTC.
+
+    Nothing is guessed: digits without a unit may be meant as seconds, or as a date.
+    """
+    text = value if isinstance(value, str) and len(value) <= 64 else ""
     try:
-        if text.replace(".", "", 1).isdigit():
-            return _seconds(float(text))
+        if with_unit := _WITH_UNIT.fullmatch(text):
+            number, unit = with_unit.groups()
+            return _limited(f"P{number}D" if unit == "d" else f"PT{number}{unit.upper()}")
         if text.startswith("P"):
-            return _limited(text, _duration.validate_python(text))
-        time = _time.validate_python(text).astimezone(UTC)
+            return _limited(text)
+        time = period.moment(text)
         if not 1970 <= time.year < MAXYEAR:
             raise OverflowError
         return time.isoformat().replace("+00:00", "Z")
-    except (ValidationError, OverflowError):
+    except _TooLong:
+        raise
+    except (ValueError, OverflowError):  # pydantic's error is a ValueError
         raise ValueError(
-            "must be a duration such as P1D or PT2H, a number of seconds, or a time with its zone"
-            " such as 2026-11-24T12:00:00Z"
+            "must be a date or a time with its zone such as 2026-11-24 or 2026-11-24T12:00:00Z, or"
+            " a duration such as 90s, 15m, 2h, 7d, P1D or PT2H"
         ) from None
 
 
-def _seconds(number: float) -> str:
-    if not 0 <= number <= _LONGEST.total_seconds():  # nor NaN
-        raise ValueError(f"must be between 0 and {int(_LONGEST.total_seconds())} seconds")
-    return f"PT{number:.3f}".rstrip("0").rstrip(".") + "S"
+class _TooLong(ValueError):
+    pass
 
 
-def _limited(text: str, length: timedelta) -> str:
-    if length > _LONGEST:
-        raise ValueError(f"must be at most P{_LONGEST.days}D")
+def _limited(text: str) -> str:
+    date, _, _ = text.partition("T")
+    if "Y" in date or "M" in date:  # of no certain length, and P15M was hardly meant as months
+        raise ValueError
+    if _duration.validate_python(text) > _LONGEST:
+        raise _TooLong(f"must be at most P{_LONGEST.days}D")
     return text
 
 
@@ -94,11 +97,7 @@ def _scalar(value: object) -> object:
 
 Id = Annotated[str, StringConstraints(pattern=r"^[!-~]+$", max_length=128)]
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-Moment = Annotated[
-    str,
-    BeforeValidator(_moment),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]}),
-]
+Moment = Annotated[str, BeforeValidator(_moment)]
 # AfterValidator: pydantic says for itself what is no string and what is too long.
 Expression = Annotated[
     str, StringConstraints(min_length=1, max_length=_TEXT_LENGTH), AfterValidator(check_expression)
@@ -107,8 +106,8 @@ Path = Annotated[str, BeforeValidator(_path)]
 Scalar = Annotated[bool | int | float | str | None, BeforeValidator(_scalar)]
 
 OLDER_THAN = (
-    "First sent before that: a duration before now (`P1D`, `PT2H`), a number of seconds, or a time"
-    " with its zone (`2026-11-24T12:00:00Z`)."
+    "First sent before that: a date in UTC (`2026-11-24`), a time with its zone"
+    " (`2026-11-24T12:00:00Z`), or a duration before now (`90s`, `15m`, `2h`, `7d`, `PT2H`)."
 )
 NEWER_THAN = "First sent at that or after it; written like `older_than`."
 

@@ -1,5 +1,6 @@
 """Periods: from when to when a list goes, as a person writes it."""
 
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
@@ -7,6 +8,10 @@ from workflows import clock
 
 USUAL_DAYS = 30
 MOST_DAYS = 366
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME = re.compile(
+    _DATE.pattern + r"T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 class InvalidPeriod(ValueError):
@@ -36,9 +41,9 @@ def parse(since: str | None, until: str | None) -> Period:
     Raises:
         InvalidPeriod: naming the parameter and what is wrong with it.
     """
-    last = _moment("to", until if until is not None else clock.now(), time.max)
+    last = _edge("to", until if until is not None else clock.now(), time.max)
     if since is not None:
-        first = _moment("from", since, time.min)
+        first = _edge("from", since, time.min)
     else:
         first = last - min(timedelta(days=USUAL_DAYS), last - datetime.min.replace(tzinfo=UTC))
     if first > last:
@@ -48,16 +53,33 @@ def parse(since: str | None, until: str | None) -> Period:
     return Period(first, last)
 
 
-def _moment(field: str, text: str, of_day: time) -> datetime:
+def moment(text: str, of_day: time = time.min) -> datetime:
+    """Return the time in UTC that a date, or an ISO 8601 time with its zone, names.
+
+    Only in ISO 8601's long form: digits alone could as well be seconds since 1970.
+
+    Args:
+        text: as a person wrote it.
+        of_day: when on that day, for a date.
+
+    Raises:
+        ValueError: it is neither, or lies outside of the years 1 to 9999.
+    """
+    if _DATE.fullmatch(text):
+        return datetime.combine(date.fromisoformat(text), of_day, UTC)
+    if not _TIME.fullmatch(text):
+        raise ValueError
     try:
-        if len(text) <= len("2026-11-24"):
-            return datetime.combine(date.fromisoformat(text), of_day, UTC)
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise InvalidPeriod(
-        f"{field}: must be a date like 2026-11-24, or an ISO 8601 time with its zone like"
-        " 2026-11-24T12:00:00Z; in a URL a + is %2B"
-    )
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except OverflowError:
+        raise ValueError from None
+
+
+def _edge(field: str, text: str, of_day: time) -> datetime:
+    try:
+        return moment(text, of_day)
+    except ValueError:
+        raise InvalidPeriod(
+            f"{field}: must be a date like 2026-11-24, or an ISO 8601 time with its zone like"
+            " 2026-11-24T12:00:00Z; in a URL a + is %2B"
+        ) from None
