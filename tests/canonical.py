@@ -92,6 +92,7 @@ def snapshot(world: "World", before: dict[str, set[Any]]) -> dict[str, Any]:
                     if tuple(row[part] for part in key) not in before[name]
                     # The sweep may close a run that another test has left.
                     and (str(row.get("run_id")),) not in before["Runs"]
+                    and not str(row.get("run_id")).startswith("SWEEP#")
                 ),
                 *key,
             )

@@ -87,8 +87,8 @@ def _two_states(found: Findings) -> Iterator[str]:
         if waiting > (status == "PARKED"):
             yield f"{TWO_STATES}: {message.message_id} is {status}, and parked {waiting} times."
         listed = {status if status in _TROUBLE else ""}
-        if status == "REDRIVEN":
-            listed.add("DEAD")  # guarded by a run that ended before it was known to be sent
+        if status in ("ACCEPTED", "QUEUED", "REDRIVEN", "PROCESSING"):
+            listed.add("DEAD")  # lost by a queue, or guarded by a run that ended before it sent
         if row.get("trouble", "") not in listed:
             yield f"{TWO_STATES}: {message.message_id} is {status}, listed as {row.get('trouble')}."
         if status == "RETRYING" and _holder(found, message) != message.message_id:

@@ -20,7 +20,7 @@ from workflows import (
 from workflows.claims import Verdict
 from workflows.discard import DiscardRequest
 from workflows.filters import Filter
-from workflows.let_go import REDRIVING
+from workflows.lost import REDRIVING
 from workflows.mend import RetryRequest
 
 RUN = "20261124T120000Z-abcdef01"

@@ -10,7 +10,7 @@ import pytest
 
 from lambdas import list_dead_letters, list_quarantine
 from tests.conftest import CONTEXT, a_message, a_transaction, api_event, template
-from workflows import aws, clock, failures, ledger, trouble
+from workflows import aws, clock, failures, ledger, lost, trouble
 from workflows.filters import Filter
 from workflows.message import fingerprint
 from workflows.paging import InvalidCursor
@@ -296,6 +296,7 @@ def test_dead_letter_tells_what_an_operator_asks():
         "edited": False,
         "dead_at": before(days=2, hours=3),
         "hours_until_dropped": 12 * 24 - 3.0,
+        "lost": False,
     }
 
 
@@ -326,10 +327,26 @@ def test_hours_until_dropped_count_from_death(died, hours):
     assert the_dead_letter(dead_at=died).hours_until_dropped == hours
 
 
+@pytest.mark.parametrize(
+    ("columns", "gone"),
+    [
+        ({"dead_at": before(days=13, hours=23)}, False),
+        ({"dead_at": before(days=14, minutes=20)}, True),
+        ({"reason": {"type": "LostByQueue", "message": "No queue has it."}}, True),
+        ({"dead_at": None}, False),
+    ],
+)
+def test_dead_letter_that_no_queue_has_any_more_is_told_from_one_that_a_run_finds(columns, gone):
+    found = the_dead_letter(**columns)
+
+    assert found.lost is gone
+    assert found.hours_until_dropped == 0 or not gone
+
+
 def test_retention_is_that_of_the_dead_letter_queue():
     queue = template()["Resources"]["DeadLetterQueue"]["Properties"]
 
-    assert queue["MessageRetentionPeriod"] == failures.DEAD_LETTER_RETENTION_SECONDS
+    assert queue["MessageRetentionPeriod"] == lost.DEAD_LETTER_RETENTION_SECONDS
 
 
 def test_row_without_a_time_of_death_died_when_it_was_last_changed():
@@ -346,7 +363,7 @@ def test_quarantined_message_tells_since_when():
 
     assert (found.quarantined_at, found.body) == (before(minutes=9_999), None)
     assert set(found.model_dump()) == set(failures.DeadLetter.model_fields) - {
-        "dead_at", "hours_until_dropped"
+        "dead_at", "hours_until_dropped", "lost"
     } | {"quarantined_at", "body"}  # fmt: skip
 
 

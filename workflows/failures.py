@@ -5,11 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from workflows import clock, ledger, trouble
+from workflows import clock, ledger, lost, trouble
 from workflows.filters import Filter
+from workflows.lost import DEAD_LETTER_RETENTION_SECONDS
 
-# MessageRetentionPeriod of DeadLetterQueue in template.yaml.
-DEAD_LETTER_RETENTION_SECONDS = 1_209_600
 # A Lambda answers with 6 MB at most; what is beside the bodies needs far less than the rest.
 _BODIES_BYTES = 4_000_000
 _GROUPS_SHOWN = 1_000
@@ -46,10 +45,15 @@ class Failure(BaseModel):
 
 
 class DeadLetter(Failure):
-    """A message on the dead-letter queue, which SQS drops 14 days after it came there."""
+    """A message on the dead-letter queue, which SQS drops 14 days after it came there.
+
+    `lost`: no queue is known to have it, so no run finds it. Retry it; if the answer is
+    `body_missing`, send it again under its id.
+    """
 
     dead_at: str = _ExampleTime
     hours_until_dropped: float = Field(examples=[335.9])
+    lost: bool = Field(examples=[False])
 
 
 class QuarantinedMessage(Failure):
@@ -140,9 +144,10 @@ def groups() -> FailureGroups:
 
 def _dead_letter(row: trouble.Row) -> DeadLetter:
     left = DEAD_LETTER_RETENTION_SECONDS - clock.seconds_since(_dead_at(row))
-    hours = round(max(0, left) / 3_600, 1)
+    gone = lost.is_gone(row)
+    hours = 0 if gone else round(max(0, left) / 3_600, 1)
     return DeadLetter.model_validate(
-        _failure(row) | {"dead_at": _dead_at(row), "hours_until_dropped": hours}
+        _failure(row) | {"dead_at": _dead_at(row), "hours_until_dropped": hours, "lost": gone}
     )
 
 

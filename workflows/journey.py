@@ -27,6 +27,7 @@ Name = Literal[
     "redriven",
     "let_go",
     "lost",
+    "sent_again",
     "retried",
     "edited",
     "discarded",
@@ -44,7 +45,8 @@ class Event(BaseModel):
     (`redriven`, `retried`, `lost`). A try that ended with its worker has no step, and its number is
     missing.
     `let_go`: the run `run_id` had counted a redrive that it then did not, or perhaps not, send.
-    `lost`: the copy that was sent then is not on the work queue any more, and nobody had it.
+    `lost`: the copy that was sent then is not on the work queue any more, and nobody had it; after
+    `sent_again` its producer sent it once more under its id.
     """
 
     n: int

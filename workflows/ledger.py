@@ -179,16 +179,19 @@ def quarantine(message: Message, body: str, error: Exception) -> bool:
 def discarded(message_id: str, why: dict[str, str]) -> dict[str, Any]:
     """Return the part of a transaction that gives a message up for good, if it is in trouble.
 
-    That is dead, quarantined, let go of, or left by workers that died: whatever copy of it
+    That is dead, quarantined, let go of, lost, or left by workers that died: whatever copy of it
     still turns up is acknowledged by the consumer, or deleted by the run that meets it.
     """
     return change(
         message_id,
         "SET #status = :discarded, updated_at = :now, discarded = :why, expires_at = :expires_at,"
         f" {journey.APPEND} REMOVE trouble, lease_until",
-        "#status IN (:dead, :quarantined) OR (#status = :redriven AND trouble = :dead)"
+        "#status IN (:dead, :quarantined)"
+        " OR (#status IN (:accepted, :queued, :redriven, :processing) AND trouble = :dead)"
         " OR (#status = :processing AND lease_until <= :abandoned)",
         {
+            ":accepted": "ACCEPTED",
+            ":queued": "QUEUED",
             ":redriven": "REDRIVEN",
             ":discarded": "DISCARDED",
             ":dead": "DEAD",

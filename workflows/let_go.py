@@ -6,16 +6,14 @@ the note when its run failed or was stopped may or may not have been sent. Eithe
 mended like any dead letter: it is listed as `DEAD` while its status stays `REDRIVEN`, under which
 the consumer claims a copy that does come, with its old count.
 
-The same is done for the holder of a fence that was sent and not claimed for as long as the work
-queue keeps a message: the queue dropped it, or somebody purged it, and its group would wait for it.
+What was sent and that the work queue then lost is found by `workflows/lost.py`.
 """
 
 from typing import Any
 
-from workflows import clock, journey, ledger, runs, trouble
-from workflows.settings import settings
+from workflows import journey, ledger, runs, trouble
+from workflows.lost import REDRIVING
 
-REDRIVING = "REDRIVING"
 _CHUNK = 100
 
 
@@ -36,27 +34,6 @@ def recover() -> list[str]:
     return let_go + _let_go(chunk, abandoned)
 
 
-def is_lost(row: dict[str, Any]) -> bool:
-    """Tell whether a row is of a message whose copy the work queue cannot have any more."""
-    # Noted as `REDRIVING` is also what the last turn of a run sent that came to its end. What is
-    # `SENDING` is sent again, and what is `DEAD` was let go of.
-    return (
-        row["status"] == "REDRIVEN"
-        and row.get("trouble", REDRIVING) == REDRIVING
-        and clock.seconds_since(row["updated_at"]) > settings().work_queue_retention_seconds
-    )
-
-
-def recover_lost(row: dict[str, Any]) -> bool:
-    """Let go of such a message; False if somebody was faster."""
-    return _mark_dead(
-        row,
-        journey.event("lost", run_id=row.get("redriven_by"), number=int(row["redrives"])),
-        "(attribute_not_exists(trouble) OR trouble = :redriving) AND updated_at = :seen",
-        {":seen": row["updated_at"]},
-    )
-
-
 def _let_go(message_ids: list[str], abandoned: dict[str, bool]) -> list[str]:
     """Let go of those of at most 100 messages whose run is, by `abandoned` or the table, gone."""
     rows = ledger.get_many(message_ids)
@@ -68,25 +45,22 @@ def _let_go(message_ids: list[str], abandoned: dict[str, bool]) -> list[str]:
         if run_id not in abandoned:
             abandoned[run_id] = runs.was_abandoned(run_id)
         event = journey.event("let_go", run_id=run_id)
-        if abandoned[run_id] and _mark_dead(row, event, "trouble = :redriving", {}):
+        if abandoned[run_id] and _mark_dead(row, event):
             found.append(str(row["message_id"]))
     return found
 
 
-def _mark_dead(
-    row: dict[str, Any], event: dict[str, Any], condition: str, values: dict[str, Any]
-) -> bool:
+def _mark_dead(row: dict[str, Any], event: dict[str, Any]) -> bool:
     won, _ = ledger.update(
         row["message_id"],
         f"SET trouble = :dead, updated_at = :now, {journey.APPEND}",
-        f"#status = :redriven AND redrives = :redrives AND {condition}",
+        "#status = :redriven AND redrives = :redrives AND trouble = :redriving",
         {
             ":dead": "DEAD",
             ":redriven": "REDRIVEN",
             ":redriving": REDRIVING,
             ":redrives": row["redrives"],
         }
-        | values
         | journey.values(event),
     )
     return won

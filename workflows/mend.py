@@ -36,7 +36,7 @@ class ForeignMessage(Exception):
 
 
 class BodyMissing(Exception):
-    """The ledger does not have the body: redrive the message from the dead-letter queue."""
+    """The ledger lacks the body: redrive it from the dead-letter queue, or send it under its id."""
 
 
 class MessageChanged(Exception):

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflows import clock, fence, held, ledger, let_go, mend, retry, runs
+from workflows import clock, fence, held, ledger, let_go, lost, mend, retry, runs
 from workflows.fence import START_GRACE_SECONDS, Fence
 from workflows.parts import Parts
 from workflows.settings import settings
@@ -33,9 +33,9 @@ class Recovered(BaseModel):
 
     `groups` got a new execution, the lock of `run_id` is free, what `released` runs had left in
     flight is visible, what they had guarded and perhaps not sent is `let_go`, and `resent` messages
-    are those whose retry by hand had stopped before its copy was known to be sent. The holders of
-    fences that are `lost` had been sent, and the work queue kept them no longer. For `unchecked`
-    fences there was no time: a later sweep has their turn.
+    are those whose retry by hand had stopped before its copy was known to be sent. What is `lost`
+    had been sent, and the work queue kept it no longer. For `unchecked` fences there was no time: a
+    later sweep has their turn.
     """
 
     groups: list[str] = []
@@ -50,6 +50,8 @@ class Recovered(BaseModel):
 def recover(seconds_left: Callable[[], float] = lambda: math.inf) -> Recovered:
     """Check the redrive lock, what runs left undone, the retries by hand and every fence.
 
+    And once a day, in parts, every message that is said to be on the work queue.
+
     Args:
         seconds_left: how long the caller may still work; asked before each fence.
 
@@ -60,6 +62,7 @@ def recover(seconds_left: Callable[[], float] = lambda: math.inf) -> Recovered:
     # Before the fences: those are as many as groups in trouble, and each is a call of its own.
     found = _recover_runs(parts)
     found.resent = parts.do(mend.resend) or []
+    found.lost = parts.do(lost.sweep) or []
     fences = parts.do(lambda: list(fence.every())) or []
     # By lot: if there is never time for all, it is not always the same ones that wait.
     random.shuffle(fences)
@@ -109,8 +112,8 @@ def _recover_fences(
 
 
 def _recover_fence(fenced: Fence, row: dict[str, Any], found: Recovered) -> None:
-    if let_go.is_lost(row):
-        if let_go.recover_lost(row):
+    if row["status"] != "GONE" and lost.is_lost(row):
+        if lost.note(row):
             found.lost.append(fenced.holder)
         return
     if _needs_nobody(str(row["status"])) or _has_owner(fenced):

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from workflows import clock, ledger, message_types
+from workflows import clock, ledger, lost, message_types
 from workflows.aws import sqs
 from workflows.message import Identifier, Message, check_message_id, check_size, new_message_id
 from workflows.settings import settings
@@ -30,7 +30,10 @@ class SendRequest(BaseModel):
 
 
 class Sent(BaseModel):
-    """What became of the request; `duplicate` if the same message had been sent before."""
+    """What became of the request; `duplicate` if the same message had been sent before.
+
+    One that the work queue lost since is no duplicate: it is sent again.
+    """
 
     message_id: str
     group_id: str
@@ -40,6 +43,8 @@ class Sent(BaseModel):
 
 def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
     """Send a message once for each message id, however often it is asked for.
+
+    Under its id it is sent again only after the work queue is known to have lost it.
 
     Raises:
         workflows.message.InvalidMessage: type or payload are wrong; nothing was recorded.
@@ -71,11 +76,13 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
     # An operator may have edited it since: its producer's repetition is still the same message.
     if not ledger.is_copy(message, earlier):
         raise ConflictingMessage(f"message_id {message_id} was used for another message.")
-    if earlier["status"] == "ACCEPTED":
-        # The first try stopped between ledger and queue, or is still under way: the same bytes
-        # under the same deduplication id, which SQS takes for one message.
-        kept = {name: earlier[name] for name in ("first_sent_at", "submitted_by", "trace_id")}
-        return _put(Message.model_validate(message.model_dump() | kept), duplicate=True)
+    again = lost.send_again(earlier)
+    if again or earlier["status"] == "ACCEPTED":
+        # The queue lost it; or the first try stopped between ledger and queue, or is still under
+        # way: the same bytes under the same deduplication id, which SQS takes for one message.
+        columns = ("group_id", "first_sent_at", "submitted_by", "trace_id")
+        kept = {name: earlier[name] for name in columns}
+        return _put(Message.model_validate(message.model_dump() | kept), duplicate=not again)
     return Sent(
         message_id=message_id,
         group_id=message.group_id,

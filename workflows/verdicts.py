@@ -131,6 +131,8 @@ class Judge:
             verdict |= {"verdict": "left", "left_because": "filter"}
         if verdict["verdict"] == "left":
             self._waiting.add(verdict["group"])
+            if verdict["left_because"] in ("filter", "group"):
+                verdict["unnoted"] = verdict["unnoted"] or _is_found_again(row)
         self._met.add(verdict["ledger_id"])
 
 
@@ -265,7 +267,8 @@ def _fill(verdict: Verdict, row: dict[str, Any], leased: bool) -> None:
     verdict["redrives"] = int(row["redrives"])
     verdict["redrive_limit"] = int(row.get("redrive_limit", settings().max_redrives))
     verdict["execution_arns"] = row["execution_arns"][-_EXECUTIONS_KEPT:]
-    verdict["unnoted"] = row["status"] in _UNNOTED and not leased
+    # What was taken for lost is listed as dead already, and is redriven as such.
+    verdict["unnoted"] = row["status"] in _UNNOTED and not leased and row.get("trouble") != "DEAD"
     if verdict["unnoted"]:
         verdict["reason"] = reason(ConsumerCrashed())
     elif "reason" in row:
@@ -293,9 +296,18 @@ def _in_other_hands(row: dict[str, Any], leased: bool, run_id: str) -> bool:
     mark = str(row.get("redrive_mark", ""))
     return (
         leased
-        or (row["status"] == "REDRIVEN" and mark.startswith(ledger.BY_HAND))
+        or (
+            row["status"] == "REDRIVEN"
+            and mark.startswith(ledger.BY_HAND)
+            and row.get("trouble") != "DEAD"  # the work queue lost that one
+        )
         or (run_id != "" and mark.startswith(f"{run_id}#"))  # a plan has no run
     )
+
+
+def _is_found_again(row: dict[str, Any]) -> bool:
+    """Tell whether a message was taken for lost that SQS itself had moved to this queue."""
+    return row.get("status") in _UNNOTED and row.get("trouble") == "DEAD"
 
 
 def _is_leased(row: dict[str, Any]) -> bool:
