@@ -26,7 +26,7 @@ class Edited(BaseModel):
         description="`DEAD` or `QUARANTINED`; `REDRIVEN` if a run that was stopped may have sent"
         " it; another one if the message has gone on since.",
     )
-    payload_hash: str = Field(description="SHA-256 of type, group and payload.")
+    payload_hash: str = Field(description="SHA-256 of type, group and payload, as spelled.")
     redrives: int = Field(examples=[1])
     redrive_limit: int | None = Field(default=None, examples=[4])
 
@@ -36,9 +36,9 @@ class Edited(BaseModel):
     summary="Give a dead or quarantined message another payload",
     description="Needs the role `operator`. The payload is validated as when sending. Id, type,"
     " group and first-sent time stay, and so does the message where it lies, with a new budget of"
-    " redrives: retry it, or start a run. The first body is kept. The same payload again changes"
-    " nothing. A message that was not sent as an envelope of this API (its id begins with `sqs:`)"
-    " cannot be edited.",
+    " redrives: retry it, or start a run. The first body is kept. A payload that means the same"
+    ' (`10`, `"10.00"`) changes nothing. A message that was not sent as an envelope of this API'
+    " (its id begins with `sqs:`) cannot be edited.",
     tags=["Messages"],
     responses=answers(200, Edited, "Edited, now or before.")
     | problems(401, 403, 404, 409, 413, 422),

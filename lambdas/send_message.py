@@ -18,7 +18,8 @@ from workflows.settings import settings
     "/messages/send",
     summary="Send a message",
     description="Needs the role `producer`. Safe to repeat under the same `message_id`: the same"
-    " message is sent once, another one under that id is refused.",
+    " message is sent once, another one under that id is refused. It is the same if its payload"
+    ' means the same, however it is spelled: `10`, `10.0` and `"10.00"` are one amount.',
     tags=["Messages"],
     responses=answers(202, Sent, "Queued.")
     | answers(200, Sent, "A duplicate of a message sent before; `status` is where that one is.")

@@ -10,6 +10,7 @@ from workflows import aws, claims, clock, ledger, trouble
 from workflows.claims import Verdict
 from workflows.ledger import MessageNotFound
 from workflows.message import reason
+from workflows.message_types import meaning_hash
 from workflows.transaction import AccountFrozen
 
 ID = "m-1"
@@ -144,6 +145,7 @@ def test_accepted_row_says_who_sent_what_when():
         "type": "transaction",
         "group_id": "acc-1",
         "payload_hash": MESSAGE.payload_hash,
+        "meaning_hash": meaning_hash(MESSAGE),
         "first_sent_at": "2026-11-24T12:00:00.123Z",
         "submitted_by": "p@example.com",
         "trace_id": "trace-1",
@@ -458,8 +460,8 @@ def test_oldest_is_the_one_longest_in_trouble():
 
 def test_many_rows_are_read_by_id_and_unknown_ids_are_absent():
     columns = {
-        "redrive_limit", "superseded_hashes", "redrive_mark", "redriven_by", "reason",
-        "dead_at", "updated_at", "trouble", "lease_until",
+        "redrive_limit", "superseded_hashes", "edited_meaning_hash", "redrive_mark", "redriven_by",
+        "reason", "dead_at", "updated_at", "trouble", "lease_until",
     }  # fmt: skip
     for number in range(3):
         put("DEAD", a_message(message_id=f"m-{number}"), **dict.fromkeys(columns, "any"))
@@ -468,8 +470,8 @@ def test_many_rows_are_read_by_id_and_unknown_ids_are_absent():
 
     assert set(found) == {"m-0", "m-2"}
     assert set(found["m-0"]) == columns | {
-        "message_id", "status", "redrives", "payload_hash", "execution_arns", "first_sent_at",
-        "type", "group_id",
+        "message_id", "status", "redrives", "payload_hash", "meaning_hash", "execution_arns",
+        "first_sent_at", "type", "group_id",
     }  # fmt: skip
     assert ledger.get_many([]) == {}
 

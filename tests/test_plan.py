@@ -142,7 +142,7 @@ def test_max_messages_counts_what_is_dealt_with_and_not_what_is_left(limit, show
         (a_message(payload=a_transaction(amount="-1")), {}, "InvalidPayload"),
         (a_message(type="letter"), {}, "UnknownType"),
         (a_message(), {"reason": WHY | {"type": "UnknownMessage"}}, "UnknownMessage"),
-        (a_message(), {"payload_hash": "0" * 64}, "MessageConflict"),
+        (a_message(), {"payload_hash": "0" * 64, "meaning_hash": "0" * 64}, "MessageConflict"),
         (a_message(), {"body": "no envelope"}, "InvalidEnvelope"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

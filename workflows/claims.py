@@ -62,7 +62,7 @@ def claim(message: Message, sqs_message_id: str = "") -> Claim:
         # Of a retry by hand: its copy, or another that is as good, is in our hands.
         + " REMOVE trouble",
         "attribute_not_exists(message_id)"
-        " OR ((payload_hash = :payload_hash OR contains(superseded_hashes, :payload_hash))"
+        f" OR ({ledger.COPY}"
         " AND (#status IN (:accepted, :queued, :redriven) OR #status = :processing"
         " AND (attribute_not_exists(sqs_message_id) OR sqs_message_id = :sqs_message_id))"
         " AND (attribute_not_exists(lease_until) OR lease_until <= :epoch))",
@@ -104,7 +104,7 @@ _LEASABLE = {
 
 def _answer(verdict: Verdict, message: Message, row: dict[str, Any]) -> Claim:
     # An edited message's row has its body until it is processed, and then nobody gets here.
-    body = None if row["payload_hash"] == message.payload_hash else str(row["body"])
+    body = None if ledger.is_current(message, row) else str(row["body"])
     return Claim(verdict, int(row["redrives"]), int(row.get("attempts_total", 0)), body)
 
 

@@ -12,6 +12,7 @@ from workflows import audit, journey, ledger, mend, message_types
 from workflows.audit import Actor
 from workflows.aws import plain, transact
 from workflows.message import InvalidMessage, Message, check_size, parse
+from workflows.message_types import meaning_hash
 from workflows.settings import settings
 
 # Besides the first: an older copy than these becomes a message that is not ours.
@@ -35,7 +36,7 @@ class EditRequest(BaseModel):
 def edit(message_id: str, payload: dict[str, Any], actor: Actor) -> dict[str, Any]:
     """Give a dead or quarantined message another payload and new redrives; return its new row.
 
-    It stays where it is: a retry or a run sends it. The same payload again changes nothing.
+    It stays where it is: a retry or a run sends it. A payload that means the same changes nothing.
 
     Raises:
         workflows.ledger.MessageNotFound: the ledger has none.
@@ -47,11 +48,12 @@ def edit(message_id: str, payload: dict[str, Any], actor: Actor) -> dict[str, An
         workflows.mend.MessageChanged: somebody else was faster.
     """
     row = ledger.get(message_id)
-    edited = _edited(_envelope(row), payload)
-    if edited.payload_hash == row["payload_hash"]:
-        audit.unchanged(actor, "edit_message", **_about(row, edited))
+    before = _envelope(row)
+    edited = _edited(before, payload)
+    if meaning_hash(edited) == meaning_hash(before):
+        audit.unchanged(actor, "edit_message", **_about(row, before))
         return row
-    return _replace(row, edited, actor)
+    return _replace(row, before, edited, actor)
 
 
 def merge(message_id: str, patch: dict[str, Any], actor: Actor) -> dict[str, Any] | None:
@@ -63,9 +65,9 @@ def merge(message_id: str, patch: dict[str, Any], actor: Actor) -> dict[str, Any
     row = ledger.get(message_id)
     before = _envelope(row)
     edited = _edited(before, patched(before.payload, patch))
-    if edited.payload_hash == row["payload_hash"]:
+    if meaning_hash(edited) == meaning_hash(before):
         return None
-    return _replace(row, edited, actor)
+    return _replace(row, before, edited, actor)
 
 
 def patched(value: Any, patch: Any) -> Any:
@@ -102,19 +104,23 @@ def _edited(before: Message, payload: dict[str, Any]) -> Message:
     return after
 
 
-def _replace(row: dict[str, Any], edited: Message, actor: Actor) -> dict[str, Any]:
-    before = row["payload_hash"]
-    hashes = list(dict.fromkeys([*row.get("superseded_hashes", []), before]))
+def _replace(row: dict[str, Any], before: Message, edited: Message, actor: Actor) -> dict[str, Any]:
+    # The copy that failed may be spelled otherwise than the one that was recorded.
+    superseded = [*row.get("superseded_hashes", []), row["payload_hash"], before.payload_hash]
+    hashes = list(dict.fromkeys(superseded))
     part = mend.change(
         row,
-        journey.event("edited", by=actor.email, previous_hash=before),
+        journey.event("edited", by=actor.email, previous_hash=row["payload_hash"]),
         "body = :body, payload_hash = :hash, redrive_limit = :limit,"
         " superseded_hashes = :hashes, original_body = if_not_exists(original_body, :before),"
+        " meaning_hash = if_not_exists(meaning_hash, :meant), edited_meaning_hash = :means,"
         " edited_at = :now",  # and not `updated_at`, by which it is known how long it is in trouble
         {
             ":body": edited.body(),
             ":before": row["body"],
             ":hash": edited.payload_hash,
+            ":meant": meaning_hash(before),
+            ":means": meaning_hash(edited),
             ":hashes": [hashes[0], *hashes[1:][-_HASHES_KEPT:]],
             ":limit": mend.new_limit(row),
         },

@@ -8,6 +8,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import MAXYEAR, datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import (
@@ -21,6 +22,7 @@ from pydantic import (
 )
 
 from workflows import clock, period
+from workflows.canonical import as_floats
 from workflows.expressions import check_expression, evaluate
 
 _LONGEST = timedelta(days=3_650)
@@ -86,6 +88,8 @@ def _scalar(value: object) -> object:
         if len(value) > _TEXT_LENGTH:
             raise ValueError(f"must have at most {_TEXT_LENGTH} characters")
         return _text(value)
+    if isinstance(value, Decimal):
+        raise ValueError("must not have more digits than a JSON number keeps")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("must be a finite number")
     if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
@@ -200,6 +204,7 @@ def _payload_matches(wanted: Filter, payload: dict[str, Any] | None) -> bool:
         return True
     if payload is None:
         return False
+    payload = as_floats(payload)  # which is what JMESPath knows as numbers
     equal = all(_same(value, _at(path, payload)) for path, value in (wanted.payload or {}).items())
     return equal and (wanted.jmespath is None or evaluate(wanted.jmespath, payload))
 

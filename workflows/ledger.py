@@ -14,15 +14,16 @@ from typing import Any
 from workflows import clock, journey
 from workflows.aws import dynamodb, plain
 from workflows.message import Message, fingerprint, reason
+from workflows.message_types import meaning_hash
 from workflows.settings import settings
 
 _DAY = 86_400
 # Begins the `redrive_mark` of a message that a person sent again; a run's begins with its id.
 BY_HAND = "#"
 _COLUMNS = [
-    "message_id", "status", "type", "group_id", "payload_hash", "superseded_hashes", "redrives",
-    "redrive_limit", "redrive_mark", "redriven_by", "reason", "first_sent_at", "dead_at",
-    "updated_at", "trouble", "lease_until", "execution_arns",
+    "message_id", "status", "type", "group_id", "payload_hash", "superseded_hashes", "meaning_hash",
+    "edited_meaning_hash", "redrives", "redrive_limit", "redrive_mark", "redriven_by", "reason",
+    "first_sent_at", "dead_at", "updated_at", "trouble", "lease_until", "execution_arns",
 ]  # fmt: skip
 _KNOWN = {
     "ProjectionExpression": ", ".join(f"#{column}" for column in _COLUMNS),
@@ -32,6 +33,15 @@ _KNOWN = {
 MOVED = (
     "(#status = :dead OR #status = :processing"
     " AND (attribute_not_exists(lease_until) OR lease_until <= :epoch))"
+)
+# `is_copy` and `is_current` as conditions, with the values of `hashes`.
+COPY = (
+    "(payload_hash = :payload_hash OR contains(superseded_hashes, :payload_hash)"
+    " OR meaning_hash = :meaning_hash OR edited_meaning_hash = :meaning_hash)"
+)
+CURRENT = (
+    "(payload_hash = :payload_hash OR edited_meaning_hash = :meaning_hash"
+    " OR attribute_not_exists(superseded_hashes) AND meaning_hash = :meaning_hash)"
 )
 # Three deliveries, 180 s apart, and some more: a message whose worker died so long ago is in no
 # other worker's hands. SQS moved it to the dead-letter queue, or it waits for its next delivery.
@@ -64,8 +74,25 @@ def accept(message: Message) -> dict[str, Any] | None:
 
 
 def is_copy(message: Message, row: dict[str, Any]) -> bool:
-    """Tell whether a row is this message's: by its payload, or by one that an edit superseded."""
-    return message.payload_hash in (row["payload_hash"], *row.get("superseded_hashes", ()))
+    """Tell whether a row is this message's, by its payload or by one that an edit superseded.
+
+    A copy is known by its spelling, whatever has become of its type's model since, and another
+    spelling by what it means. A row from before meanings were kept is known by spellings only.
+    """
+    spellings = (row["payload_hash"], *row.get("superseded_hashes", ()))
+    meanings = (row.get("meaning_hash"), row.get("edited_meaning_hash"))
+    return message.payload_hash in spellings or meaning_hash(message) in meanings
+
+
+def is_current(message: Message, row: dict[str, Any]) -> bool:
+    """Tell whether a copy says what its row's message says now; if not, an edit superseded it."""
+    meant = row.get("edited_meaning_hash" if "superseded_hashes" in row else "meaning_hash")
+    return message.payload_hash == row["payload_hash"] or meaning_hash(message) == meant
+
+
+def hashes(message: Message) -> dict[str, str]:
+    """Return the values of `COPY` and `CURRENT`."""
+    return {":payload_hash": message.payload_hash, ":meaning_hash": meaning_hash(message)}
 
 
 def queued(message_id: str) -> None:
@@ -167,10 +194,10 @@ def quarantine(message: Message, body: str, error: Exception) -> bool:
     won, _ = update(
         message.message_id,
         _TROUBLE + _FREE,
-        f"{MOVED} AND payload_hash = :payload_hash",
+        f"{MOVED} AND {CURRENT}",
         _trouble_values(body, "QUARANTINED", error)
         | {":dead": "DEAD", ":processing": "PROCESSING", ":epoch": clock.epoch()}
-        | {":payload_hash": message.payload_hash}
+        | hashes(message)
         | journey.values(stored),
     )
     return won
@@ -280,6 +307,7 @@ def identity(message: Message) -> dict[str, Any]:
         "type": message.type,
         "group_id": message.group_id,
         "payload_hash": message.payload_hash,
+        "meaning_hash": meaning_hash(message),
         "first_sent_at": message.first_sent_at_text,
         "submitted_by": message.submitted_by,
         "trace_id": message.trace_id,

@@ -10,6 +10,7 @@ import math
 import re
 import uuid
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, NoReturn
 
 from pydantic import (
@@ -21,6 +22,7 @@ from pydantic import (
 )
 
 from workflows import clock
+from workflows.canonical import as_floats
 
 # Ids travel in URLs, execution histories and deduplication ids (128 characters at most, of which
 # a redrive takes a suffix): https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
@@ -108,7 +110,10 @@ class Message(BaseModel):
 
     @property
     def payload_hash(self) -> str:
-        """Tell apart two messages under one id: SHA-256 of type, group and payload."""
+        """Know a copy by its spelling: SHA-256 of type, group and payload as they are written.
+
+        What it means, however it is spelled, `workflows.message_types.meaning_hash` tells.
+        """
         same = {"type": self.type, "group_id": self.group_id, "payload": self.payload}
         return hashlib.sha256(_dumps(same, sort_keys=True).encode()).hexdigest()
 
@@ -176,6 +181,9 @@ def parse(body: str, group_id: str | None) -> Message:
 def loads(text: str) -> Any:
     """Parse JSON strictly: no duplicate keys, no NaN or infinity, no bottomless nesting.
 
+    A number with more digits than a float keeps is a `Decimal`, so that whoever cannot take all of
+    them can refuse it.
+
     Raises:
         json.JSONDecodeError: a ValueError with a reason that never quotes the text.
     """
@@ -183,7 +191,7 @@ def loads(text: str) -> Any:
         value = json.loads(
             text,
             object_pairs_hook=_unique,
-            parse_float=_finite,
+            parse_float=_number,
             parse_constant=_refuse_constant,
         )
     except RecursionError:
@@ -237,7 +245,9 @@ def stem(message_id: str) -> str:
 
 def _dumps(value: Any, *, sort_keys: bool = False) -> str:
     try:
-        return json.dumps(value, sort_keys=sort_keys, separators=(",", ":"), allow_nan=False)
+        return json.dumps(
+            value, sort_keys=sort_keys, separators=(",", ":"), allow_nan=False, default=as_floats
+        )
     except ValueError as error:
         raise InvalidPayload(str(error)) from None
 
@@ -249,11 +259,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _finite(digits: str) -> float:
+def _number(digits: str) -> float | Decimal:
     number = float(digits)
     if math.isinf(number):
         raise json.JSONDecodeError("a number is too large", "", 0)
-    return number
+    try:
+        exact = Decimal(digits)
+    except InvalidOperation:
+        raise json.JSONDecodeError("a number has too large an exponent", "", 0) from None
+    return number if exact == Decimal(repr(number)) else exact
 
 
 def _levels(value: Any) -> int:

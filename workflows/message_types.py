@@ -1,12 +1,15 @@
 """The message types: a new one is a module with a pydantic `Payload`, `group_id` and `process`."""
 
+import hashlib
+import json
 from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
 from workflows import clock, transaction
-from workflows.message import InvalidPayload, Message, UnknownType, describe
+from workflows.canonical import as_floats, canonical, inexact
+from workflows.message import InvalidMessage, InvalidPayload, Message, UnknownType, describe
 
 
 class TooOld(Exception):
@@ -46,11 +49,43 @@ def validate(message_type: str, payload: dict[str, Any]) -> BaseModel:
     """
     if message_type not in TYPES:
         raise UnknownType(f"type: must be one of {', '.join(sorted(TYPES))}")
+    model = _model(message_type, payload)
+    lossy = list(inexact(payload))
+    if lossy and not _alike(model, _model(message_type, as_floats(payload))):
+        raise InvalidPayload(
+            f"{lossy[0]}: has more digits than a JSON number keeps; write it as a text"
+        )
+    return model
+
+
+def meaning_hash(message: Message) -> str:
+    """Know what a message says: SHA-256 of type, group and what the type makes of the payload.
+
+    Of a payload that its type cannot read, that is its spelling: `Message.payload_hash`. It may be
+    another after the type's model has changed, so a copy is known by its spelling as well.
+    """
+    try:
+        meant = canonical(validate(message.type, message.payload))
+        text = json.dumps([message.type, message.group_id, meant], sort_keys=True)
+    except (InvalidMessage, TypeError, ValueError, OverflowError):
+        return message.payload_hash
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _model(message_type: str, payload: dict[str, Any]) -> BaseModel:
     try:
         model: BaseModel = TYPES[message_type].Payload.model_validate(payload)
     except ValidationError as error:
         raise InvalidPayload(describe(error)) from None
     return model
+
+
+def _alike(one: BaseModel, other: BaseModel) -> bool:
+    """Tell whether two models hold the same; not, where that cannot be told."""
+    try:
+        return bool(canonical(one) == canonical(other))
+    except TypeError:
+        return False
 
 
 def check_age(message: Message) -> None:

@@ -168,7 +168,7 @@ def _edited(
 
 
 def _is_superseded(message: Message, row: dict[str, Any] | None) -> bool:
-    return row is not None and message.payload_hash in row.get("superseded_hashes", [])
+    return row is not None and ledger.is_copy(message, row) and not ledger.is_current(message, row)
 
 
 def _chosen(
@@ -220,6 +220,8 @@ def _judge(
     leased = row is not None and _is_leased(row)  # asked once: a lease may end between two looks
     if row is not None:
         _fill(verdict, row, leased)
+        if ledger.is_current(message, row):
+            verdict["payload_hash"] = row["payload_hash"]  # of a copy that is spelled otherwise
     try:
         verdict["verdict"] = _verdict(message, row, leased, run_id)
         verdict["left_because"] = "busy" if verdict["verdict"] == "left" else ""
