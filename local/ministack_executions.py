@@ -7,12 +7,42 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from local import mock_config
+
 
 def patch(stepfunctions: Any) -> None:
     """Change MiniStack's Step Functions inside its own process, before it starts."""
+    _refuse_test_cases_that_mock_nothing(stepfunctions)
     _count_mocked_invocations_as_aws_does(stepfunctions)
     _tell_assigned_variables_as_aws_does(stepfunctions)
     _time_expressions_by_their_own_work()
+
+
+def _refuse_test_cases_that_mock_nothing(stepfunctions: Any) -> None:
+    """Start no execution whose test case is not there, or names what its machine does not have.
+
+    MiniStack runs it, and calls the services. What AWS's Step Functions Local says is not written;
+    the name of the error is LocalStack's.
+    """
+
+    def known_only(start: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def start_known(data: Any) -> Any:
+            arn, mark, case = str(data.get("stateMachineArn", "")).partition("#")
+            if machine := mark and stepfunctions._state_machines.get(arn):
+                wrong = mock_config.case_mistakes(
+                    stepfunctions._sfn_mock_config,
+                    machine["name"],
+                    mock_config.tasks(machine["definition"]),
+                    case,
+                )
+                if wrong:
+                    return stepfunctions.error_response_json("InvalidName", " ".join(wrong), 400)
+            return start(data)
+
+        return start_known
+
+    for name in ("_start_execution", "_start_sync_execution"):
+        setattr(stepfunctions, name, known_only(getattr(stepfunctions, name)))
 
 
 def _count_mocked_invocations_as_aws_does(stepfunctions: Any) -> None:

@@ -4,13 +4,11 @@ The machines of `local/machines.py` run as `ARN#TestCase` with the results of a 
 file. What a test case does not mock, and an execution without one, meets the whole deployed stack.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
-from local import foreground
+from local import foreground, mock_config
 from local.machines import ACCOUNT, MACHINES, MOCK_CONFIG
 from local.stack import Stack
 
@@ -44,7 +42,9 @@ def create_machines(stack: Stack) -> dict[str, str]:
 def greeting(stack: Stack, arns: dict[str, str]) -> str:
     """Return what a person needs to begin with."""
     path = _mock_config_path()
-    cases = {name: _cases(path, name) for name in arns}
+    config = mock_config.read(path)
+    cases = {name: list(mock_config.cases(config, name)) for name in arns}
+    others = [name for name in config["StateMachines"] if name not in arns]
     machine = next((name for name in reversed(arns) if cases[name]), None)
     lines = [
         f"Step Functions  {stack.endpoint_url}   (any credentials, region us-east-1)",
@@ -54,6 +54,8 @@ def greeting(stack: Stack, arns: dict[str, str]) -> str:
         "Deployed as they are on AWS, without test cases",
         *(f"  {stack.outputs[f'{name}StateMachineArn']}" for name in ("Retry", "Redrive")),
     ]
+    if others:
+        lines += ["In the file, and not made here", *(f"  {name}" for name in others)]
     if machine:
         lines += [
             "",
@@ -67,7 +69,16 @@ def greeting(stack: Stack, arns: dict[str, str]) -> str:
 
 def _stack() -> Stack:
     path = _mock_config_path()
-    _read(path)
+    config = mock_config.read(path)
+    wrong = [
+        mistake
+        for name, machine in MACHINES.items()
+        for mistake in mock_config.mistakes(config, name, mock_config.tasks(machine.text()))
+    ]
+    if wrong:
+        raise ValueError(
+            "\n".join([f"The mock configuration file {path} would mock less:", *wrong])
+        )
     return Stack(
         foreground.port_or(DEFAULT_PORT),
         with_users=False,
@@ -77,27 +88,6 @@ def _stack() -> Stack:
 
 def _mock_config_path() -> Path:
     return Path(os.environ.get("SFN_MOCK_CONFIG") or MOCK_CONFIG).resolve()
-
-
-def _cases(path: Path, machine: str) -> list[str]:
-    return list(_read(path)["StateMachines"].get(machine, {}).get("TestCases", {}))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return the mock configuration.
-
-    Raises:
-        ValueError: in one sentence, if it is not there or is none.
-    """
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"The mock configuration file {path} cannot be read: {error}") from error
-    if not isinstance(config, dict) or not {"StateMachines", "MockedResponses"} <= config.keys():
-        raise ValueError(
-            f"The mock configuration file {path} lacks StateMachines or MockedResponses."
-        )
-    return config
 
 
 if __name__ == "__main__":

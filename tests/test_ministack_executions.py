@@ -23,6 +23,8 @@ MOCKS = {
                 "NoThirdAnswer": {"Ask": "FailsTwice"},
                 "ServiceAfterAnError": {"Ask": "FailsOnceAndIsReal"},
                 "Answered": {"Ask": "Works"},
+                "WrongState": {"Aks": "Works"},
+                "WrongResponse": {"Ask": "Work"},
             }
         }
     },
@@ -74,22 +76,39 @@ def run(stepfunctions, states, case=None):
         ),
         roleArn="arn:aws:iam::123456789012:role/machine",
     )["stateMachineArn"]
-    arn = stepfunctions.start_execution(
-        stateMachineArn=f"{machine}#{case}" if case else machine, input="{}"
-    )["executionArn"]
+    try:
+        arn = stepfunctions.start_execution(
+            stateMachineArn=f"{machine}#{case}" if case else machine, input="{}"
+        )["executionArn"]
 
-    def end():
-        found = stepfunctions.describe_execution(executionArn=arn)
-        return found if found["status"] != "RUNNING" else None
+        def end():
+            found = stepfunctions.describe_execution(executionArn=arn)
+            return found if found["status"] != "RUNNING" else None
 
-    ended = wait_until(end, 60, "the execution ends")
-    events = stepfunctions.get_execution_history(executionArn=arn)["events"]
-    stepfunctions.delete_state_machine(stateMachineArn=machine)
-    return ended, events
+        ended = wait_until(end, 60, "the execution ends")
+        return ended, stepfunctions.get_execution_history(executionArn=arn)["events"]
+    finally:
+        stepfunctions.delete_state_machine(stateMachineArn=machine)
 
 
 def ask(stepfunctions, case, **changes):
     return run(stepfunctions, {"Ask": ASK | changes, "Caught": {"Type": "Succeed"}}, case)
+
+
+@pytest.mark.parametrize(
+    ("case", "says"),
+    [
+        ("SecondTryWork", "no test case SecondTryWork; is SecondTryWorks meant?"),
+        ("WrongState", "there is no state Aks; is Ask meant?"),
+        ("WrongResponse", "no response Work; is Works meant?"),
+    ],
+)
+def test_test_case_that_mocks_nothing_is_refused(ours, bare, case, says):
+    with pytest.raises(ours.exceptions.InvalidName) as refused:
+        ask(ours, case)
+
+    assert says in str(refused.value)
+    assert ask(bare, case)[0]["status"] == "SUCCEEDED", "no longer needed"
 
 
 def test_mocked_response_is_for_one_try(ours, bare):
@@ -126,10 +145,6 @@ def test_arguments_of_a_mocked_task_are_evaluated(ours, bare):
         "States.QueryEvaluationError"
     )
     assert json.loads(ask(bare, "Answered", **wrong)[0]["output"]) == {"answer": 7}, "not needed"
-
-
-def test_case_of_which_nothing_is_known_is_not_mocked(ours):
-    assert "answer" not in json.loads(ask(ours, "Unknown")[0]["output"])
 
 
 def test_history_tells_what_was_assigned(ours, bare):

@@ -6,17 +6,21 @@ import re
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from local.deadline import wait_until
-from local.machines import ACCOUNT, MACHINES, Machine
+from local.machines import ACCOUNT, MACHINES, MOCK_CONFIG, Machine
+from local.stepfunctions_local import greeting
 from tests.paths.endpoint import VARIABLE, Endpoint, machines
 from tests.ports import is_free
 
 pytestmark = pytest.mark.xdist_group("stepfunctions-local")  # one server for all
 
 MACHINE = f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine"
+OUTPUTS = ("RetryStateMachineArn", "RedriveStateMachineArn")
 HELLO = '{"StartAt": "Hello", "States": {"Hello": {"Type": "Pass", "End": true}}}'
 
 
@@ -95,6 +99,20 @@ def test_test_case_runs_with_its_mocked_results(stepfunctions):
     )
 
 
+def test_misspelled_test_case_starts_nothing(stepfunctions):
+    """It ran against the services, as if nobody had asked for a test case."""
+    wrong = f"{MACHINE}:redrive#SickCanaryHaltsTheRan"
+
+    with pytest.raises(stepfunctions.exceptions.InvalidName) as refused:
+        stepfunctions.start_execution(stateMachineArn=wrong, input="{}")
+
+    assert "no test case SickCanaryHaltsTheRan; is SickCanaryHaltsTheRun meant?" in str(
+        refused.value
+    )
+    with pytest.raises(stepfunctions.exceptions.InvalidName, match="no test case Nonsense"):
+        stepfunctions.start_execution(stateMachineArn=f"{MACHINE}:retry#Nonsense", input="{}")
+
+
 def test_execution_without_a_test_case_meets_the_services(stepfunctions):
     ended = run(stepfunctions, f"{MACHINE}:redrive", {"request": {"max_messages": 3}})
 
@@ -145,6 +163,41 @@ def test_wrong_mock_configuration_is_told(tmp_path, text, says):
     assert error.startswith(f"The mock configuration file {config} ")
     assert says in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"GuardLoop": "', '"GuardLop": "', "there is no state GuardLop; is GuardLoop meant?"),
+        (': "AttemptIsCounted"', ': "AttemptCounted"', "no response AttemptCounted; is "),
+        ('"Throw": ', '"Thrown": ', "'Thrown' is neither Return nor Throw."),
+        ('"1": {', '"one": {', "'one' is no invocation"),
+    ],
+)
+def test_misspelled_name_in_the_mock_configuration_is_told(tmp_path, old, new, says):
+    text = MOCK_CONFIG.read_text()
+    assert old in text
+    config = tmp_path / "mocks.json"
+    config.write_text(text.replace(old, new, 1))
+
+    process = serve(tmp_path, PORT="0", SFN_MOCK_CONFIG=str(config))
+
+    assert process.wait(20) == 1
+    words, error = said(tmp_path)
+    assert words == ""
+    assert says in error
+    assert "Traceback" not in error
+
+
+def test_machine_of_the_file_that_is_not_made_here_is_told(tmp_path, monkeypatch):
+    config = tmp_path / "mocks.json"
+    config.write_text('{"StateMachines": {"Redrve": {"TestCases": {}}}, "MockedResponses": {}}')
+    monkeypatch.setenv("SFN_MOCK_CONFIG", str(config))
+    made: Any = SimpleNamespace(endpoint_url="http://x", outputs=dict.fromkeys(OUTPUTS, "arn"))
+
+    words = greeting(made, dict.fromkeys(MACHINES, "arn"))
+
+    assert "In the file, and not made here\n  Redrve\n" in words
 
 
 def test_other_mock_configuration_is_served(tmp_path):
