@@ -165,7 +165,7 @@ def check(scene: Scene) -> None:
             [status["work_queue"][k] + status["dead_letter_queue"][k] for k in _DEPTHS],
             status["messages"],
         ),
-        ([0, 0, 0], {"dead": 0, "quarantined": 3, "retrying": 0}),
+        ([0, 0, 0], {"dead": 0, "lost": 0, "quarantined": 3, "retrying": 0}),
     )
 
 

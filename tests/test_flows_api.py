@@ -133,7 +133,7 @@ def test_status_shows_queues_and_trouble(stack, producer):
     assert set(body) == {"work_queue", "dead_letter_queue", "messages", "groups"}
     assert set(body["work_queue"]) == {"name", "visible", "in_flight", "delayed"}
     assert set(body["dead_letter_queue"]) == set(body["work_queue"]) | {"oldest_age_seconds"}
-    assert set(body["messages"]) == {"dead", "quarantined", "retrying"}
+    assert set(body["messages"]) == {"dead", "lost", "quarantined", "retrying"}
     assert set(body["groups"]) == {"fenced", "parked"}
     assert body["work_queue"]["name"] == stack.outputs["WorkQueueUrl"].rpartition("/")[2]
 

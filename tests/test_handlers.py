@@ -315,7 +315,7 @@ def test_status_has_the_promised_shape(queues):
     assert body == {
         "work_queue": {"name": "work.fifo"} | depths | {"visible": 1},
         "dead_letter_queue": {"name": "dead-letter.fifo"} | depths,
-        "messages": {"dead": 1, "quarantined": 0, "retrying": 0},
+        "messages": {"dead": 1, "lost": 0, "quarantined": 0, "retrying": 0},
         "groups": {"fenced": 0, "parked": 0},
     }
 

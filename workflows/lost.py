@@ -12,9 +12,10 @@ instead of keeping an index of what is under way (docs/decisions.md).
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
-from workflows import clock, journey, ledger
+from workflows import clock, journey, ledger, trouble
 from workflows.aws import dynamodb
 from workflows.message import reason
 from workflows.parts import Parts
@@ -79,10 +80,26 @@ def is_gone(row: dict[str, Any]) -> bool:
 
     The work queue lost it, or the dead-letter queue had it for longer than it keeps a message.
     """
-    if row.get("reason", {}).get("type") == LostByQueue.__name__:
-        return True
-    kept = DEAD_LETTER_RETENTION_SECONDS + _SLACK_SECONDS
-    return "dead_at" in row and clock.seconds_since(row["dead_at"]) > kept
+    by_work_queue = row.get("reason", {}).get("type") == LostByQueue.__name__
+    return by_work_queue or ("dead_at" in row and str(row["dead_at"]) < _dropped_before())
+
+
+def count_gone() -> int:
+    """Count those of the dead letters that are gone, by the index."""
+    return trouble.count(
+        "DEAD",
+        FilterExpression="#reason.#type = :lost OR #dead_at < :before",
+        ExpressionAttributeNames={"#reason": "reason", "#type": "type", "#dead_at": "dead_at"},
+        ExpressionAttributeValues={
+            ":lost": LostByQueue.__name__,
+            ":before": _dropped_before(),
+        },
+    )
+
+
+def _dropped_before() -> str:
+    kept = timedelta(seconds=DEAD_LETTER_RETENTION_SECONDS + _SLACK_SECONDS)
+    return clock.text(clock.read(clock.now()) - kept)
 
 
 def send_again(row: dict[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from workflows import clock, groups, trouble
+from workflows import clock, groups, lost, trouble
 from workflows.aws import sqs
 from workflows.groups import GroupCounts
 from workflows.settings import settings
@@ -24,9 +24,10 @@ class DeadLetterQueueStatus(QueueStatus):
 
 
 class MessageCounts(BaseModel):
-    """Messages in trouble, by the ledger."""
+    """Messages in trouble, by the ledger. `lost`: the dead that no queue is known to have."""
 
     dead: int
+    lost: int
     quarantined: int
     retrying: int
 
@@ -47,7 +48,10 @@ def status() -> Status:
         dead_letter_queue=DeadLetterQueueStatus(
             **_depths(settings().dead_letter_queue_url), oldest_age_seconds=_oldest_age()
         ),
-        messages=MessageCounts(**{name.lower(): trouble.count(name) for name in trouble.TROUBLES}),
+        messages=MessageCounts(
+            **{name.lower(): trouble.count(name) for name in trouble.TROUBLES},
+            lost=lost.count_gone(),
+        ),
         groups=groups.counts(),
     )
 

@@ -32,9 +32,14 @@ _CLOCKS_APART = timedelta(minutes=1)
 Row = dict[str, Any]
 
 
-def count(trouble: str) -> int:
-    """Count the messages that are `DEAD`, `QUARANTINED` or `RETRYING`, without reading them."""
-    return sum(answer["Count"] for answer in _answers(trouble, Select="COUNT"))
+def count(trouble: str, **condition: Any) -> int:
+    """Count the messages that are `DEAD`, `QUARANTINED` or `RETRYING`, without reading them.
+
+    Args:
+        trouble: which.
+        condition: of a query, to count only some of them.
+    """
+    return sum(answer["Count"] for answer in _answers(trouble, Select="COUNT", **condition))
 
 
 def oldest(trouble: str) -> str | None:
