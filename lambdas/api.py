@@ -4,6 +4,7 @@ Each API function imports `app`, registers its route and answers through `serve`
 imports them all, so the OpenAPI document is made from the very code that answers.
 """
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -77,6 +78,10 @@ class Forbidden(Exception):
 
 
 def _read_body(text: str) -> Any:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise json.JSONDecodeError("not JSON: no text in UTF-8", "", 0) from None
     # Powertools would take the first element of an array for the object that a route wants.
     body = loads(text)
     if isinstance(body, list):
@@ -122,6 +127,10 @@ def serve(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         for name, value in (event.get("headers") or {}).items()
         if name.lower() != "content-type"
     } | {"content-type": "application/json"}
+    if event.get("isBase64Encoded"):
+        # Powertools would fail at bytes that are no text; `_read_body` refuses them.
+        body = base64.b64decode(event["body"] or "").decode(errors="surrogateescape")
+        event |= {"body": body, "isBase64Encoded": False}
     try:
         return app.resolve(event, context)
     finally:

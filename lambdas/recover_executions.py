@@ -1,21 +1,42 @@
 """EventBridge → this function: no fence and no redrive lock outlives its execution."""
 
-import json
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel, Json, ValidationError
 
 from workflows import recovery, telemetry
+from workflows.message import Identifier
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Take an execution's status change, which names one group, or a tick of the schedule."""
+class _Input(BaseModel):
+    group_id: Identifier
+
+
+class _Execution(BaseModel):
+    input: Json[_Input]  # AWS leaves out one that is too large
+
+
+class _StatusChange(BaseModel):
+    detail: _Execution
+
+
+def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
+    """Take an execution's status change, which may name one group, or a tick of the schedule.
+
+    Whatever names no group, of any shape, is a reason to look at everything: that is always safe.
+    """
     with telemetry.action("recover_executions", context.aws_request_id) as details:
-        execution = json.loads(event.get("detail", {}).get("input") or "{}")
-        group_id = execution.get("group_id") if isinstance(execution, dict) else None
-        if group_id:
+        if group_id := _group_of(event):
             found = recovery.recover_group(group_id)
         else:
             found = recovery.recover(lambda: context.get_remaining_time_in_millis() / 1_000)
         details.update(found.model_dump())
         return found.model_dump()
+
+
+def _group_of(event: Any) -> str | None:
+    try:
+        return _StatusChange.model_validate(event).detail.input.group_id
+    except ValidationError:
+        return None

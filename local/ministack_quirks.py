@@ -42,7 +42,7 @@ def environment(port: int, directory: str) -> dict[str, str]:
 def patch() -> None:
     """Change MiniStack inside its own process, before it starts."""
     from ministack.core import iam_actions, iam_evaluator, lambda_runtime
-    from ministack.services import apigateway_v1, dynamodb, lambda_svc, stepfunctions
+    from ministack.services import apigateway_v1, dynamodb, eventbridge, lambda_svc, stepfunctions
     from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
     # `aws-sdk:sqs:*` tasks use the retired Query protocol and lose their shape: a bare list of
@@ -57,6 +57,7 @@ def patch() -> None:
     _create_resources_as_aws_does(_RESOURCE_HANDLERS)
     _append_to_lists_as_aws_does(dynamodb)
     _refuse_one_item_twice_as_aws_does(dynamodb)
+    _notify_of_schedules_as_aws_does(eventbridge)
     iam_actions.extract_iam_action = authorize_batches_as_aws_does(iam_actions.extract_iam_action)
     _tell_what_is_authorized(iam_evaluator)
 
@@ -139,6 +140,23 @@ def _refuse_one_item_twice_as_aws_does(dynamodb: Any) -> None:
         return execute(data)
 
     dynamodb._batch_execute_statement = execute_or_refuse
+
+
+def _notify_of_schedules_as_aws_does(eventbridge: Any) -> None:
+    """Let a schedule without an Input send its `detail` as a text.
+
+    MiniStack sends an object, as EventBridge's rules do. AWS's Scheduler sends `"detail": "{}"`:
+    https://github.com/aws-powertools/powertools-lambda-python/pull/6134
+    """
+    invoke = eventbridge._invoke_target
+
+    def invoke_as_aws_does(target: Any, event: Any, rule: Any, view: Any = None) -> Any:
+        if event.get("Source") == "aws.scheduler":
+            view = view or eventbridge._pattern_event_view(event)
+            view._with_detail = view.envelope() | {"detail": event["Detail"]}
+        return invoke(target, event, rule, view)
+
+    eventbridge._invoke_target = invoke_as_aws_does
 
 
 def _create_resources_as_aws_does(handlers: dict[str, dict[str, Any]]) -> None:

@@ -27,7 +27,7 @@ def test_schedule_starts_a_run():
     request = {"RedriveScheduleRequest": json.dumps(REQUEST)}
     with Stack(parameters=request | {"RedriveScheduleState": "DISABLED"}) as stack:
         left = dead_letters(stack)
-        schedules, schedule = stack.client("scheduler"), redrive_schedule(stack)
+        schedules, schedule = stack.client("scheduler"), named(stack, "edrive")
         assert schedule["State"] == "DISABLED"
         kept = ("Name", "FlexibleTimeWindow", "Target")
         schedules.update_schedule(
@@ -108,14 +108,32 @@ def test_invalid_request_of_the_schedule_fails_loudly_and_touches_nothing(miscon
 
 def scheduled_input(stack):
     """Return what the deployed schedule starts the machine with."""
-    return json.loads(redrive_schedule(stack)["Target"]["Input"])
+    return json.loads(named(stack, "edrive")["Target"]["Input"])
 
 
-def redrive_schedule(stack):
+def named(stack, part):
+    """Return the schedule whose name has this part."""
     schedules = stack.client("scheduler")
     (name,) = (
         schedule["Name"]
         for schedule in schedules.list_schedules()["Schedules"]
-        if "edrive" in schedule["Name"]
+        if part in schedule["Name"]
     )
     return schedules.get_schedule(Name=name)
+
+
+@pytest.mark.parametrize("without", ["no field", "Input"])
+def test_schedule_of_the_sweep_sweeps(misconfigured, without):
+    """As deployed, and as somebody may have changed it."""
+    target = named(misconfigured, "Sweep")["Target"]
+    done = '"action":"recover_executions","status":"success"'
+    before = misconfigured.lambda_log().count(done)
+
+    misconfigured.client("scheduler").create_schedule(
+        Name=f"once-without-{without.replace(' ', '-')}",
+        ScheduleExpression=f"at({datetime.now(UTC):%Y-%m-%dT%H:%M:%S})",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={name: value for name, value in target.items() if name != without},
+    )
+
+    wait_until(lambda: misconfigured.lambda_log().count(done) > before, 60, "the sweep is done")

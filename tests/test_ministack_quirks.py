@@ -12,13 +12,13 @@ from urllib.request import urlopen
 
 import pytest
 from ministack.core import iam_actions
-from ministack.services import dynamodb, stepfunctions
+from ministack.services import dynamodb, eventbridge, scheduler, stepfunctions
 
 from local import deployment, ministack_lambda, ministack_quirks, stack
 from local.deadline import wait_until
 from local.emulator import Emulator
 from local.stack import Stack
-from tests import small_project
+from tests import aws_events, small_project
 
 
 class BareEmulator(Emulator):
@@ -324,3 +324,28 @@ def test_batch_is_authorized_like_one_message(action):
     as_aws = ministack_quirks.authorize_batches_as_aws_does(extract)
     assert as_aws(*request) == f"sqs:{action}"
     assert extract(*request) == f"sqs:{action}Batch", "no longer needed"
+
+
+def notified(monkeypatch):
+    """Return what a schedule without an Input, due since long, sends to a function."""
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        eventbridge, "_dispatch_to_lambda", lambda _, payload: sent.append(json.loads(payload))
+    )
+    target = {"Arn": "arn:aws:lambda:us-east-1:000000000000:function:f", "RoleArn": "r"}
+    due = {"ScheduleExpression": "at(2020-01-01T00:00:00)", "FlexibleTimeWindow": {"Mode": "OFF"}}
+    scheduler._create_schedule(str(uuid.uuid4()), due | {"Target": target})
+    scheduler._tick_schedules()
+    (event,) = sent
+    return event
+
+
+def test_schedule_without_an_input_sends_its_detail_as_a_text(monkeypatch):
+    assert notified(monkeypatch)["detail"] == {}, "no longer needed: _notify_of_schedules"
+
+    monkeypatch.setattr(eventbridge, "_invoke_target", eventbridge._invoke_target)
+    ministack_quirks._notify_of_schedules_as_aws_does(eventbridge)
+    found, recorded = notified(monkeypatch), aws_events.schedule_notification()
+    assert found.keys() == recorded.keys()
+    for name in ("version", "detail-type", "source", "detail"):
+        assert found[name] == recorded[name]

@@ -34,6 +34,7 @@ from lambdas import (
     validate_messages,
 )
 from local.stack import ROOT
+from tests import aws_events
 from tests.conftest import (
     ACCOUNT,
     CONTEXT,
@@ -216,7 +217,7 @@ class MotoStack:
     def recover(self) -> Any:
         """Let the sweep run, as the schedule does."""
         with _recursion_limit():
-            return recover_executions.handler({}, CONTEXT)
+            return recover_executions.handler(aws_events.sweep_input(), CONTEXT)
 
     def run_executions(self) -> None:
         """Run, one after the other, all executions that were started, and those that they start."""
