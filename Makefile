@@ -65,9 +65,10 @@ format: $(DEV) ## Format the code and mend what ruff can mend
 bench: $(DEV) ## Measure throughput and state transitions on a local stack
 	@$(PYTHON) -m local.bench
 
+# Without a terminal there is nobody to confirm a changeset, and SAM would abort.
 deploy: $(SAM_CLI) ## Deploy to AWS with the samconfig.toml section SAM_CONFIG_ENV (default)
 	$(SAM) build --build-in-source --config-env $(SAM_CONFIG_ENV)
-	$(SAM) deploy --config-env $(SAM_CONFIG_ENV)
+	$(SAM) deploy --config-env $(SAM_CONFIG_ENV) $$([ -t 0 ] || echo --no-confirm-changeset)
 
 lock: $(DEV) ## Pin every dependency anew; LOCK_ARGS=--upgrade raises the versions
 	for lock in lambdas/requirements requirements-dev requirements-sam; do \

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonata import jsonata
-from samtranslator.translator.transform import transform
 
-from local.package import read_template
+from tests import transformed
 from tests.conftest import ENVIRONMENT, TEMPLATE, template, template_tables
 from workflows import audit, aws, outcome, recovery, retry, runs, trouble, verdicts
 from workflows.message import ATTRIBUTE_RESERVE_BYTES
@@ -423,30 +422,11 @@ def statements(properties):
         yield from found if isinstance(found, list) else [found]
 
 
-class NoManagedPolicies:
-    """SAM asks IAM for the names of AWS's managed policies; the template uses none by name."""
-
-    def load(self):
-        return {}
-
-
-@cache
-def translated():
-    """Return the template's resources as SAM's transform leaves them."""
-    whole = read_template(TEMPLATE)
-    whole["Globals"]["Function"]["CodeUri"] = "s3://bucket/code.zip"
-    for machine in MACHINES:
-        whole["Resources"][machine]["Properties"]["DefinitionUri"] = "s3://bucket/machine.json"
-    plain = json.loads(json.dumps(whole, default=str))  # a date is one to YAML
-    return transform(plain, {}, NoManagedPolicies())["Resources"]
-
-
-@pytest.mark.usefixtures("environment")
 def test_sam_adds_no_permission_but_to_write_logs_and_traces():
     """What it adds stands in no policy here; for an SQS event, all queues of an account."""
     roles = {
         name: resource["Properties"].get("ManagedPolicyArns", [])
-        for name, resource in translated().items()
+        for name, resource in transformed.resources().items()
         if resource["Type"] == "AWS::IAM::Role"
     }
     added = {arn.rpartition("/")[2] for arns in roles.values() for arn in arns}
