@@ -197,7 +197,7 @@ def guard(batch, found):
         argument("GuardLoop", "Statements"),
         turn=[v for v in found if v["verdict"] != "left"],
         verdicts=found,
-        confirmed=[{"id": "i" * 120, "redrives": 25}] * 10,
+        confirmed=[{"id": f"{number:c>120}", "redrives": 25} for number in range(10)],
         wave=0,
         turns=499,
         held=999,
