@@ -20,6 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import AfterValidator, BaseModel, Field
 
+from lambdas import unknown_input
 from workflows import (
     audit,
     groups,
@@ -90,6 +91,7 @@ def _read_body(text: str) -> Any:
 
 
 app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_read_body)
+app.use([unknown_input.refuse])
 
 _OURS = "internal_error"  # is logged where it is found, by its class and place
 
@@ -236,18 +238,11 @@ def problem(
 @app.exception_handler(RequestValidationError)
 def _invalid(error: RequestValidationError) -> Response[str]:
     # Only place and rule: the value may be a password or a payload.
-    fields = [_field(found) for found in error.errors()]
+    fields = unknown_input.fields(error, app)
     text = "; ".join(f"{found['field']}: {found['problem']}" for found in fields)
     return problem(
         HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", text, details={"fields": fields}
     )
-
-
-def _field(found: dict[str, Any]) -> dict[str, str]:
-    if found["type"] == "json_invalid":
-        return {"field": "body", "problem": str(found["ctx"]["error"])}
-    name = ".".join(str(part) for part in found["loc"])
-    return {"field": name or "body", "problem": str(found["msg"]).removeprefix("Value error, ")}
 
 
 @app.exception_handler(users.TooManyFailures)

@@ -7,6 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field
 
 from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.page_query import Cursor, Limit
 from workflows import audit, telemetry
 
 _TIME = "A date, or an ISO 8601 time with its zone."
@@ -59,8 +60,8 @@ def list_audit(
         str | None, Query(min_length=1, max_length=320, description="E-mail, in lower case.")
     ] = None,
     message_id: Annotated[str | None, Query(min_length=1, max_length=256)] = None,
-    limit: Annotated[int, Query(ge=1, le=100, description="Records a page.")] = 20,
-    cursor: Annotated[str | None, Query(description="From the page before.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> AuditPage:
     """List a page of records."""
     caller("operator")

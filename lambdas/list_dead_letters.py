@@ -6,13 +6,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.page_query import Cursor, Limit
 from lambdas.trouble_query import (
     ByFingerprint,
     ByGroup,
     ByReason,
     ByType,
-    Cursor,
-    Limit,
     NewerThan,
     OlderThan,
 )

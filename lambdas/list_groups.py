@@ -7,6 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.page_query import Cursor, Limit
 from workflows import groups, telemetry
 
 
@@ -27,8 +28,8 @@ class GroupPage(BaseModel):
 )
 def list_groups(
     fenced: Annotated[Literal["true"], Query(description="Only fenced groups.")] = "true",
-    limit: Annotated[int, Query(ge=1, le=100, description="Groups a page.")] = 20,
-    cursor: Annotated[str | None, Query(description="From the page before.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> GroupPage:
     """List a page of groups."""
     caller("producer")

@@ -1,12 +1,12 @@
 """`GET /messages/dlq/reprocess`: the redrive runs, newest first."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.page_query import Cursor, Limit
 from lambdas.run_record import RunRecord
 from workflows import runs, telemetry
 
@@ -26,8 +26,8 @@ class RunPage(BaseModel):
     responses=answers(200, RunPage, "A page of runs.") | problems(401, 403, 422),
 )
 def list_runs(
-    limit: Annotated[int, Query(ge=1, le=100, description="Runs a page.")] = 20,
-    cursor: Annotated[str | None, Query(description="From the page before.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> RunPage:
     """List a page of runs."""
     caller("operator")

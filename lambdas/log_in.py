@@ -3,16 +3,15 @@
 from typing import Any, Literal
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from lambdas.api import answers, app, problems, serve, trace_id
 from workflows import telemetry, tokens, users
+from workflows.asked import Asked
 
 
-class Login(BaseModel):
+class Login(Asked):
     """Who signs in."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     email: users.EmailAddress
     password: users.Password

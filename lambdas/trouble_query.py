@@ -1,4 +1,4 @@
-"""The query parameters of the lists of messages in trouble: the columns of a filter, the page."""
+"""The query parameters of the lists of messages in trouble: the columns of a filter."""
 
 from typing import Annotated
 
@@ -16,5 +16,3 @@ ByFingerprint = Annotated[
 ]
 OlderThan = Annotated[Moment | None, Query(description=OLDER_THAN, examples=["PT2H"])]
 NewerThan = Annotated[Moment | None, Query(description=NEWER_THAN, examples=["P1D"])]
-Limit = Annotated[int, Query(ge=1, le=100, description="Messages a page.")]
-Cursor = Annotated[str | None, Query(description="From the page before.")]

@@ -8,6 +8,7 @@ from tests.troubles import in_trouble, row, sent
 from workflows import bulk, discard, edit, mend, trouble
 from workflows.bulk import EditSelection, Selection, each
 from workflows.discard import DiscardRequest
+from workflows.filters import Filter
 from workflows.mend import RetryRequest
 from workflows.message import fingerprint
 from workflows.paging import InvalidCursor
@@ -88,7 +89,7 @@ def test_body_that_is_no_envelope_matches_no_payload():
     put(0, body="{")
 
     assert chosen(filter={"payload": {"amount": "10.00"}}) == ([], None)
-    assert chosen(filter={}) == (["m-0"], None)
+    assert chosen(filter=Filter()) == (["m-0"], None)
 
 
 @pytest.mark.parametrize("by", ["index", "ids"])
@@ -108,13 +109,13 @@ def test_what_is_acted_on_leaves_the_list_and_the_rest_follows():
     for number in range(5):
         put(number)
 
-    outcomes, cursor = each(Selection(filter={}, limit=3), retry)
-    rest, end = each(Selection(filter={}, limit=3, cursor=cursor), retry)
+    outcomes, cursor = each(Selection(filter=Filter(), limit=3), retry)
+    rest, end = each(Selection(filter=Filter(), limit=3, cursor=cursor), retry)
 
     assert [outcome.status for outcome in [*outcomes, *rest]] == ["REDRIVEN"] * 5
     assert end is None
     assert [copy[0] for copy in sent()] == [f"m-{number}.r1" for number in range(5)]
-    assert each(Selection(filter={}), retry) == ([], None)
+    assert each(Selection(filter=Filter()), retry) == ([], None)
 
 
 def test_errors_concern_their_own_message_only():
@@ -122,7 +123,7 @@ def test_errors_concern_their_own_message_only():
     put(1, redrives=3)
     put(2)
 
-    outcomes, _ = each(Selection(filter={}), retry)
+    outcomes, _ = each(Selection(filter=Filter()), retry)
 
     assert [outcome.status for outcome in outcomes] == ["REDRIVEN", None, "REDRIVEN"]
     assert type(outcomes[1].error).__name__ == "RedriveLimitReached"
@@ -133,8 +134,8 @@ def test_messages_that_always_fail_do_not_keep_the_others_from_their_turn():
     for number in range(4):
         put(number, redrives=3 if number < 3 else 0)
 
-    _, cursor = each(Selection(filter={}, limit=3), retry)
-    outcomes, end = each(Selection(filter={}, limit=3, cursor=cursor), retry)
+    _, cursor = each(Selection(filter=Filter(), limit=3), retry)
+    outcomes, end = each(Selection(filter=Filter(), limit=3, cursor=cursor), retry)
 
     assert ([outcome.message_id for outcome in outcomes], end) == (["m-3"], None)
 
@@ -147,7 +148,7 @@ def test_call_ends_in_time_and_says_where(later):
         later(bulk._SECONDS)
         return retry(message_id)
 
-    outcomes, cursor = each(Selection(filter={}), slow)
+    outcomes, cursor = each(Selection(filter=Filter()), slow)
     assert [outcome.message_id for outcome in outcomes] == ["m-0"]
     assert chosen(cursor=cursor) == (["m-1", "m-2"], None)
 
@@ -192,7 +193,7 @@ def test_merge_edits_what_it_changes_and_passes_over_the_rest():
     put(0, payload=a_transaction(currency="USD"))
     put(1, payload=a_transaction(currency="GBP"))
     put(2, payload={"amount": "1.00"})
-    wanted = EditSelection(filter={}, merge={"currency": "USD"})
+    wanted = EditSelection(filter=Filter(), merge={"currency": "USD"})
 
     outcomes, _ = each(wanted, lambda message_id: edit.merge(message_id, wanted.merge, ACTOR))
 
@@ -208,7 +209,7 @@ def test_discard_of_many_is_recorded_one_by_one():
     why = DiscardRequest(reason="all of them")
 
     outcomes, _ = each(
-        Selection(filter={}), lambda message_id: discard.discard(message_id, why, ACTOR)
+        Selection(filter=Filter()), lambda message_id: discard.discard(message_id, why, ACTOR)
     )
 
     assert [outcome.status for outcome in outcomes] == ["DISCARDED"] * 3

@@ -101,13 +101,13 @@ def test_message_that_is_edited_and_dies_meanwhile_is_edited_once(later, status)
         die(message_id, status)
         return found
 
-    assert swept(act, limit=1, filter={}, status=status) == IDS
+    assert swept(act, limit=1, filter=Filter(), status=status) == IDS
 
 
 def test_call_that_is_repeated_with_its_cursor_touches_nothing_twice(four, later):
     act = retried_and_dead_again(later)
-    _, after = each(Selection(filter={}, limit=1), act)
-    again = Selection(filter={}, limit=2, cursor=after)
+    _, after = each(Selection(filter=Filter(), limit=1), act)
+    again = Selection(filter=Filter(), limit=2, cursor=after)
 
     assert [outcome.message_id for outcome in each(again, act)[0]] == ["m-1", "m-2"]
     assert [outcome.message_id for outcome in each(again, act)[0]] == ["m-3"]
@@ -115,12 +115,12 @@ def test_call_that_is_repeated_with_its_cursor_touches_nothing_twice(four, later
 
 def test_row_that_died_again_is_passed_over_while_the_index_is_behind(four, later, monkeypatch):
     behind = [row(message_id) for message_id in IDS]
-    _, after = each(Selection(filter={}, limit=1), retried_and_dead_again(later))
+    _, after = each(Selection(filter=Filter(), limit=1), retried_and_dead_again(later))
     later(1)
     die("m-2")
     monkeypatch.setattr(trouble, "_answers", lambda *_, **__: iter([{"Items": behind}]))
 
-    outcomes, _ = each(Selection(filter={}, cursor=after), retried_and_dead_again(later))
+    outcomes, _ = each(Selection(filter=Filter(), cursor=after), retried_and_dead_again(later))
 
     assert [outcome.message_id for outcome in outcomes] == ["m-1", "m-3"]
 
@@ -138,18 +138,18 @@ def read(text):
     ids=str,
 )  # fmt: skip
 def test_cursor_of_no_sweep_is_refused(four, forged):
-    after = each(Selection(filter={}, limit=1), row)[1]
+    after = each(Selection(filter=Filter(), limit=1), row)[1]
     assert after is not None
 
     with pytest.raises(InvalidCursor, match="cursor: "):
-        each(Selection(filter={}, cursor=cursor(read(after) | forged)), row)
+        each(Selection(filter=Filter(), cursor=cursor(read(after) | forged)), row)
 
 
 def test_cursors_of_lists_and_of_sweeps_are_not_taken_for_each_other(four):
     of_list = trouble.page("DEAD", Filter(), 1, None)[1]
-    of_sweep = each(Selection(filter={}, limit=1), row)[1]
+    of_sweep = each(Selection(filter=Filter(), limit=1), row)[1]
 
     with pytest.raises(InvalidCursor):
-        each(Selection(filter={}, cursor=of_list), row)
+        each(Selection(filter=Filter(), cursor=of_list), row)
     with pytest.raises(InvalidCursor):
         trouble.page("DEAD", Filter(), 1, of_sweep)

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from workflows import clock, trouble
+from workflows.asked import Asked
 from workflows.discard import Why
 from workflows.filters import Filter
 
@@ -14,10 +15,8 @@ from workflows.filters import Filter
 _SECONDS = 18
 
 
-class Selection(BaseModel):
+class Selection(Asked):
     """Which messages; the empty filter `{}` selects every one of that status."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     filter: Filter = Field(examples=[{"reason": "AccountFrozen", "older_than": "PT2H"}])
     status: Literal["DEAD", "QUARANTINED"] = "DEAD"

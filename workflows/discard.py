@@ -3,18 +3,17 @@
 from contextlib import suppress
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from workflows import audit, clock, fence, ledger
+from workflows.asked import Asked
 from workflows.aws import dynamodb, plain, transact
 
 Why = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
-class DiscardRequest(BaseModel):
+class DiscardRequest(Asked):
     """Why the message is given up; kept in its record."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     reason: Why = Field(examples=["The customer left."])
 

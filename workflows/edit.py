@@ -6,9 +6,10 @@ kept, and the hash of every payload that it had, by which its older copies are k
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from workflows import audit, journey, ledger, mend, message_types
+from workflows.asked import Asked
 from workflows.audit import Actor
 from workflows.aws import plain, transact
 from workflows.message import InvalidMessage, Message, check_size, parse
@@ -21,10 +22,8 @@ _HASHES_KEPT = 99
 _NAMES_KEPT, _NAME_LENGTH = 50, 64
 
 
-class EditRequest(BaseModel):
+class EditRequest(Asked):
     """The whole new payload; type, group, id and first-sent time stay."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     payload: dict[str, Any] = Field(
         examples=[

@@ -13,15 +13,14 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     TypeAdapter,
 )
 
 from workflows import clock, period
+from workflows.asked import Asked
 from workflows.canonical import as_floats
 from workflows.expressions import check_expression, evaluate
 
@@ -116,15 +115,12 @@ OLDER_THAN = (
 NEWER_THAN = "First sent at that or after it; written like `older_than`."
 
 
-class Filter(BaseModel):
+class Filter(Asked):
     """Which messages are meant: those that meet every field that is given; all, if none is.
 
     `reason` is the class name of the error. `payload` holds what attributes of the payload must be
     equal to, by dotted path; `jmespath` what must be true of the payload.
     """
-
-    # Errors are logged where nobody catches them, and the values are a payload's.
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     message_ids: list[Id] | None = Field(default=None, min_length=1, max_length=100)
     group_id: Id | None = None

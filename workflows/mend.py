@@ -10,9 +10,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from workflows import audit, clock, journey, ledger, telemetry, trouble
+from workflows.asked import Asked
 from workflows.audit import Actor
 from workflows.aws import dynamodb, plain, sqs, transact
 from workflows.filters import Filter
@@ -43,10 +44,8 @@ class MessageChanged(Exception):
     """The message changed meanwhile: look at it again, then ask again."""
 
 
-class RetryRequest(BaseModel):
+class RetryRequest(Asked):
     """`reset_redrives` gives the message a new budget of redrives, of which this is the first."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     reset_redrives: bool = Field(default=False, examples=[True])
 

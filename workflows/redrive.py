@@ -9,9 +9,10 @@ import secrets
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from workflows import audit, plan, runs
+from workflows.asked import Asked
 from workflows.aws import stepfunctions
 from workflows.filters import Filter
 from workflows.plan import Plan
@@ -22,29 +23,25 @@ class PlanChanged(Exception):
     """What the run would do is not what its plan said."""
 
 
-class Canary(BaseModel):
+class Canary(Asked):
     """Try a few first: redrive `messages`, watch how each ends, then double the step.
 
     The run is halted when more than `max_failures` of all that it redrove died again, or have not
     ended `watch_seconds` after the last of their step was sent.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
     messages: int = Field(ge=1, le=1_000)
     watch_seconds: int = Field(ge=1, le=14_400)
     max_failures: int = Field(default=0, ge=0, le=100_000)
 
 
-class RedriveRequest(BaseModel):
+class RedriveRequest(Asked):
     """What a run may do; with no field set it redrives all there is, as fast as it can.
 
     `max_per_second` bounds the messages sent to the work queue in any second; below 1 it spaces
     them. `plan_hash` is what a `dry_run` of the same request answered: the run does not start if
     it would do something else by now.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     filter: Filter = Filter()
     max_messages: int | None = Field(default=None, ge=1, le=1_000_000)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from workflows import clock, ledger, lost, message_types
+from workflows.asked import Asked
 from workflows.aws import sqs
 from workflows.message import Identifier, Message, check_message_id, check_size, new_message_id
 from workflows.settings import settings
@@ -18,10 +19,8 @@ class InvalidRequest(Exception):
     """The request cannot be met as it is."""
 
 
-class SendRequest(BaseModel):
+class SendRequest(Asked):
     """What a producer asks for; a missing `message_id` or `group_id` is chosen by the server."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: str
     payload: dict[str, Any]
