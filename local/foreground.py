@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from local.deployment import DeploymentFailed
 from local.emulator import EmulatorFailed, PortTaken
+from local.seed import UsersRefused
 from local.stack import Stack
 
 
@@ -29,7 +30,7 @@ def serve(make: Callable[[], Stack], greet: Callable[[Stack], str]) -> int:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 0
-    except (PortTaken, EmulatorFailed, DeploymentFailed, ValueError) as error:
+    except (PortTaken, EmulatorFailed, DeploymentFailed, UsersRefused, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
 

@@ -1,9 +1,11 @@
 """`make run`: serve the local stack in the foreground until Ctrl-C."""
 
+import json
 import os
+import shlex
 import sys
 
-from local import foreground
+from local import env_file, foreground
 from local.stack import STATE_FILE, Stack
 from local.state_file import StateFile
 
@@ -18,13 +20,21 @@ def main() -> int:
 
 
 def _stack() -> Stack:
+    env_file.load()
     # BIND_HOST is for a container only, where nobody else can reach loopback.
     bind_host = os.environ.get("BIND_HOST")
     return Stack(
         foreground.port_or(DEFAULT_PORT),
         state_file=STATE_FILE,
+        operator=_operator(),
         settings={"BIND_HOST": bind_host} if bind_host else None,
     )
+
+
+def _operator() -> dict[str, str]:
+    """Return what the settings say of the first operator."""
+    names = {"email": "APP_USER_EMAIL", "password": "APP_USER_PASSWORD"}
+    return {key: os.environ[name] for key, name in names.items() if os.environ.get(name)}
 
 
 def greeting(stack: Stack) -> str:
@@ -38,13 +48,13 @@ Details    {STATE_FILE}
 
 Sign in    {producer["email"]}   {producer["password"]}   sends and reads
            {operator["email"]}   {operator["password"]}   also redrives
-           The passwords are new at each start.
+           A password that no setting gives (.env.sample) is new at each start.
 
 Try it:
   API={stack.api_url}
   JSON='Content-Type: application/json'
   TOKEN=$(curl -s $API/users/login -H "$JSON" \\
-    -d '{{"email": "{operator["email"]}", "password": "{operator["password"]}"}}' \\
+    -d {shlex.quote(json.dumps(operator))} \\
     | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
   curl -s $API/messages/send -H "$JSON" -H "Authorization: Bearer $TOKEN" \\
     -d '{{"type": "transaction", "payload": {{"account_id": "acc-1", "kind": "credit",

@@ -18,12 +18,22 @@ ROLES = {"operator": ["operator", "producer"], "producer": ["producer"]}
 _SECONDS = 30.0
 
 
-def new_users() -> dict[str, dict[str, str]]:
-    """Return one user a role, with a password that was never used before."""
-    return {
+class UsersRefused(Exception):
+    """The users could not be added; the text says why."""
+
+
+def new_users(operator: dict[str, str] | None = None) -> dict[str, dict[str, str]]:
+    """Return one user a role, with a password that was never used before.
+
+    Args:
+        operator: email or password of the operator, or both, to be these.
+    """
+    users = {
         role: {"email": f"{role}@example.com", "password": secrets.token_urlsafe(16)}
         for role in ROLES
     }
+    users["operator"] |= operator or {}
+    return users
 
 
 def add_users(root: Path, environment: dict[str, str], users: dict[str, dict[str, str]]) -> None:
@@ -35,7 +45,7 @@ def add_users(root: Path, environment: dict[str, str], users: dict[str, dict[str
         users: email and password by role.
 
     Raises:
-        RuntimeError: with what the other process wrote.
+        UsersRefused: with what the other process wrote.
     """
     done = subprocess.run(
         [sys.executable, "-m", "local.seed"],
@@ -48,7 +58,8 @@ def add_users(root: Path, environment: dict[str, str], users: dict[str, dict[str
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"Could not add the users:\n{done.stdout.decode(errors='replace')}")
+        said = done.stdout.decode(errors="replace").strip()
+        raise UsersRefused(f"Could not add the users: {said}")
 
 
 def function_settings(lambda_client: Any) -> dict[str, str]:
@@ -74,10 +85,13 @@ def own_environment(endpoint_url: str, region: str, access_key: str) -> dict[str
 
 
 def _add(users: dict[str, dict[str, str]]) -> None:
-    from workflows.users import add_user
+    from workflows.users import InvalidUser, add_user
 
     for role, user in users.items():
-        add_user(user["email"], user["password"], ROLES[role])
+        try:
+            add_user(user["email"], user["password"], ROLES[role])
+        except InvalidUser as error:
+            sys.exit(f"{role}: {error}")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ class Stack:
         parameters: template parameters that win over `samconfig.toml`'s `local` ones.
         state_file: where to describe the stack for other processes; None for nowhere.
         with_users: add an operator and a producer.
+        operator: email or password of that operator, or both; by default made up.
         settings: more environment variables of MiniStack, such as `SFN_MOCK_CONFIG`.
         root: the folder of `template.yaml`; this project's.
     """
@@ -45,6 +46,7 @@ class Stack:
         parameters: dict[str, str] | None = None,
         state_file: Path | None = None,
         with_users: bool = True,
+        operator: dict[str, str] | None = None,
         settings: dict[str, str] | None = None,
         root: Path = ROOT,
     ) -> None:
@@ -57,6 +59,7 @@ class Stack:
         self._parameters = parameters or {}
         self._state_file = StateFile(state_file) if state_file else None
         self._with_users = with_users
+        self._operator = operator
         self._clients: dict[str, Any] = {}
         self._session: Any = None
 
@@ -67,6 +70,7 @@ class Stack:
             local.emulator.PortTaken: the port is in use.
             local.emulator.EmulatorFailed: the emulator does not start.
             local.deployment.DeploymentFailed: the template cannot be deployed.
+            local.seed.UsersRefused: nobody can have that e-mail or password.
         """
         self.emulator.start()
         try:
@@ -75,7 +79,7 @@ class Stack:
                 self.client("apigateway"), HOST, self.outputs["ApiId"], self.outputs["ApiStage"]
             )
             if self._with_users:
-                self.users = seed.new_users()
+                self.users = seed.new_users(self._operator)
                 seed.add_users(self.root, self.process_environment(), self.users)
             if self._state_file:
                 self._state_file.write(self.describe())

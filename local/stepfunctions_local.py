@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from local import foreground, mock_config
+from local import env_file, foreground, mock_config
 from local.machines import ACCOUNT, MACHINES, MOCK_CONFIG
 from local.stack import Stack
 
@@ -68,6 +68,7 @@ def greeting(stack: Stack, arns: dict[str, str]) -> str:
 
 
 def _stack() -> Stack:
+    env_file.load()
     path = _mock_config_path()
     config = mock_config.read(path)
     wrong = [

@@ -1,8 +1,11 @@
 """Add a user, or change the password and roles of one and lift its lock.
 
-To the local stack of `make run`, answering what is asked (`make user` does this):
+To the local stack of `make run` (`make user` does this):
 
     python -m local.user
+
+This adds the operator that `APP_USER_EMAIL` and `APP_USER_PASSWORD` name, in the environment or in
+`.env`; what they do not say is asked.
 
 To a deployed stack, with the AWS credentials of the environment; the table is the stack's output
 `UsersTableName`:
@@ -22,7 +25,7 @@ import sys
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import running
+from local import env_file, running
 from workflows import users
 
 
@@ -35,10 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
             os.environ["AWS_ENDPOINT_URL"] = options.endpoint_url
         if options.region:
             boto3.setup_default_session(region_name=options.region)
+        _take_settings(options)
         email = options.email or input("E-mail: ")
         roles = options.role or input(f"Roles ({', '.join(users.ROLES)}): ").split()
         users.add_user(email, _password(options.password_from_env), roles, table=table)
-    except (users.InvalidUser, _Unusable, BotoCoreError, ClientError) as error:
+    except (ValueError, _Unusable, BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return 1
     except EOFError:
@@ -65,6 +69,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--region", help="of the table; by default your AWS profile's")
     parser.add_argument("--endpoint-url", help="of an emulator that is not the local stack")
     return parser
+
+
+def _take_settings(options: argparse.Namespace) -> None:
+    """Let the settings name the user, of the local stack only, and only if no option does."""
+    if options.table or options.email:
+        return
+    env_file.load()
+    options.email = os.environ.get("APP_USER_EMAIL")
+    if options.email:
+        options.role = options.role or ["operator"]
+        if os.environ.get("APP_USER_PASSWORD"):
+            options.password_from_env = options.password_from_env or "APP_USER_PASSWORD"
 
 
 def _local_table() -> str:
