@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
@@ -90,7 +90,15 @@ def _read_body(text: str) -> Any:
     return body
 
 
-app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_read_body)
+class _Api(APIGatewayRestResolver):
+    def get_openapi_schema(self, **options: Any) -> Any:
+        """Return the document that `/openapi.json` and `/docs` show."""
+        from lambdas import described  # its models cost time that no other route needs
+
+        return described.describe(super().get_openapi_schema(**options))
+
+
+app = _Api(enable_validation=True, json_body_deserializer=_read_body)
 app.use([unknown_input.refuse])
 
 _OURS = "internal_error"  # is logged where it is found, by its class and place
@@ -207,8 +215,22 @@ def problems(*statuses: int) -> dict[int, Any]:
 
 
 def answers(status: int, model: type[BaseModel], description: str) -> dict[int, Any]:
-    """Return the OpenAPI description of a route's success."""
-    return {status: {"description": description, "content": {"application/json": {"model": model}}}}
+    """Return the OpenAPI description of a route's success; every 202 has a `Location`."""
+    found: dict[str, Any] = {
+        "description": description,
+        "content": {"application/json": {"model": model}},
+    }
+    if status == HTTPStatus.ACCEPTED:
+        about = {"description": "Path of what the request began.", "schema": {"type": "string"}}
+        found["headers"] = {"Location": about}
+    return {status: found}
+
+
+def location(path: str) -> dict[str, str | list[str]]:
+    """Return the header that points to a path of this API, with the stage or base path asked."""
+    event = app.current_event
+    base = str(event.request_context.path).removesuffix(event.path)
+    return {"Location": base + quote(path, safe="/:@=+")}
 
 
 def problem(

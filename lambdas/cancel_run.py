@@ -6,7 +6,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.api import PathId, acting, answers, app, problems, serve, trace_id
+from lambdas.api import PathId, acting, answers, app, location, problems, serve, trace_id
 from lambdas.run_record import RunRecord
 from workflows import runs, telemetry
 
@@ -30,6 +30,7 @@ def cancel_run(run_id: PathId) -> Response[RunRecord]:
             status_code=HTTPStatus.ACCEPTED,
             content_type="application/json",
             body=RunRecord.model_validate(runs.cancel(run_id, actor)),
+            headers=location(f"/messages/dlq/reprocess/{run_id}"),
         )
 
 

@@ -1,7 +1,8 @@
 """POST /users/login: e-mail and password for an access token."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
@@ -15,6 +16,11 @@ class Login(Asked):
 
     email: users.EmailAddress
     password: users.Password
+
+
+_EXAMPLES: Any = {
+    "user": {"value": {"email": "ann@example.com", "password": "correct horse battery staple"}},
+}
 
 
 class Token(BaseModel):
@@ -34,7 +40,7 @@ class Token(BaseModel):
     responses=answers(200, Token, "An access token") | problems(401, 422, 429),
     security=[],
 )
-def log_in(login: Login) -> Token:
+def log_in(login: Annotated[Login, Body(openapi_examples=_EXAMPLES)]) -> Token:
     """Sign a user in; an e-mail appears in the log only once its password was right."""
     with telemetry.operation("user_login", trace_id()) as details:
         try:

@@ -8,14 +8,14 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import acting, answers, app, caller, problems, serve, trace_id
+from lambdas.api import acting, answers, app, caller, location, problems, serve, trace_id
 from workflows import redrive, telemetry
 from workflows.plan import Plan
 from workflows.settings import settings
 
 _EXAMPLES: Any = {
-    "everything": {"value": {}},
-    "plan": {
+    "plan": {"summary": "What would happen; nothing does", "value": {"dry_run": True}},
+    "plan of some": {
         "summary": "What would happen to payments that died of a frozen account, oldest first",
         "value": {"dry_run": True, "filter": {"reason": "AccountFrozen", "older_than": "PT1H"}},
     },
@@ -23,6 +23,7 @@ _EXAMPLES: Any = {
         "summary": "Five first, then ten, then twenty, at most 20 a second",
         "value": {"max_per_second": 20, "canary": {"messages": 5, "watch_seconds": 120}},
     },
+    "everything": {"summary": "All there is, as fast as it goes", "value": {}},
 }
 
 
@@ -54,18 +55,23 @@ def reprocess_dead_letters(
     if wanted.dry_run:
         caller("operator")
         with telemetry.operation("plan_dlq", trace_id(), queue_name=queue):
-            return _answer(HTTPStatus.OK, redrive.dry_run(wanted))
+            return Response(
+                status_code=HTTPStatus.OK,
+                content_type="application/json",
+                body=redrive.dry_run(wanted),
+            )
     with (
         acting("start_run", wanted.options()) as actor,
         telemetry.operation("reprocess_dlq", trace_id(), queue_name=queue) as details,
     ):
         run = redrive.start(wanted, actor)
         details |= {"run_id": run["run_id"]}
-    return _answer(HTTPStatus.ACCEPTED, RunStarted.model_validate(run))
-
-
-def _answer(status: HTTPStatus, body: RunStarted | Plan) -> Response[RunStarted | Plan]:
-    return Response(status_code=status, content_type="application/json", body=body)
+    return Response(
+        status_code=HTTPStatus.ACCEPTED,
+        content_type="application/json",
+        body=RunStarted.model_validate(run),
+        headers=location(f"/messages/dlq/reprocess/{run['run_id']}"),
+    )
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field
 
-from lambdas.api import PathId, acting, answers, app, caller, problems, serve, trace_id
+from lambdas.api import PathId, acting, answers, app, caller, location, problems, serve, trace_id
 from lambdas.bulk_answer import Results, answer
 from workflows import bulk, telemetry
 from workflows.bulk import RetrySelection
@@ -51,6 +51,7 @@ def retry_message(
         status_code=HTTPStatus.ACCEPTED,
         content_type="application/json",
         body=Retried.model_validate(row),
+        headers=location(f"/messages/{message_id}"),
     )
 
 

@@ -7,11 +7,20 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.api import answers, app, caller, location, problems, serve, trace_id
 from workflows import telemetry
 from workflows.message import Identifier
 from workflows.send import InvalidRequest, SendRequest, Sent, send
 from workflows.settings import settings
+
+_PAYMENT = {"account_id": "acct-7", "kind": "credit", "amount": "12.34", "currency": "EUR"}
+_EXAMPLES: Any = {
+    "transaction": {"value": {"type": "transaction", "payload": _PAYMENT}},
+    "with an id": {
+        "summary": "Safe to repeat under its id",
+        "value": {"type": "transaction", "message_id": "payment-2", "payload": _PAYMENT},
+    },
+}
 
 
 @app.post(
@@ -26,7 +35,7 @@ from workflows.settings import settings
     | problems(401, 403, 409, 413, 422),
 )
 def send_message(
-    request: Annotated[SendRequest, Body()],
+    request: Annotated[SendRequest, Body(openapi_examples=_EXAMPLES)],
     idempotency_key: Annotated[
         Identifier | None,
         Header(alias="Idempotency-Key", description="Taken as `message_id`."),
@@ -48,6 +57,7 @@ def send_message(
         status_code=HTTPStatus.OK if sent.duplicate else HTTPStatus.ACCEPTED,
         content_type="application/json",
         body=sent,
+        headers={} if sent.duplicate else location(f"/messages/{sent.message_id}"),
     )
 
 

@@ -42,13 +42,15 @@ class Payload(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    account_id: Identifier
-    kind: Literal["credit", "debit"]
+    account_id: Annotated[Identifier, Field(description="The account, which is the group too.")]
+    kind: Annotated[Literal["credit", "debit"], Field(description="Adds to it, or takes from it.")]
     # 15 digits: what a JSON number keeps exactly in every language.
     amount: Annotated[
         Decimal, BeforeValidator(_plain_number), Field(gt=0, max_digits=15, decimal_places=2)
-    ]
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+    ] = Field(description="In units of the currency, to the cent.")
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(
+        description="ISO 4217's code of three letters."
+    )
 
 
 def group_id(payload: Payload) -> str:

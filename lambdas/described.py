@@ -1,0 +1,81 @@
+"""The OpenAPI document: what Powertools makes of the code, and what it cannot know.
+
+A field that says nothing of itself is described here, once for all answers that have it: one word,
+one meaning. The payload of a message is described by the registered types.
+"""
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler.openapi.models import OpenAPI, Schema
+from pydantic import TypeAdapter
+
+from lambdas.glossary import FIELDS, PARAMETERS
+from workflows.message_types import TYPES
+
+_REF = "#/components/schemas/"
+# Powertools' own shape of a failure, which nothing here answers with.
+_NOT_OURS = ("HTTPValidationError", "ValidationError", "ResponseValidationError")
+
+
+def describe(document: OpenAPI) -> OpenAPI:
+    """Give each field and each parameter of the document its description, and return it."""
+    schemas: Any = document.components and document.components.schemas
+    for name in _NOT_OURS:
+        schemas.pop(name, None)
+    _tell_payloads(schemas)
+    for name, schema in schemas.items():
+        for field, found in (schema.properties or {}).items():
+            found.description = found.description or _meaning(name, field)
+    for operation in _operations(document):
+        for parameter in operation.parameters or []:
+            known = parameter.description or parameter.schema_.description
+            parameter.description = known or PARAMETERS.get(parameter.name)
+    return document
+
+
+def _meaning(schema: str, field: str) -> str | None:
+    return FIELDS.get(f"{schema}.{field}") or FIELDS.get(field)
+
+
+def _operations(document: OpenAPI) -> list[Any]:
+    items = (document.paths or {}).values()
+    methods = ("get", "put", "post", "patch", "delete")
+    found = (getattr(item, method) for item in items for method in methods)
+    return [operation for operation in found if operation is not None]
+
+
+def _tell_payloads(schemas: dict[str, Any]) -> None:
+    """Let what is sent be one of the types, told by `type`, and what is edited fit one of them."""
+    if "SendRequest" not in schemas:
+        return
+    plain: dict[str, Any] = schemas["SendRequest"].model_dump(by_alias=True, exclude_none=True)
+    sent: dict[str, str] = {}
+    payloads: list[dict[str, str]] = []
+    for name, kind in TYPES.items():
+        title = "".join(part.title() for part in name.split("_"))
+        payload = TypeAdapter(kind.Payload).json_schema(ref_template=f"{_REF}{{model}}")
+        schemas |= {
+            name: Schema.model_validate(part) for name, part in payload.pop("$defs", {}).items()
+        }
+        schemas[f"{title}Payload"] = Schema.model_validate(payload | {"title": f"{title}Payload"})
+        payloads.append({"$ref": f"{_REF}{title}Payload"})
+        sent[name] = f"{_REF}Send{title}"
+        fields = plain["properties"] | {
+            "type": {"const": name, "type": "string", "title": "Type"},
+            "payload": payloads[-1],
+        }
+        schemas[f"Send{title}"] = Schema.model_validate(
+            plain | {"title": f"Send{title}", "properties": fields}
+        )
+    schemas["SendRequest"] = Schema.model_validate(
+        {
+            "title": plain["title"],
+            "description": plain["description"],
+            "oneOf": [{"$ref": ref} for ref in sent.values()],
+            "discriminator": {"propertyName": "type", "mapping": sent},
+        }
+    )
+    edited = schemas["EditRequest"].properties["payload"]
+    schemas["EditRequest"].properties["payload"] = Schema.model_validate(
+        {"anyOf": payloads, "examples": edited.examples}
+    )
