@@ -116,6 +116,7 @@ _STATUSES: list[tuple[type[Exception], HTTPStatus, str]] = [
     (runs.RunNotFound, HTTPStatus.NOT_FOUND, "run_not_found"),
     (groups.GroupNotFenced, HTTPStatus.NOT_FOUND, "group_not_fenced"),
     (ledger.NotInTrouble, HTTPStatus.CONFLICT, "message_not_in_trouble"),
+    (ledger.BeingTried, HTTPStatus.CONFLICT, "message_being_tried"),
     (mend.ResetNeeded, HTTPStatus.CONFLICT, "reset_needed"),
     (RedriveLimitReached, HTTPStatus.CONFLICT, "redrive_limit_reached"),
     (mend.ForeignMessage, HTTPStatus.CONFLICT, "foreign_message"),

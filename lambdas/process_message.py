@@ -8,17 +8,17 @@ from workflows import retry, telemetry
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Take {message_id, group_id, body, trace_id, attempt}; the machine catches errors by class.
-
-    An execution that began under an older definition gives no `attempt`.
-    """
+    """Take {message_id, group_id, body, trace_id, attempt}; the machine catches errors by class."""
     try:
         with telemetry.operation(
             "retry_message", event["trace_id"], message_id=event["message_id"]
         ):
-            return retry.process(event["body"], event["group_id"], event.get("attempt"))
+            return retry.process(
+                event["message_id"], event["body"], event["group_id"], event["attempt"]
+            )
     except Exception as error:  # noqa: BLE001 - whatever a type raises
-        telemetry.count("Errors")
+        if not isinstance(error, retry.Superseded):
+            telemetry.count("Errors")
         # Lambda logs what is raised, text and all, and that may quote a payload. The machine goes
         # by the class's name, and the ledger has the reason.
         found = type(type(error).__name__, (Exception,), {})

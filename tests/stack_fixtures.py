@@ -190,6 +190,7 @@ def record(stack: Stack, message: Message, status: str, **columns: Any) -> None:
         "trace_id": message.trace_id,
         "expires_at": 4_102_444_800,  # the year 2100
         "attempts": 1,
+        "attempts_total": columns.get("attempts", 1),
         "redrives": 0,
         "execution_arns": [],
         "journey": [],

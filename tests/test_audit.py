@@ -29,8 +29,8 @@ def _cloud(tables, queues, machines):
 
 def dead(message_id="m-1", **changes):
     message = a_message(message_id=message_id, **changes)
-    claims.claim(message)
-    aws.transact([ledger.dead(message, message.body(), OSError(CANARY))])
+    attempt = claims.claim(message).attempt
+    aws.transact([ledger.dead(message, message.body(), OSError(CANARY), attempt)])
 
 
 def status_of(message_id="m-1"):

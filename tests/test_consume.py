@@ -259,7 +259,7 @@ def test_other_message_under_a_taken_id_is_dead_lettered_and_leaves_the_row(dead
 
 def test_native_redrive_of_a_mended_message_is_processed(executions):
     claims.claim(MESSAGE)
-    change_row(status="DEAD", trouble="DEAD")
+    change_row(status="DEAD", trouble="DEAD", lease_until=0)
 
     assert deliver() == "PROCESSED"
     assert row()["redrives"] == 1
@@ -269,10 +269,10 @@ def test_native_redrive_is_quarantined_at_the_limit_and_never_processed(dead_let
     freeze()
     claims.claim(MESSAGE)
     for redrives in range(LIMIT):
-        change_row(status="DEAD", trouble="DEAD")
+        change_row(status="DEAD", trouble="DEAD", lease_until=0)
         assert deliver() == "RETRYING"
         assert row()["redrives"] == redrives + 1
-    change_row(status="DEAD", trouble="DEAD")
+    change_row(status="DEAD", trouble="DEAD", lease_until=0)
 
     assert deliver() == "EXHAUSTED"
 
@@ -403,7 +403,7 @@ def deliver_until_settled(message, calls, later, error_at, receive_count=1):
 
 def given_exhausted():
     claims.claim(MESSAGE)
-    change_row(status="DEAD", trouble="DEAD", redrives=LIMIT)
+    change_row(status="DEAD", trouble="DEAD", lease_until=0, redrives=LIMIT)
 
 
 def test_each_case_makes_the_calls_whose_ends_are_tried_below(calls):

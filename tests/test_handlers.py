@@ -299,7 +299,10 @@ def test_request_without_any_header_is_answered():
 
 
 def in_trouble(change, message=MESSAGE, *execution):
-    aws.transact([change(message, message.body(), OSError("why"), *execution)])
+    attempt = ledger.get(message.message_id)["attempts_total"]
+    assert (
+        aws.transact([change(message, message.body(), OSError("why"), *execution, attempt)]) is None
+    )
 
 
 def test_status_has_the_promised_shape(queues):
@@ -336,7 +339,7 @@ def test_status_receives_nothing(calls):
 
 def test_message_s_record_has_all_but_its_body():
     claims.claim(MESSAGE)
-    in_trouble(ledger.retrying, MESSAGE, "arn:1", 1)
+    in_trouble(ledger.retrying, MESSAGE, "arn:1")
 
     status, body = call("message")
 
@@ -760,10 +763,25 @@ def test_consumer_s_log_follows_the_message_s_trace_and_never_tells_its_body(out
 # --- Steps of the machines ----------------------------------------------------------------
 
 
+def being_retried(message):
+    claims.claim(message)
+    in_trouble(ledger.retrying, message, "arn:1")
+    known = {"message_id": "m-1", "group_id": "acc-1", "trace_id": "t-9", "attempt": 1}
+    return known | {"body": message.body()}
+
+
+def test_process_message_that_is_superseded_is_no_error(output):
+    event = being_retried(MESSAGE) | {"attempt": 2}
+
+    with pytest.raises(Exception, match="The record of m-1 says why") as raised:
+        process_message.handler(event, CONTEXT)
+
+    assert raised.type.__name__ == "Superseded"  # by which the machine goes
+    assert metrics(output()) == {}
+
+
 def test_process_message_answers_and_logs_under_the_message_s_trace(output):
-    claims.claim(MESSAGE)
-    in_trouble(ledger.retrying, MESSAGE, "arn:1")
-    event = {"message_id": "m-1", "group_id": "acc-1", "trace_id": "t-9", "body": MESSAGE.body()}
+    event = being_retried(MESSAGE)
 
     assert process_message.handler(event, CONTEXT) == {
         "message_id": "m-1", "status": "PROCESSED",
@@ -775,8 +793,7 @@ def test_process_message_answers_and_logs_under_the_message_s_trace(output):
 def test_process_message_raises_and_counts_what_went_wrong(output):
     account = {"account_id": CANARY, "status": "FROZEN"}
     aws.dynamodb().put_item(TableName="Accounts", Item=account)
-    message = a_message(payload=a_transaction(account_id=CANARY))
-    event = {"message_id": "m-1", "group_id": "acc-1", "trace_id": "t-9", "body": message.body()}
+    event = being_retried(a_message(payload=a_transaction(account_id=CANARY)))
 
     with pytest.raises(Exception, match="The record of m-1 says why") as raised:
         process_message.handler(event, CONTEXT)

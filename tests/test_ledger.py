@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,8 @@ GIVEN_UP = {"reason": "given up", "by": "o@example.com", "at": "2026-11-24T12:00
 LEASE = int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
 STATUSES = ["ACCEPTED", "QUEUED", "PROCESSING", "PROCESSED", "RETRYING", "DEAD", "REDRIVEN",
             "QUARANTINED", "DISCARDED", "PARKED"]  # fmt: skip
+UNTIL = 1  # of a lease that is over
+LEASED = ledger.Lease(UNTIL, sole=True)
 TROUBLES = {"DEAD", "QUARANTINED", "RETRYING"}
 CLAIMS = {
     "ACCEPTED": Verdict.PROCESS,
@@ -55,6 +58,12 @@ def put(status, message=MESSAGE, **attributes):
     aws.dynamodb().put_item(TableName="Messages", Item=item)
 
 
+def attempt():
+    """Return the attempt that the row is at: what its worker, or its execution, knows."""
+    found: dict[str, Any] = ledger.get_many([ID]).get(ID, {})
+    return int(found.get("attempts_total", 0))
+
+
 def without_expiry(item):
     return {name: value for name, value in item.items() if name != "expires_at"}
 
@@ -71,21 +80,27 @@ def write(part):
 def fall_into(trouble, execution_arn="arn:1"):
     """Take a claimed message into trouble."""
     if trouble == "RETRYING":
-        return write(ledger.retrying(MESSAGE, BODY, ERROR, execution_arn))
-    dead = write(ledger.dead(MESSAGE, BODY, ERROR))
+        return write(ledger.retrying(MESSAGE, BODY, ERROR, execution_arn, attempt()))
+    dead = write(ledger.dead(MESSAGE, BODY, ERROR, attempt()))
     if trouble == "QUARANTINED":
-        ledger.quarantine(MESSAGE, BODY, ERROR)
+        exhaust()
     return dead
+
+
+def exhaust():
+    """Take a dead message, as one that is out of redrives, into quarantine."""
+    aws.dynamodb().put_item(TableName="Messages", Item=row() | {"redrive_limit": 0})
+    assert ledger.quarantine(MESSAGE, BODY, ERROR, attempt())
 
 
 STEPS = {
     "queued": (lambda: ledger.queued(ID), {"ACCEPTED": "QUEUED"}),
     "processed": (lambda: ledger.processed(ID), dict.fromkeys(STATUSES, "PROCESSED")),
-    "parked": (lambda: write(ledger.parked(MESSAGE)), {"PROCESSING": "PARKED"}),
+    "parked": (lambda: write(ledger.parked(MESSAGE, attempt())), {"PROCESSING": "PARKED"}),
     "retrying": (lambda: fall_into("RETRYING"), {"PROCESSING": "RETRYING"}),
     "dead": (lambda: fall_into("DEAD"), {"PROCESSING": "DEAD"}),
     "quarantine": (
-        lambda: ledger.quarantine(MESSAGE, BODY, ERROR),
+        lambda: ledger.quarantine(MESSAGE, BODY, ERROR, attempt()),
         {"DEAD": "QUARANTINED", "PROCESSING": "QUARANTINED"},  # of a worker that is gone
     ),
     "discarded": (
@@ -93,7 +108,7 @@ STEPS = {
         dict.fromkeys(["DEAD", "QUARANTINED"], "DISCARDED"),
     ),
     "failed_again": (
-        lambda: ledger.failed_again(MESSAGE, WHY, final=False),
+        lambda: ledger.failed_again(MESSAGE, WHY, final=False, attempt=attempt(), lease=LEASED),
         {"RETRYING": "RETRYING"},
     ),
     "claim": (
@@ -101,6 +116,7 @@ STEPS = {
         dict.fromkeys(["ACCEPTED", "QUEUED", "REDRIVEN", "PROCESSING", "DEAD"], "PROCESSING"),
     ),
 }
+NEEDED = {"quarantine": {"redrive_limit": 0}, "failed_again": {"lease_until": UNTIL}}
 PARTS = ["parked", "retrying", "dead", "discarded"]
 
 
@@ -108,7 +124,7 @@ PARTS = ["parked", "retrying", "dead", "discarded"]
 @pytest.mark.parametrize("step", STEPS)
 def test_step_changes_only_the_statuses_it_may(step, status):
     take, allowed = STEPS[step]
-    put(status)
+    put(status, **NEEDED.get(step, {}))
     before = row()
 
     answer = take()
@@ -287,7 +303,7 @@ def test_message_of_dead_workers_is_exhausted_at_the_limit_and_can_be_quarantine
     later(LEASE + 1)
 
     assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.EXHAUSTED, 3, attempt=1)
-    assert ledger.quarantine(MESSAGE, BODY, ERROR)
+    assert ledger.quarantine(MESSAGE, BODY, ERROR, attempt())
     assert (row()["status"], row()["body"]) == ("QUARANTINED", BODY)
 
 
@@ -295,7 +311,7 @@ def test_message_in_a_living_worker_s_hands_is_not_quarantined():
     claims.claim(MESSAGE)
     before = row()
 
-    assert not ledger.quarantine(MESSAGE, BODY, ERROR)
+    assert not ledger.quarantine(MESSAGE, BODY, ERROR, attempt())
     assert row() == before
 
 
@@ -351,7 +367,7 @@ def test_row_in_trouble_holds_body_and_reason_and_is_free_and_lasting(trouble):
 def test_parked_row_is_free_untried_and_lasting():
     ledger.accept(MESSAGE)
     claims.claim(MESSAGE)
-    write(ledger.parked(MESSAGE))
+    write(ledger.parked(MESSAGE, attempt()))
 
     found = row()
     assert (found["status"], found["attempts"]) == ("PARKED", 0)
@@ -391,8 +407,8 @@ def test_discarded_row_keeps_body_reason_and_who_gave_it_up_but_not_forever(trou
 
 @pytest.mark.parametrize("final", [True, False])
 def test_failed_retry_leaves_its_reason_and_whether_it_is_final(final):
-    put("RETRYING")
-    ledger.failed_again(MESSAGE, WHY, final=final)
+    put("RETRYING", lease_until=UNTIL)
+    ledger.failed_again(MESSAGE, WHY, final=final, attempt=0, lease=LEASED)
 
     assert row()["reason"] == WHY | {"final": final}
 
@@ -442,7 +458,7 @@ def test_index_follows_a_message_through_its_trouble(leave):
     put("PROCESSING")
     fall_into("DEAD")
     assert seen() == [0, 1, 0]
-    ledger.quarantine(MESSAGE, BODY, ERROR)
+    exhaust()
     assert seen() == [0, 0, 1]
     leave()
     assert seen() == [0, 0, 0]
@@ -471,7 +487,7 @@ def test_many_rows_are_read_by_id_and_unknown_ids_are_absent():
     assert set(found) == {"m-0", "m-2"}
     assert set(found["m-0"]) == columns | {
         "message_id", "status", "redrives", "payload_hash", "meaning_hash", "execution_arns",
-        "first_sent_at", "type", "group_id",
+        "first_sent_at", "type", "group_id", "attempts_total",
     }  # fmt: skip
     assert ledger.get_many([]) == {}
 

@@ -32,7 +32,7 @@ def freeze(status="FROZEN"):
 def given_retrying(message=MESSAGE):
     claims.claim(message)
     arn = retry.execution_arn("m-1", 0, 1)
-    assert aws.transact([ledger.retrying(message, message.body(), FROZEN, arn)]) is None
+    assert aws.transact([ledger.retrying(message, message.body(), FROZEN, arn, 1)]) is None
 
 
 def test_execution_is_told_its_group_holder_and_generation(executions, machines):
@@ -123,7 +123,7 @@ def test_machine_that_cannot_be_started_is_loud(calls, code):
 def test_retry_that_succeeds_is_processed():
     given_retrying()
 
-    answer = retry.process(BODY, "acc-1")
+    answer = retry.process("m-1", BODY, "acc-1", 1)
 
     assert answer == {"message_id": "m-1", "status": "PROCESSED"}
     assert ledger.get("m-1")["status"] == "PROCESSED"
@@ -134,7 +134,7 @@ def test_retry_that_fails_again_leaves_its_reason_and_its_class():
     freeze()
 
     with pytest.raises(AccountFrozen):
-        retry.process(BODY, "acc-1")
+        retry.process("m-1", BODY, "acc-1", 1)
 
     row = ledger.get("m-1")
     assert row["status"] == "RETRYING"
@@ -146,7 +146,7 @@ def test_invalid_message_is_final_and_of_the_very_class_that_the_machine_knows()
     given_retrying(debit)
 
     with pytest.raises(InvalidMessage) as raised:
-        retry.process(debit.body(), "acc-1")
+        retry.process("m-1", debit.body(), "acc-1", 1)
 
     assert type(raised.value) is InvalidMessage
     found = ledger.get("m-1")["reason"]
@@ -155,20 +155,21 @@ def test_invalid_message_is_final_and_of_the_very_class_that_the_machine_knows()
 
 @pytest.mark.parametrize("body", ["", "{", BODY.replace("m-1", "m.r1")])
 def test_stored_body_that_is_no_envelope_is_of_the_very_class_too(body):
+    given_retrying()
     with pytest.raises(InvalidMessage) as raised:
-        retry.process(body, "acc-1")
+        retry.process("m-1", body, "acc-1", 1)
 
     assert type(raised.value) is InvalidMessage
 
 
 def test_crash_between_effect_and_ledger_has_one_effect(calls, tables):
     given_retrying()
-    calls.error_at = "before UpdateItem"
+    calls.error_at = "after TransactWriteItems"
     with pytest.raises(WorkerDied):
-        retry.process(BODY, "acc-1")
+        retry.process("m-1", BODY, "acc-1", 1)
     assert ledger.get("m-1")["status"] == "RETRYING"
 
-    retry.process(BODY, "acc-1")
+    retry.process("m-1", BODY, "acc-1", 1)
 
     account = {"TableName": "Accounts", "Key": {"account_id": "acc-1"}}
     assert tables.get_item(**account)["Item"]["balance"] == 10
@@ -181,7 +182,7 @@ def test_throttled_effect_is_no_reason_to_give_up(calls):
     calls.error_at = "before TransactWriteItems"
 
     with pytest.raises(ClientError):
-        retry.process(BODY, "acc-1")
+        retry.process("m-1", BODY, "acc-1", 1)
 
     assert ledger.get("m-1")["reason"]["final"] is False
     assert ledger.get("m-1")["reason"]["type"] == "ClientError"

@@ -38,7 +38,8 @@ ROUND = [*LOOK, "GuardLoop", "WaitBackoff", "ProcessMessage"]
 PARKED = ["NextParked", "AnyParked"]
 PROMOTED = [*PARKED, "PromoteParked", "ProcessMessage"]
 RELEASED = [*PARKED, "ReleaseFence", "GroupReleased"]
-REFUSED = [*PARKED, "ReleaseFence", "InspectFence", "StillOurs"]
+ASK = ["InspectFence", "StillOurs"]
+REFUSED = [*PARKED, "ReleaseFence", *ASK]
 DEAD = ["DeadLetter", "MarkDead", "HoldOrContinue"]
 HELD = [*DEAD, "GroupHeld"]
 CRASH = {"Throw": {"Error": "Runtime.ExitError", "Cause": "exit status 137"}}
@@ -432,6 +433,7 @@ def inspected(message, **columns):
         "status": {"S": "RETRYING"},
         "body": {"S": message.body()},
         "attempts": {"N": "1"},
+        "attempts_total": {"N": "1"},
         "redrives": {"N": "0"},
         "reason": {"M": {"type": {"S": "AccountFrozen"}, "message": {"S": "It is frozen."}}},
     }
@@ -443,7 +445,7 @@ def test_message_settled_between_inspection_and_guard_is_not_dead_lettered(stack
 
     execution = retry(stack, message, mocks={"InspectMessage": [inspected(message)]})
 
-    assert execution.states == ["StartGroup", *ROUND[:3], *LOOK, *RELEASED]
+    assert execution.states == ["StartGroup", *ROUND[:3], *ASK, *LOOK, *RELEASED]
     assert row(stack, "Messages", message.message_id)["status"] == "PROCESSED"
     assert dead_letters(stack, message) == []
 
@@ -458,7 +460,7 @@ def test_message_redriven_before_it_is_marked_dead_stays_redriven(stack):
     execution = retry(stack, message, mocks={"InspectMessage": [inspected(message, reason=final)]})
 
     assert execution.status == "SUCCEEDED"
-    assert execution.states[-5:] == ["DeadLetter", "MarkDead", *LOOK, "NothingToRetry"]
+    assert execution.states[-7:] == ["DeadLetter", "MarkDead", *ASK, *LOOK, "NothingToRetry"]
     ledger = row(stack, "Messages", message.message_id)
     assert (ledger["status"], ledger["redrives"]) == ("REDRIVEN", 1)
     assert fence_of(stack, message)["holder"] == message.message_id
@@ -557,7 +559,7 @@ def test_conflict_does_not_drop_a_parked_message(stack):
 
     execution = retry(stack, message, mocks={"PromoteParked": [CANCELED]})
 
-    kept = [*PROMOTED[:3], "DropParked", "InspectFence", "StillOurs"]
+    kept = [*PROMOTED[:3], "DropParked", *ASK, *LOOK]
     assert execution.states == ["StartGroup", *LOOK, *kept, *PROMOTED, *RELEASED]
     assert status_of(stack, later) == "PROCESSED"
     assert is_free(stack, message)
@@ -591,7 +593,7 @@ def test_message_parked_after_the_last_look_is_not_left_behind(stack):
 
     execution = retry(stack, message, mocks={"NextParked": [NONE_PARKED]})
 
-    assert execution.states == ["StartGroup", *LOOK, *REFUSED, *PROMOTED, *RELEASED]
+    assert execution.states == ["StartGroup", *LOOK, *REFUSED, *LOOK, *PROMOTED, *RELEASED]
     assert status_of(stack, later) == "PROCESSED"
     assert is_free(stack, message)
 
@@ -656,7 +658,7 @@ def test_fence_that_counts_more_than_there_are_fails_loudly_and_stays(stack):
     execution = retry(stack, message)
 
     assert (execution.status, execution.error) == ("FAILED", "FenceInconsistent")
-    assert execution.states == ["StartGroup", *LOOK, *REFUSED * 5, "FenceInconsistent"]
+    assert execution.states == ["StartGroup", *[*LOOK, *REFUSED] * 5, "FenceInconsistent"]
     assert fence_of(stack, message) == before
 
 
@@ -670,7 +672,7 @@ def test_refusals_are_counted_anew_for_the_next_holder(stack):
         stack, message, mocks={"NextParked": [*[NONE_PARKED] * 4, found, *[NONE_PARKED] * 4]}
     )
 
-    each = [*REFUSED * 4, *PROMOTED]
+    each = [*[*REFUSED, *LOOK] * 4, *PROMOTED]
     assert execution.states == ["StartGroup", *LOOK, *each, *each, *RELEASED]
     assert (status_of(stack, second), status_of(stack, third)) == ("PROCESSED", "PROCESSED")
 
@@ -771,7 +773,7 @@ def test_guard_refuses_an_attempt_beyond_the_limit_whatever_was_read(stack):
 
     execution = retry(stack, message, mocks={"InspectMessage": [inspected(message)]})
 
-    assert execution.states == ["StartGroup", *ROUND[:3], *LOOK, *HELD]
+    assert execution.states == ["StartGroup", *ROUND[:3], *ASK, *LOOK, *HELD]
     assert row(stack, "Messages", message.message_id)["attempts"] == MAX_ATTEMPTS
     (letter,) = dead_letters(stack, message)
     assert reason_of(letter)["ReasonType"] == "AccountFrozen"  # not the refusal

@@ -65,7 +65,7 @@ def claim(message: Message, sqs_message_id: str = "") -> Claim:
         f" OR ({ledger.COPY}"
         " AND (#status IN (:accepted, :queued, :redriven) OR #status = :processing"
         " AND (attribute_not_exists(sqs_message_id) OR sqs_message_id = :sqs_message_id))"
-        " AND (attribute_not_exists(lease_until) OR lease_until <= :epoch))",
+        f" AND {ledger.FREE})",
         {f":{name}": value for name, value in identity.items()}
         | _LEASABLE
         | {
@@ -84,7 +84,12 @@ def claim(message: Message, sqs_message_id: str = "") -> Claim:
         return Claim(Verdict.CONFLICT, 0)
     if _was_moved(row, sqs_message_id):
         return _claim_moved(message, row, sqs_message_id)
-    return Claim(_VERDICTS.get(row["status"], Verdict.BUSY), int(row["redrives"]))
+    verdict = _VERDICTS.get(row["status"], Verdict.BUSY)
+    if verdict is Verdict.RETRYING and row.get("sqs_message_id", sqs_message_id) != sqs_message_id:
+        # A copy of its dead letter, which somebody moved while the machine goes from `DeadLetter`
+        # to `MarkDead`: acknowledged now, the message would be dead without a copy on any queue.
+        verdict = Verdict.BUSY
+    return Claim(verdict, int(row["redrives"]))
 
 
 _VERDICTS = {

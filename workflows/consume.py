@@ -102,6 +102,10 @@ class Batch:
         if claim.body is not None:
             delivery = replace(delivery, body=claim.body)
             message = parse(claim.body, delivery.group_id)
+        if claim.verdict in (Verdict.RETRYING, Verdict.KEPT):
+            # Its worker raised a fence, maybe after this batch read the fences: SQS should give a
+            # group to one worker at a time, and what follows here is behind that fence if not.
+            self._ask_again(message.group_id)
         holding = self._fences.get(message.group_id)
         ours = holding if holding and holding.holder == message.message_id else None
         if claim.verdict is not Verdict.PROCESS:
@@ -123,7 +127,8 @@ class Batch:
                 # Started before, unless the worker died just then.
                 fence.start(ours, claim.redrives)
             case Verdict.EXHAUSTED:
-                if not ledger.quarantine(message, delivery.body, RedriveLimitReached()):
+                error = RedriveLimitReached()
+                if not ledger.quarantine(message, delivery.body, error, claim.attempt):
                     raise MessageBusy(message.message_id)
                 telemetry.count("MessagesQuarantined")
                 if ours and settings().on_dead_letter == "continue":

@@ -9,6 +9,8 @@ from workflows import audit, clock, fence, ledger
 from workflows.asked import Asked
 from workflows.aws import dynamodb, plain, transact
 
+_DISCARDABLE = ("DEAD", "QUARANTINED")
+
 Why = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
@@ -28,6 +30,7 @@ def discard(message_id: str, request: DiscardRequest, actor: audit.Actor) -> dic
     Raises:
         workflows.ledger.MessageNotFound: the ledger has none.
         workflows.ledger.NotInTrouble: it is none of these.
+        workflows.ledger.BeingTried: its last try may not have ended.
     """
     row = _give_up(message_id, request, actor)
     held = fence.held([row["group_id"]]).get(row["group_id"])
@@ -54,6 +57,8 @@ def _give_up(message_id: str, request: DiscardRequest, actor: audit.Actor) -> di
     row = plain(failed[0])
     if not row:
         raise ledger.MessageNotFound(f"There is no message {message_id}.")
+    if row.get("trouble") in _DISCARDABLE and ledger.is_leased(row):
+        raise ledger.BeingTried
     if row["status"] != "DISCARDED":
         raise ledger.NotInTrouble(
             f"Message {message_id} is {row['status']}; only dead and quarantined ones can be"

@@ -41,6 +41,7 @@ def edit(message_id: str, payload: dict[str, Any], actor: Actor) -> dict[str, An
         workflows.ledger.MessageNotFound: the ledger has none.
         workflows.ledger.NotInTrouble: it is neither dead nor quarantined.
         workflows.mend.ForeignMessage: it has no envelope.
+        workflows.ledger.BeingTried: its last try may not have ended.
         workflows.mend.BodyMissing: its body is not in the ledger.
         workflows.message.InvalidMessage: the payload does not fit its type.
         workflows.message.MessageTooLarge: the edited message is.

@@ -70,8 +70,9 @@ class Fence:
 def held(group_ids: Iterable[str]) -> dict[str, Fence]:
     """Return the fences of the groups that have one, read consistently; at most 100 groups.
 
-    One read at the start of a batch is enough: by rule 1 no fence can appear meanwhile except by
-    the reader's own hand, and one that disappears makes parking fail.
+    By rule 1 no fence can appear meanwhile except by the reader's own hand, and one that disappears
+    makes parking fail. So one read at the start of a batch is enough, and another where the ledger
+    shows that rule 1 does not hold.
     """
     table = settings().groups_table
     keys = [{"group_id": group_id, "item": FENCE} for group_id in sorted(set(group_ids))]
@@ -127,14 +128,19 @@ def start(fence: Fence, redrives: int) -> None:
 
 
 def dead(message: Message, body: str, claim: Claim, error: Exception, fence: Fence | None) -> None:
-    """Note a message as dead, and by `OnDeadLetter` keep its group behind it or let it go on."""
+    """Note a message as dead, and by `OnDeadLetter` keep its group behind it or let it go on.
+
+    Raises:
+        FenceTaken: the group or the message is in other hands by now.
+    """
     row = ledger.dead(message, body, error, claim.attempt)
     if settings().on_dead_letter == "hold":
         raised = fence or Fence(message.group_id, message.message_id)
         if transact([_raise(raised, fence), row]) is not None:
             raise FenceTaken(message.group_id)
         return
-    transact([row])
+    if transact([row]) is not None:
+        raise FenceTaken(message.group_id)
     if fence is not None:
         settle(fence, claim.redrives)
 
@@ -170,7 +176,7 @@ def park(message: Message, body: str, claim: Claim, sequence_number: str) -> boo
                     },
                 }
             },
-            ledger.parked(message),
+            ledger.parked(message, claim.attempt),
         ]
     )
     if refused is None:

@@ -9,6 +9,7 @@ forgotten (TTL): a row in trouble, or parked, does not expire.
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from workflows import clock, journey
@@ -22,18 +23,19 @@ _DAY = 86_400
 BY_HAND = "#"
 _COLUMNS = [
     "message_id", "status", "type", "group_id", "payload_hash", "superseded_hashes", "meaning_hash",
-    "edited_meaning_hash", "redrives", "redrive_limit", "redrive_mark", "redriven_by", "reason",
-    "first_sent_at", "dead_at", "updated_at", "trouble", "lease_until", "execution_arns",
+    "edited_meaning_hash", "redrives", "redrive_limit", "redrive_mark", "redriven_by",
+    "attempts_total", "reason", "first_sent_at", "dead_at", "updated_at", "trouble", "lease_until",
+    "execution_arns",
 ]  # fmt: skip
 _KNOWN = {
     "ProjectionExpression": ", ".join(f"#{column}" for column in _COLUMNS),
     "ExpressionAttributeNames": {f"#{column}": column for column in _COLUMNS},
 }
+# Nobody is at it: the lease of a worker or of the retry machine's function is over, or was given
+# back. Whatever begins another life of a message waits for that, or an effect might follow it.
+FREE = "(attribute_not_exists(lease_until) OR lease_until <= :epoch)"
 # What SQS's own redrive brings back: dead by our record, or left by workers that died.
-MOVED = (
-    "(#status = :dead OR #status = :processing"
-    " AND (attribute_not_exists(lease_until) OR lease_until <= :epoch))"
-)
+MOVED = f"(#status = :dead OR #status = :processing) AND {FREE}"
 # `is_copy` and `is_current` as conditions, with the values of `hashes`.
 COPY = (
     "(payload_hash = :payload_hash OR contains(superseded_hashes, :payload_hash)"
@@ -54,6 +56,21 @@ class MessageNotFound(Exception):
 
 class NotInTrouble(Exception):
     """The message is neither dead nor quarantined."""
+
+
+class BeingTried(Exception):
+    """A function that was given up may still be trying the message; ask again in half a minute."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What the retry machine's function has of a message, `until` seconds since 1970.
+
+    `sole` says that no other function's lease was running when it was taken.
+    """
+
+    until: int
+    sole: bool
 
 
 def accept(message: Message) -> dict[str, Any] | None:
@@ -121,82 +138,121 @@ def processed(message_id: str) -> None:
     )
 
 
-def parked(message: Message) -> dict[str, Any]:
-    """Return the part of a transaction that notes a claimed message as PARKED, untried."""
+def parked(message: Message, attempt: int) -> dict[str, Any]:
+    """Return the part of a transaction that notes a claimed message as PARKED, untried.
+
+    `attempt` is the claim's here and below: it grows with every claim, so it tells this one from a
+    later one of the same row, and what was claimed again meanwhile is not written.
+    """
     return change(
         message.message_id,
         "SET #status = :parked, updated_at = :now, attempts = attempts - :one,"
         f" attempts_total = attempts_total - :one, {journey.APPEND}"
         " REMOVE lease_until, expires_at",
-        "#status = :processing",
-        {":parked": "PARKED", ":processing": "PROCESSING", ":one": 1}
+        _CLAIMED,
+        {":parked": "PARKED", ":processing": "PROCESSING", ":one": 1, ":attempt": attempt}
         | journey.values(journey.event("parked")),
     )
 
 
 def retrying(
-    message: Message, body: str, error: Exception, execution_arn: str, attempt: int | None = None
+    message: Message, body: str, error: Exception, execution_arn: str, attempt: int
 ) -> dict[str, Any]:
     """Return the part of a transaction that hands a claimed message to the retry machine."""
     return change(
         message.message_id,
-        f"{_TROUBLE}, execution_arns = list_append(execution_arns, :execution){_FREE}",
-        "#status = :processing",
+        f"{_TROUBLE}, execution_arns = list_append(execution_arns, :execution){_GIVEN_BACK}",
+        _CLAIMED,
         _trouble_values(body, "RETRYING", error)
-        | {":processing": "PROCESSING", ":execution": [execution_arn]}
+        | {":processing": "PROCESSING", ":attempt": attempt, ":execution": [execution_arn]}
         | journey.values(_failed(attempt, reason(error))),
     )
 
 
-def dead(
-    message: Message, body: str, error: Exception, attempt: int | None = None
-) -> dict[str, Any]:
+def dead(message: Message, body: str, error: Exception, attempt: int) -> dict[str, Any]:
     """Return the part of a transaction that notes a claimed message as lying on the DLQ."""
     why = reason(error)
     died = journey.event("dead", reason_type=why["type"])
     return change(
         message.message_id,
-        f"{_TROUBLE}, dead_at = :now{_FREE}",
-        "#status = :processing",
+        f"{_TROUBLE}, dead_at = :now{_GIVEN_BACK}",
+        _CLAIMED,
         _trouble_values(body, "DEAD", error)
-        | {":processing": "PROCESSING"}
+        | {":processing": "PROCESSING", ":attempt": attempt}
         | journey.values(_failed(attempt, why), died),
     )
 
 
+def take(message_id: str, attempt: int) -> Lease | None:
+    """Take a message that is being retried for one attempt, under a lease.
+
+    `attempt` is what the execution counted. None if the row is past it, because another execution,
+    a run or a person has the message: then it must not be tried. The same attempt may take it
+    again, for a function whose answer was lost is called again.
+    """
+    wanted = {":retrying": "RETRYING", ":attempt": attempt}
+    until = clock.epoch() + settings().claim_lease_seconds
+    won, row = _lease(message_id, until, f"{_TRIED} AND {FREE}", wanted | {":epoch": clock.epoch()})
+    if won:
+        return Lease(until, sole=True)
+    if "lease_until" not in row:
+        return None
+    running = int(row["lease_until"])
+    until = max(until, running + 1)  # so that no two leases are alike
+    condition = f"{_TRIED} AND lease_until = :running"
+    won, _ = _lease(message_id, until, condition, wanted | {":running": running})
+    return Lease(until, sole=False) if won else None
+
+
+def _lease(
+    message_id: str, until: int, condition: str, values: dict[str, Any]
+) -> tuple[bool, dict[str, Any]]:
+    lease = "SET lease_until = :until, updated_at = :now"
+    return update(message_id, lease, condition, values | {":until": until})
+
+
 def failed_again(
-    message: Message, why: dict[str, str], *, final: bool, attempt: int | None = None
+    message: Message, why: dict[str, str], *, final: bool, attempt: int, lease: Lease
 ) -> bool:
     """Record why a retry failed, and whether no further one can help (`final`).
+
+    Says nothing if the message was taken again meanwhile. A lease that was taken while another ran
+    is not given back: the other function may still be at it.
 
     Returns:
         whether the machine gives the message up now.
     """
     won, row = update(
         message.message_id,
-        "SET reason = :reason, updated_at = :now, " + journey.APPEND,
-        "#status = :retrying",
+        f"SET reason = :reason, updated_at = :now, {journey.APPEND}"
+        + (" REMOVE lease_until" if lease.sole else ""),
+        f"{_TRIED} AND lease_until = :until",
         {
             ":reason": why | {"final": final},
             ":retrying": "RETRYING",
+            ":attempt": attempt,
+            ":until": lease.until,
         }
         | journey.values(_failed(attempt, why)),
     )
     return won and (final or int(row["attempts"]) >= settings().max_attempts)
 
 
-def quarantine(message: Message, body: str, error: Exception) -> bool:
+def quarantine(message: Message, body: str, error: Exception, attempt: int) -> bool:
     """Keep a message that came back once too often, body and reason, out of every queue.
 
-    False if it is in other hands, or was edited, meanwhile.
+    False if it was claimed, edited or given a new budget since its last `attempt` was read.
     """
     stored = journey.event("quarantined", reason_type=reason(error)["type"])
     won, _ = update(
         message.message_id,
-        _TROUBLE + _FREE,
-        f"{MOVED} AND {CURRENT}",
+        _TROUBLE + _GIVEN_BACK,
+        f"{MOVED} AND {CURRENT} AND attempts_total = :attempt"
+        " AND (redrives >= redrive_limit"
+        " OR attribute_not_exists(redrive_limit) AND redrives >= :limit)",
         _trouble_values(body, "QUARANTINED", error)
         | {":dead": "DEAD", ":processing": "PROCESSING", ":epoch": clock.epoch()}
+        | {":attempt": attempt, ":limit": settings().max_redrives}
         | hashes(message)
         | journey.values(stored),
     )
@@ -213,8 +269,9 @@ def discarded(message_id: str, why: dict[str, str]) -> dict[str, Any]:
         message_id,
         "SET #status = :discarded, updated_at = :now, discarded = :why, expires_at = :expires_at,"
         f" {journey.APPEND} REMOVE trouble, lease_until",
-        "#status IN (:dead, :quarantined)"
-        " OR (#status IN (:accepted, :queued, :redriven, :processing) AND trouble = :dead)"
+        "((#status IN (:dead, :quarantined)"
+        " OR (#status IN (:accepted, :queued, :redriven, :processing) AND trouble = :dead))"
+        f" AND {FREE})"
         " OR (#status = :processing AND lease_until <= :abandoned)",
         {
             ":accepted": "ACCEPTED",
@@ -224,6 +281,7 @@ def discarded(message_id: str, why: dict[str, str]) -> dict[str, Any]:
             ":dead": "DEAD",
             ":quarantined": "QUARANTINED",
             ":processing": "PROCESSING",
+            ":epoch": clock.epoch(),
             ":abandoned": clock.epoch() - ABANDONED_SECONDS,
             ":why": why,
             ":expires_at": expiry(),
@@ -267,6 +325,11 @@ def get_many(message_ids: Iterable[str], *, whole: bool = False) -> dict[str, di
     return rows
 
 
+def is_leased(row: dict[str, Any]) -> bool:
+    """Tell whether a worker, or the retry machine's function, may still be at the message."""
+    return int(row.get("lease_until", 0)) > clock.epoch()
+
+
 def redrives_left(row: dict[str, Any]) -> int:
     """Return how often a message may still be redriven."""
     return max(0, int(row.get("redrive_limit", settings().max_redrives)) - int(row["redrives"]))
@@ -289,7 +352,10 @@ _TROUBLE = (
     "SET #status = :trouble, trouble = :trouble, body = :body, reason = :reason,"
     " updated_at = :now, " + journey.APPEND
 )
-_FREE = " REMOVE lease_until, expires_at"
+_GIVEN_BACK = " REMOVE lease_until, expires_at"
+# By a worker, and by the retry machine's function: the claim or the attempt that is in its hands.
+_CLAIMED = "#status = :processing AND attempts_total = :attempt"
+_TRIED = "#status = :retrying AND attempts_total = :attempt"
 
 
 def _failed(attempt: int | None, why: dict[str, str]) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def retry(message_id: str, request: RetryRequest, actor: Actor) -> dict[str, Any
         ResetNeeded: it is quarantined, and the request does not reset its redrives.
         workflows.message.RedriveLimitReached: likewise of a dead one that is out of redrives.
         ForeignMessage: it has no envelope.
+        workflows.ledger.BeingTried: its last try may not have ended.
         BodyMissing: its body is not in the ledger.
         MessageChanged: somebody else was faster.
     """
@@ -108,6 +109,7 @@ def check(row: dict[str, Any], what: str) -> None:
     Raises:
         workflows.ledger.NotInTrouble: it is neither dead nor quarantined.
         ForeignMessage: it has no envelope.
+        workflows.ledger.BeingTried: its last try may not have ended.
         BodyMissing: its body is not in the ledger.
     """
     # And not by its status: a message that a run let go of is listed as dead while it is REDRIVEN.
@@ -118,6 +120,8 @@ def check(row: dict[str, Any], what: str) -> None:
         )
     if row["message_id"].startswith(FOREIGN_PREFIX):
         raise ForeignMessage
+    if ledger.is_leased(row):
+        raise ledger.BeingTried
     if "body" not in row:
         raise BodyMissing
 
@@ -144,7 +148,7 @@ def change(
         f"SET {sets}, journey = :journey{removes and f' REMOVE {removes}'}",
         # The journey is written as a whole: its size says that nothing was added to it.
         "#status = :status AND redrives = :redrives AND payload_hash = :known"
-        " AND size(journey) = :size",
+        f" AND size(journey) = :size AND {ledger.FREE}",
         values
         | {
             ":journey": events[-_JOURNEY_KEPT:],
@@ -152,6 +156,7 @@ def change(
             ":redrives": row["redrives"],
             ":known": row["payload_hash"],
             ":size": len(row["journey"]),
+            ":epoch": clock.epoch(),
         },
     )
 
@@ -162,7 +167,7 @@ def meanwhile(row: dict[str, Any], what: str) -> Exception:
         return ledger.MessageNotFound("The message was forgotten meanwhile.")
     try:
         check(row, what)
-    except ledger.NotInTrouble as error:
+    except (ledger.NotInTrouble, ledger.BeingTried) as error:
         return error
     return MessageChanged()
 

@@ -38,19 +38,31 @@ def _name(message_id: str, redrives: int, generation: int) -> str:
     return f"{stem(message_id)}-r{redrives}-g{generation}"
 
 
-def process(body: str, group_id: str, attempt: int | None = None) -> dict[str, Any]:
+class Superseded(Exception):
+    """The row is past this attempt: another execution, a run or a person has the message."""
+
+
+def process(message_id: str, body: str, group_id: str, attempt: int) -> dict[str, Any]:
     """Process a stored message once more; the machine's only Lambda step.
 
+    Minutes or hours lie between the machine's reading of the row and this: so the row is taken
+    first, for this attempt and under a lease, and an execution that came late has no effect.
+
     Args:
+        message_id: whose row to take.
         body: the ledger's.
         group_id: the message group.
-        attempt: which try of the message this is, over all redrives, if the machine says so.
+        attempt: which try of the message this is, over all redrives, as the machine counted it.
 
     Raises:
+        Superseded: nothing was tried, and this attempt never can be.
         workflows.message.InvalidMessage: no further try can help. Always this very class, because
             the machine catches it by name; the ledger keeps the precise one.
         Exception: the machine waits and tries again.
     """
+    lease = ledger.take(message_id, attempt)
+    if lease is None:
+        raise Superseded(message_id)
     try:
         message = parse(body, group_id)
     except InvalidMessage as error:
@@ -59,7 +71,10 @@ def process(body: str, group_id: str, attempt: int | None = None) -> dict[str, A
         message_types.process(message)
     except Exception as error:
         final = isinstance(error, InvalidMessage)
-        if ledger.failed_again(message, reason(error), final=final, attempt=attempt):
+        dies = ledger.failed_again(
+            message, reason(error), final=final, attempt=attempt, lease=lease
+        )
+        if dies:
             telemetry.count("Errors")  # its death; the handler counts the try
         if final:
             raise InvalidMessage(str(error)) from error

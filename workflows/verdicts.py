@@ -61,7 +61,8 @@ class Verdict(TypedDict):
     before it in the batch: a wave holds one message a group, so none can overtake the one ahead of
     it. `known` tells whether the ledger has a row under `ledger_id`, `status` what that row says,
     and `unnoted` that it does not yet say that the message is dead. `body` is there if another is
-    to be sent than the one on the queue: the message was edited. The rest fills the row.
+    to be sent than the one on the queue: the message was edited. `redrives` and `attempts_total`
+    are the row's, by which the machine's conditions know it again. The rest fills the row.
     """
 
     verdict: Kind
@@ -75,6 +76,7 @@ class Verdict(TypedDict):
     status: str
     redrives: int
     redrive_limit: int
+    attempts_total: int
     execution_arns: list[str]
     reason: dict[str, str]
     type: str
@@ -244,6 +246,7 @@ def _foreign(letter: DeadLetter) -> Verdict:
         "status": "",
         "redrives": 0,
         "redrive_limit": settings().max_redrives,
+        "attempts_total": 0,
         "execution_arns": [],
         "reason": {"type": "", "message": ""},
         "type": "foreign",
@@ -268,6 +271,7 @@ def _fill(verdict: Verdict, row: dict[str, Any], leased: bool) -> None:
     verdict["status"] = row["status"]
     verdict["redrives"] = int(row["redrives"])
     verdict["redrive_limit"] = int(row.get("redrive_limit", settings().max_redrives))
+    verdict["attempts_total"] = int(row.get("attempts_total", 0))
     verdict["execution_arns"] = row["execution_arns"][-_EXECUTIONS_KEPT:]
     # What was taken for lost is listed as dead already, and is redriven as such.
     verdict["unnoted"] = row["status"] in _UNNOTED and not leased and row.get("trouble") != "DEAD"
@@ -313,7 +317,7 @@ def _is_found_again(row: dict[str, Any]) -> bool:
 
 
 def _is_leased(row: dict[str, Any]) -> bool:
-    return row["status"] == "PROCESSING" and int(row.get("lease_until", 0)) > clock.epoch()
+    return row["status"] == "PROCESSING" and ledger.is_leased(row)
 
 
 def _was_only_noted(row: dict[str, Any]) -> bool:

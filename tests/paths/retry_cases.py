@@ -9,10 +9,11 @@ ROUND = [*LOOK, "GuardLoop", "WaitBackoff", "ProcessMessage"]
 NEXT = ["NextParked", "AnyParked"]
 PROMOTED = [*NEXT, "PromoteParked", "ProcessMessage"]
 RELEASED = [*NEXT, "ReleaseFence", "GroupReleased"]
-REFUSED = [*NEXT, "ReleaseFence", "InspectFence", "StillOurs"]
+ASK = ["InspectFence", "StillOurs"]
+REFUSED = [*NEXT, "ReleaseFence", *ASK]
 DEAD = ["DeadLetter", "MarkDead"]
 HELD = [*DEAD, "HoldOrContinue", "GroupHeld"]
-NOT_DROPPED = [*NEXT, "PromoteParked", "DropParked", "InspectFence", "StillOurs"]
+NOT_DROPPED = [*NEXT, "PromoteParked", "DropParked", *ASK]
 GIVEN = {"group_id": "g-1", "message_id": "m-1", "generation": 1}
 
 
@@ -25,14 +26,17 @@ CASES = [
     _case("MessageIsProcessedAtItsFirstRetry", ROUND, RELEASED),
     _case("FailedAttemptGoesRoundTheLoop", ROUND, ROUND, RELEASED),
     _case("ServicesThatFailOnceAreAskedAgain", ROUND, PROMOTED, RELEASED),
-    _case("AttemptThatAnotherCountedIsReadAgain", LOOK, ["GuardLoop"], LOOK, RELEASED),
+    _case("AttemptThatAnotherCountedIsReadAgain", LOOK, ["GuardLoop"], ASK, LOOK, RELEASED),
+    _case("ExecutionThatWasReplacedWhileItWaitedEnds", ROUND, ASK, ["NothingToRetry"]),
     _case("SettledMessageLetsItsGroupGo", LOOK, RELEASED),
     _case("ForgottenMessageLetsItsGroupGo", LOOK, RELEASED),
     _case("QuarantinedMessageHoldsItsGroup", LOOK, ["NothingToRetry"]),
     _case("InvalidMessageIsDeadLettered", LOOK, HELD),
     _case("MessageOutOfAttemptsIsDeadLettered", LOOK, HELD),
     _case("DeadLetterIsWrittenAtTheSecondTry", LOOK, HELD),
-    _case("DeadMessageThatWasRedrivenMeanwhileIsLeftAlone", LOOK, DEAD, LOOK, ["NothingToRetry"]),
+    _case(
+        "DeadMessageThatWasRedrivenMeanwhileIsLeftAlone", LOOK, DEAD, ASK, LOOK, ["NothingToRetry"]
+    ),
     _case("ParkedMessageIsProcessedNext", LOOK, PROMOTED, RELEASED),
     _case(
         "ParkedMessageThatWasSettledIsDropped",
@@ -51,11 +55,10 @@ CASES = [
     ),
     _case("FenceThatIsGoneIsLeftAlone", LOOK, NOT_DROPPED, ["NothingToRetry"]),
     _case("FenceOfAnotherExecutionIsLeftAlone", LOOK, REFUSED, ["NothingToRetry"]),
-    _case("MessageParkedAtTheLastMomentIsDrained", LOOK, REFUSED, PROMOTED, RELEASED),
+    _case("MessageParkedAtTheLastMomentIsDrained", LOOK, REFUSED, LOOK, PROMOTED, RELEASED),
     _case(
         "FenceThatCountsTooManyFailsLoudly",
-        LOOK,
-        REFUSED * 5,
+        [*LOOK, *REFUSED] * 5,
         ["FenceInconsistent"],
         status="FAILED",
         error="FenceInconsistent",

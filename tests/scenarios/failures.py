@@ -154,6 +154,7 @@ def verdict_that_time_overtook(world: World) -> None:
         "status": "DEAD",
         "redrives": 0,
         "redrive_limit": 3,
+        "attempts_total": 1,
         "execution_arns": [],
         "reason": {"type": "", "message": ""},
         "type": message.type,
