@@ -45,11 +45,17 @@ app.enable_swagger(path="/docs", persist_authorization=True, **_ABOUT)
 def openapi() -> Response[str]:
     """Return the OpenAPI document; its server is the stage or domain that was asked."""
     base = str(app.current_event.request_context.path).removesuffix("/openapi.json")
+    body = json.dumps(document(base))
+    return Response(status_code=200, content_type="application/json", body=body)
+
+
+def document(base: str) -> dict[str, Any]:
+    """Return the OpenAPI document of the API at this path or URL, without a slash at the end."""
     schema = app.get_openapi_json_schema(servers=[Server(url=base or "/")], **_ABOUT)
-    document = json.loads(schema)
+    described: dict[str, Any] = json.loads(schema)
     # Powertools drops an empty `security`, so the one open route would look protected.
-    document["paths"]["/users/login"]["post"]["security"] = []
-    return Response(status_code=200, content_type="application/json", body=json.dumps(document))
+    described["paths"]["/users/login"]["post"]["security"] = []
+    return described
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

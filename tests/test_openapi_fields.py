@@ -3,7 +3,7 @@
 import importlib
 import json
 
-import jsonschema  # type: ignore[import-untyped]  # brought by openapi-spec-validator
+import jsonschema
 import pytest
 
 from lambdas import show_docs
