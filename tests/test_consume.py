@@ -108,7 +108,9 @@ def test_message_of_a_frozen_account_goes_to_the_retry_machine(dead_letters, exe
     assert deliver() == "RETRYING"
 
     assert row()["status"] == "RETRYING"
-    assert row()["reason"] == reason(AccountFrozen("Account acc-1 is frozen."))
+    assert row()["reason"] == reason(
+        AccountFrozen("Account {account_id} is frozen.", account_id="acc-1")
+    )
     assert [execution["executionArn"] for execution in executions()] == row()["execution_arns"]
     assert dead_letters() == []
 

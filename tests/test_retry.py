@@ -14,7 +14,7 @@ from workflows.transaction import AccountFrozen
 MESSAGE = a_message()
 BODY = MESSAGE.body()
 MACHINE = ENVIRONMENT["RETRY_STATE_MACHINE_ARN"]
-FROZEN = AccountFrozen("Account acc-1 is frozen.")
+FROZEN = AccountFrozen("Account {account_id} is frozen.", account_id="acc-1")
 LONGEST = "a" * 120
 # Of m-1's first life, and its fence's first generation.
 FIRST = ("acc-1", "m-1", 0, 1)

@@ -264,7 +264,7 @@ def test_message_out_of_attempts_is_dead_lettered_with_its_reason(stack):
     ledger = row(stack, "Messages", message.message_id)
     assert (ledger["status"], ledger["trouble"]) == ("DEAD", "DEAD")
     assert ledger["attempts"] == MAX_ATTEMPTS
-    assert ledger["reason"] == why
+    assert ledger["reason"] == why | {"template": "Account {account_id} is frozen."}
     assert ledger["body"] == message.body()
     assert balance(stack, message) == 0
     assert fence_of(stack, message) == held

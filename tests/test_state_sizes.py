@@ -76,7 +76,7 @@ FOREIGN = {
     "ledger_id": f"sqs:{'m' * 36}",
     "trace_id": "m" * 36,
     "type": "foreign",
-    "reason": reason(InvalidEnvelope(quotes(300))),
+    "reason": reason(InvalidEnvelope(quotes(300) + "{field}" + quotes(300), field="x")),
 }
 # Of ours: the names in the envelope are as long as they may be, and need no escape; a reason
 # that the ledger has from elsewhere may.
@@ -85,7 +85,11 @@ OWN = {
     "ledger_id": "i" * 120,
     "trace_id": "t" * 128,
     "type": "y" * 64,
-    "reason": {"type": "Lambda.ClientExecutionTimeoutException", "message": quotes(256)},
+    "reason": {
+        "type": "Lambda.ClientExecutionTimeoutException",
+        "message": quotes(256),
+        "template": "t" * 64,
+    },
     "execution_arns": [EXECUTION] * 9,
 }
 

@@ -675,7 +675,8 @@ def longest_verdict(index):
         "unnoted": True, "dead_at": "2026-11-24T12:00:00.000Z",
         "ledger_id": f"{index:i>128}", "redrives": 25, "redrive_limit": 25,
         "execution_arns": ["arn:aws:states:us-east-1:123456789012:execution:" + "e" * 120] * 9,
-        "reason": {"type": "RedriveLimitReached", "message": "m" * 256}, "type": "transaction",
+        "reason": {"type": "RedriveLimitReached", "message": "m" * 256, "template": "t" * 64},
+        "type": "transaction",
         "first_sent_at": "2026-11-24T12:00:00.123Z", "payload_hash": "h" * 64,
         "trace_id": "t" * 128,
     }  # fmt: skip

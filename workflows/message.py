@@ -36,6 +36,10 @@ RESERVED_IDS = frozenset({"discard", "dlq", "quarantine", "retry", "send", "stat
 # SQS counts message attributes as size; the reasons that we add must fit beside any accepted body.
 ATTRIBUTE_RESERVE_BYTES = 1_024
 _REASON_LENGTH = 256
+_TEMPLATE_LENGTH = 64  # of ten dead letters they fit a state beside ten bodies
+_FIELD = re.compile(r"\{[^{}]*\}")
+# A word with a digit in it; sought from its beginning, or a long one were tried at each letter.
+_VALUE = re.compile(r"(?<!\S)[^\s\d]*\d\S*")
 # JSON escapes these two; ten reasons full of them would not fit a state beside ten bodies.
 _UNESCAPED = str.maketrans({'"': "'", "\\": "/"})
 # Far more than any payload needs, far less than where Python's own readers and writers give up.
@@ -53,7 +57,20 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("must lie between the years 1 and 9999 in UTC") from None
 
 
-class InvalidMessage(Exception):
+class Cause(Exception):
+    """An error that keeps apart what happened and whom it met.
+
+    `AccountFrozen("Account {account_id} is frozen.", account_id="acct-7")` reads as a sentence, and
+    is one cause of failure with all others of its template, whatever the account is called.
+    """
+
+    def __init__(self, template: str = "", /, **fields: object) -> None:
+        """Take a sentence with fields in braces, and their values; without any it is the text."""
+        super().__init__(template.format(**fields) if fields else template)
+        self.template = template if fields else ""
+
+
+class InvalidMessage(Cause):
     """The message can never be processed, however often it is tried."""
 
 
@@ -170,7 +187,7 @@ def parse(body: str, group_id: str | None) -> Message:
         message = Message.model_validate(loads(body))
         check_message_id(message.message_id)
     except ValidationError as error:
-        raise InvalidEnvelope(describe(error)) from None
+        raise invalid(InvalidEnvelope, error) from None
     except ValueError as error:
         raise InvalidEnvelope(str(error)) from None
     if message.group_id != group_id:
@@ -211,20 +228,43 @@ def describe(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in problems)
 
 
+def invalid(kind: type[InvalidMessage], error: ValidationError) -> InvalidMessage:
+    """Return an error that says what pydantic found; a name that a sender made up is a field."""
+    found = kind(describe(error))
+    causes = (
+        ("{field}" if p["type"] == "extra_forbidden" else ".".join(map(str, p["loc"])), p["msg"])
+        for p in error.errors(include_url=False, include_input=False, include_context=False)
+    )
+    template = "; ".join(dict.fromkeys(f"{name or 'body'}: {text}" for name, text in causes))
+    found.template = template if template != str(found) else ""
+    return found
+
+
 def reason(error: BaseException) -> dict[str, str]:
-    """Return an error as the ledger and the SQS attributes keep it: {type, message}.
+    """Return an error as the ledger keeps it: {type, message}, and its template if it has fields.
 
     SQS allows no control characters in attributes and we no more than 256 characters.
     """
-    text = " ".join(str(error).split()) or (type(error).__doc__ or "").strip()
-    printable = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
-    printable = printable.translate(_UNESCAPED)
-    return {"type": type(error).__name__, "message": printable[:_REASON_LENGTH] or "no message"}
+    text = _printable(str(error)) or _printable(type(error).__doc__ or "") or "no message"
+    why = {"type": type(error).__name__, "message": text[:_REASON_LENGTH]}
+    if isinstance(error, Cause) and error.template:
+        why["template"] = _printable(error.template)[:_TEMPLATE_LENGTH]
+    return why
+
+
+def _printable(text: str) -> str:
+    found = " ".join(text.split())
+    found = "".join(c if c.isascii() and c.isprintable() else "?" for c in found)
+    return found.translate(_UNESCAPED)
 
 
 def fingerprint(message_type: str, why: dict[str, str]) -> str:
-    """Group failures alike: error class, message without its numbers and ids, message type."""
-    normalized = re.sub(r"\S*\d\S*", "#", why["message"].lower())
+    """Group failures alike: error class, message without whom it met, message type.
+
+    By its template; of a message that has none, whatever has a digit is taken for a value.
+    """
+    text = _FIELD.sub("0", why["template"]) if "template" in why else why["message"]
+    normalized = _VALUE.sub("#", text.lower())
     alike = "|".join((message_type, why["type"], normalized))
     return hashlib.sha256(alike.encode()).hexdigest()[:16]
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from workflows import clock, transaction
 from workflows.canonical import as_floats, canonical, inexact
-from workflows.message import InvalidMessage, InvalidPayload, Message, UnknownType, describe
+from workflows.message import InvalidMessage, InvalidPayload, Message, UnknownType, invalid
 
 
 class TooOld(Exception):
@@ -33,7 +33,8 @@ class MessageType(Protocol):
 
         Raises:
             workflows.message.InvalidMessage: no further try can help.
-            Exception: any other error is retried.
+            Exception: any other error is retried. A `workflows.message.Cause` says apart what
+                happened and whom it met, by which failures are grouped.
         """
 
 
@@ -53,7 +54,7 @@ def validate(message_type: str, payload: dict[str, Any]) -> BaseModel:
     lossy = list(inexact(payload))
     if lossy and not _alike(model, _model(message_type, as_floats(payload))):
         raise InvalidPayload(
-            f"{lossy[0]}: has more digits than a JSON number keeps; write it as a text"
+            "{field}: has more digits than a JSON number keeps; write it as a text", field=lossy[0]
         )
     return model
 
@@ -76,7 +77,7 @@ def _model(message_type: str, payload: dict[str, Any]) -> BaseModel:
     try:
         model: BaseModel = TYPES[message_type].Payload.model_validate(payload)
     except ValidationError as error:
-        raise InvalidPayload(describe(error)) from None
+        raise invalid(InvalidPayload, error) from None
     return model
 
 

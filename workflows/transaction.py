@@ -12,14 +12,14 @@ from botocore.exceptions import ClientError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from workflows.aws import dynamodb, plain
-from workflows.message import Identifier, InvalidMessage
+from workflows.message import Cause, Identifier, InvalidMessage
 from workflows.settings import settings
 
 # Two weeks, the longest that SQS keeps a dead letter: a payment that old is for a person to decide.
 MAX_AGE_SECONDS = 1_209_600
 
 
-class AccountFrozen(Exception):
+class AccountFrozen(Cause):
     """The account takes no transactions until it is unfrozen."""
 
 
@@ -128,11 +128,14 @@ def _explain(error: ClientError, payload: Payload) -> None:
         raise error  # Conflict or throttling: nothing was written, so any retry may try again.
     found = plain(account)
     if found.get("status") == "FROZEN":
-        raise AccountFrozen(f"Account {payload.account_id} is frozen.") from None
+        raise AccountFrozen(
+            "Account {account_id} is frozen.", account_id=payload.account_id
+        ) from None
     if found.get("currency", payload.currency) != payload.currency:
         raise TransactionRejected(
-            f"Account {payload.account_id} is kept in another currency."
+            "Account {account_id} is kept in another currency.", account_id=payload.account_id
         ) from None
     raise TransactionRejected(
-        f"The balance of account {payload.account_id} does not cover the debit."
+        "The balance of account {account_id} does not cover the debit.",
+        account_id=payload.account_id,
     ) from None

@@ -278,7 +278,8 @@ def _fill(verdict: Verdict, row: dict[str, Any], leased: bool) -> None:
     if verdict["unnoted"]:
         verdict["reason"] = reason(ConsumerCrashed())
     elif "reason" in row:
-        verdict["reason"] = {name: row["reason"][name] for name in ("type", "message")}
+        parts = ("type", "message", "template")
+        verdict["reason"] = {name: row["reason"][name] for name in parts if name in row["reason"]}
 
 
 def _verdict(message: Message, row: dict[str, Any] | None, leased: bool, run_id: str) -> Kind:
