@@ -117,7 +117,7 @@ FIELDS = {
     "estimated_seconds": "How long the run would take, a canary's watching left out.",
     "estimated_transitions": "State transitions, which AWS bills.",
     "verdict": "What would become of the message: `redrive`, `quarantine`, `settled`, `discarded`"
-    " or `left`.",
+    ", `left` or `missing`.",
     "Planned.reason": "Why it would not be redriven.",
     "RunRecord.status": "`RUNNING`, `CANCELLING`, `SUCCEEDED`, `HALTED`, `CANCELLED`, `FAILED`,"
     " `ABORTED` or `TIMED_OUT`.",
@@ -137,6 +137,10 @@ FIELDS = {
     "left": "Not to be touched by this run; they stay on the queue.",
     "started_at": f"When the run began. {_ISO}",
     "finished_at": f"When it ended; null while it works. {_ISO}",
+    "RunRecord.in_flight": "Dead letters in flight with somebody else when the run found no more.",
+    "RunRecord.missing": "Messages of the plan that it was held to that the run did not deal with.",
+    "RunReport.in_flight": "Dead letters in flight with somebody else when the run found no more.",
+    "RunReport.missing": "Messages of the plan that it was held to that the run did not deal with.",
     "RunRecord.reason": "Why the run was halted.",
     "RunReport.reason": "Why the run was halted.",
     "failure": "Why the run failed: an error's name or a sentence.",

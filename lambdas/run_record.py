@@ -15,7 +15,8 @@ class RunRecord(BaseModel):
     `already_processed` were settled before and only deleted; `failed` were refused by SQS or the
     ledger and stayed; `left` stayed because the run was not to touch them, and are not `received`.
     `request` is what it was started with. `reason` says why it was halted, `failure` why it
-    failed. Times are ISO 8601 in UTC.
+    failed. A run that found no more is halted, and says so, when messages were still `in_flight`
+    with somebody else, or some of its plan were `missing`. Times are ISO 8601 in UTC.
     """
 
     run_id: str
@@ -30,6 +31,8 @@ class RunRecord(BaseModel):
     discarded: int = 0
     failed: int
     left: int = 0
+    in_flight: int = 0
+    missing: int = 0
     started_at: str
     finished_at: str | None = None
     reason: str | None = None

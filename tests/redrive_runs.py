@@ -29,12 +29,14 @@ EMPTY_POLL = ["ReceiveDeadLetters", "AnyDeadLetters"]
 JUDGED = [*EMPTY_POLL, "ValidateMessages"]
 WAVE = ["GuardLoop", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"]
 STORED = ["GuardLoop", "AnyToRedrive", "DeleteDeadLetters", "MoreToDo"]
+NO_MORE = [*EMPTY_POLL, "InspectRest", *EMPTY_POLL]
 FINISH = ["PublishMetrics", "FinishRun"]
 DONE = ["AnyDeadLetters", *FINISH]  # it has all it was to take
 HELD = ["HoldDeadLetters", "MoreToDo"]
 REFUSED = [*HELD, "LetGoMessages", "MoreToDo"]  # guarded, or so it seems, and not sent
 NOTHING_GOES = ["GuardLoop", "AnyToRedrive", "MoreToDo"]
 FAILED = ["FailRun", "RunFailed"]
+GIVEN_BACK = ["GiveBackDeadLetters", *FAILED]  # what it had received
 COUNTERS = (
     "received",
     "redriven",

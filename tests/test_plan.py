@@ -376,14 +376,14 @@ def test_what_the_ledger_has_not_met_is_told(queues):
 @pytest.mark.parametrize(
     ("count", "request_", "seconds", "transitions"),
     [
-        (0, {}, 7, 9),
-        (1, {}, 8, 17),
-        (10, {}, 8, 17),
-        (11, {}, 8, 25),
-        (40, {}, 9, 41),
-        (40, {"max_per_second": 2}, 27, 41),
-        (40, {"max_per_second": 0.5}, 87, 41),
-        (40, {"max_per_second": 1, "max_messages": 10}, 17, 17),
+        (0, {}, 7, 10),
+        (1, {}, 8, 18),
+        (10, {}, 8, 18),
+        (11, {}, 8, 26),
+        (40, {}, 9, 42),
+        (40, {"max_per_second": 2}, 27, 42),
+        (40, {"max_per_second": 0.5}, 87, 42),
+        (40, {"max_per_second": 1, "max_messages": 10}, 17, 18),
     ],
 )
 def test_estimates_follow_the_messages_and_the_rate(count, request_, seconds, transitions):

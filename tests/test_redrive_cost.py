@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.redrive_runs import EMPTY_POLL, FINISH, JUDGED, START, WAVE, counters
+from tests.redrive_runs import FINISH, JUDGED, NO_MORE, START, WAVE, counters
 from tests.stack_fixtures import dead_letter, run_machine, transaction
 
 pytestmark = [pytest.mark.xdist_group("redrive"), pytest.mark.usefixtures("empty_queues")]
@@ -16,6 +16,6 @@ def test_full_batch_costs_eight_transitions_and_a_run_of_hundred_at_most_ninety(
 
     full_batch = [*JUDGED, *WAVE]
     assert len(full_batch) == 8
-    assert run.states == [*START, *full_batch * 10, *EMPTY_POLL * 2, *FINISH]
+    assert run.states == [*START, *full_batch * 10, *NO_MORE, *FINISH]
     assert len(run.states) <= 0.9 * 100
     assert counters(stack, run) == {"received": 100, "redriven": 100}

@@ -11,6 +11,7 @@ from tests.redrive_runs import (
     DONE,
     FAILED,
     FINISH,
+    GIVEN_BACK,
     JUDGED,
     LOCK,
     MAX_REDRIVES,
@@ -19,6 +20,7 @@ from tests.redrive_runs import (
     START,
     STORED,
     WAVE,
+    all_visible,
     audited,
     balance,
     counters,
@@ -33,6 +35,7 @@ from tests.redrive_runs import (
     sent,
     throw,
 )
+from tests.scenarios.paths import WITH_A_BATCH
 from tests.stack_fixtures import (
     dead_letter,
     ended,
@@ -356,7 +359,9 @@ def test_service_that_fails_for_good_fails_the_run_before_anything_is_sent(stack
 
 def assert_failed_loudly(stack, run, state, error="Some.ServiceException"):
     assert (run.status, run.error) == ("FAILED", error)
-    assert run.states[-3:] == [state, *FAILED]
+    end = GIVEN_BACK if state in WITH_A_BATCH else FAILED
+    assert run.states[-1 - len(end) :] == [state, *end]
+    assert all_visible(stack)
     recorded = row(stack, "Runs", run.name)
     assert (recorded["status"], recorded["failure"]) == ("FAILED", error)
     assert recorded["finished_at"]
@@ -542,7 +547,7 @@ def test_run_that_lost_its_lease_sends_nothing_more(stack):
     run = redrive(stack, 1, name=run_id, mocks={"AcquireRun": [{"Return": {}}]})
 
     assert (run.status, run.error) == ("FAILED", "LeaseLost")
-    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *FAILED]
+    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *GIVEN_BACK]
     assert row(stack, "Runs", run_id)["failure"] == "LeaseLost"
     assert row(stack, "Runs", LOCK) == new_holder
     assert queued(stack, "Work") == []

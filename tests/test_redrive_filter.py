@@ -6,10 +6,10 @@ import pytest
 
 from tests.redrive_runs import (
     DONE,
-    EMPTY_POLL,
     FINISH,
     HELD,
     JUDGED,
+    NO_MORE,
     NOTHING_GOES,
     START,
     WAVE,
@@ -67,7 +67,7 @@ def test_run_ends_by_itself_when_only_left_out_messages_are_left(stack):
     run = redrive_only(stack, {"type": "nothing"})
 
     assert run.states == [
-        *START, *JUDGED, *NOTHING_GOES, *HELD, *EMPTY_POLL * 2, "ReturnDeadLetters", *FINISH,
+        *START, *JUDGED, *NOTHING_GOES, *HELD, *NO_MORE, "ReturnDeadLetters", *FINISH,
     ]  # fmt: skip
     assert counters(stack, run) == {"left": 3}
     assert [ledger(stack, message) for message in messages] == before

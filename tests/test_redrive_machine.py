@@ -8,12 +8,12 @@ import pytest
 from tests.redrive_runs import (
     COUNTERS,
     DONE,
-    EMPTY_POLL,
     FINISH,
     HELD,
     JUDGED,
     LOCK,
     MAX_REDRIVES,
+    NO_MORE,
     NOTHING_GOES,
     QUEUE,
     REFUSED,
@@ -67,7 +67,7 @@ def empty_runs(stack):
 def test_empty_queue_is_asked_twice(stack, empty_runs):
     run, *_ = empty_runs
 
-    assert run.states == [*START, *EMPTY_POLL, *EMPTY_POLL, *FINISH]
+    assert run.states == [*START, *NO_MORE, *FINISH]
     assert counters(stack, run) == {}
     assert run.output == {"run_id": run.name, "status": "SUCCEEDED"} | dict.fromkeys(COUNTERS, 0)
     assert row(stack, "Runs", run.name)["status"] == "SUCCEEDED"
@@ -422,7 +422,7 @@ def test_message_that_this_run_redrove_is_left_for_another(stack):
         *JUDGED,
         *NOTHING_GOES,
         *HELD,
-        *EMPTY_POLL * 2,
+        *NO_MORE,
         "ReturnDeadLetters",
         *FINISH,
     ]

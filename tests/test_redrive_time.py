@@ -80,6 +80,8 @@ class Walk:
         if name == "InspectQueue":
             asked = state["Arguments"]["AttributeNames"]
             return {"Attributes": dict.fromkeys(asked, "4096")}
+        if name == "InspectRest":
+            return {"Attributes": dict.fromkeys(state["Arguments"]["AttributeNames"], "0")}
         if name == "ReceiveDeadLetters":
             count = min(self.letters, self.evaluate(state["Arguments"]["MaxNumberOfMessages"]))
             self.letters -= count

@@ -8,10 +8,10 @@ import pytest
 
 from tests.redrive_expressions import evaluate, states
 from tests.redrive_runs import (
-    EMPTY_POLL,
-    FAILED,
+    GIVEN_BACK,
     JUDGED,
     LOCK,
+    NO_MORE,
     START,
     WAVE,
     balance,
@@ -111,7 +111,7 @@ def test_message_too_large_alone_fails_the_run_after_the_others_have_moved(stack
 
     assert (run.status, run.error) == ("FAILED", "DataLimitExceeded")
     assert run.states == [
-        *START, *UP_TO[state], *PAUSE, *JUDGED, *WAVE, *EMPTY_POLL * 2, *FAILED,
+        *START, *UP_TO[state], *PAUSE, *JUDGED, *WAVE, *NO_MORE, *GIVEN_BACK,
     ]  # fmt: skip
     assert counters(stack, run) == {"received": 1, "redriven": 1}
     found = row(stack, "Runs", run.name)

@@ -69,8 +69,7 @@ def start(request: RedriveRequest, actor: audit.Actor) -> dict[str, Any]:
         PlanChanged: the run would not do what the plan said that was presented.
         workflows.runs.RunActive: another run holds the dead-letter queue.
     """
-    if request.plan_hash is not None and dry_run(request).plan_hash != request.plan_hash:
-        raise PlanChanged("A run would not do any more what the plan says; ask for a new plan.")
+    planned = _planned(request)
     # Sortable by time, and the name of the execution.
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     options = request.options()
@@ -86,9 +85,20 @@ def start(request: RedriveRequest, actor: audit.Actor) -> dict[str, Any]:
                     "requested_by": actor.email,
                     "trace_id": actor.trace_id,
                 }
+                | planned
             ),
         )
     except Exception:
         runs.abandon(row, "The execution could not be started.")
         raise
     return row
+
+
+def _planned(request: RedriveRequest) -> dict[str, int]:
+    """Return what the machine needs to know of the plan that was presented: how many it holds."""
+    if request.plan_hash is None:
+        return {}
+    found = dry_run(request)
+    if found.plan_hash != request.plan_hash:
+        raise PlanChanged("A run would not do any more what the plan says; ask for a new plan.")
+    return {"planned": plan.held(found)}

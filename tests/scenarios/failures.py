@@ -4,7 +4,15 @@ from typing import Any
 
 from tests import stack_fixtures
 from tests.scenarios import given
-from tests.scenarios.paths import FAILED, FINISH, JUDGED, START, WAVE
+from tests.scenarios.paths import (
+    FAILED,
+    FINISH,
+    GIVEN_BACK,
+    JUDGED,
+    START,
+    WAVE,
+    WITH_A_BATCH,
+)
 from tests.scenarios.registry import add, scenario
 from tests.world import World
 
@@ -133,7 +141,7 @@ def guard_cannot_work(world: World) -> None:
     run = world.run(
         {"request": {"max_messages": 1}}, mocks={"GuardLoop": guarded({"Code": "AccessDenied"})}
     )
-    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *FAILED]
+    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *GIVEN_BACK]
     assert run.error == "DynamoDb.AccessDenied"
     assert world.queued("Work") == []
 
@@ -178,6 +186,9 @@ def _fails_for_good(world: World, state: str) -> None:
         mocks |= {"RedriveMessages": given.returns({"Failed": refused(0)})}
     run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
     failed = FAILED[1:] if state == "AcquireRun" else FAILED
+    if state in WITH_A_BATCH:
+        failed = GIVEN_BACK
+        assert all(letter["IsVisible"] for letter in world.queued("DeadLetter"))
     assert run.states[-1 - len(failed) :] == [state, *failed]
     assert (run.status, run.error) == ("FAILED", BROKEN)
     assert len(world.queued("DeadLetter")) == (0 if state == "FinishRun" else 1)
@@ -354,5 +365,28 @@ def work_queue_that_is_gone(world: World) -> None:
     broken = world.variant("redrive", url, f"{url[:-5]}-gone.fifo", "broken")
     world.dead_letter(world.message())
     run = world.run({"request": {"max_messages": 1}}, machine=broken)
-    assert run.states == [*START, *JUDGED, *WAVE[:3], *FAILED]
-    assert len(world.queued("DeadLetter")) == 1
+    assert run.states == [*START, *JUDGED, *WAVE[:3], *GIVEN_BACK]
+    (letter,) = world.queued("DeadLetter")
+    assert letter["IsVisible"]
+
+
+@scenario(mocked=True)
+def InspectRest_fails_for_good(world: World) -> None:  # noqa: N802 - named after its state
+    """A run that cannot ask what is in flight does not say that the queue is empty."""
+    run = world.run(mocks={"InspectRest": given.throws(BROKEN)})
+    assert run.states == [*START, *JUDGED[:2], "InspectRest", *FAILED]
+    assert run.error == BROKEN
+
+
+@scenario(mocked=True)
+def GiveBackDeadLetters_fails_for_good(world: World) -> None:  # noqa: N802 - named after its state
+    """A run that cannot give back what it received fails with its first error."""
+    world.dead_letter(world.message())
+    mocks = {
+        "ValidateMessages": given.throws("Lambda.First"),
+        "GiveBackDeadLetters": given.throws(BROKEN),
+    }
+    run = world.run(mocks=mocks)
+    assert run.states == [*START, *JUDGED, *GIVEN_BACK]
+    assert run.error == "Lambda.First"
+    world.recover()

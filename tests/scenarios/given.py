@@ -108,6 +108,15 @@ def dead_letter_queue(world: World) -> str:
     return str(world.stack.outputs["DeadLetterQueueUrl"]).rpartition("/")[2]
 
 
+def receive(world: World, queue: str, seconds: int = 43_200) -> None:
+    """Let somebody else have a message of the queue `Work` or `DeadLetter` in flight."""
+    world.stack.client("sqs").receive_message(
+        QueueUrl=world.stack.outputs[f"{queue}QueueUrl"],
+        MaxNumberOfMessages=1,
+        VisibilityTimeout=seconds,
+    )
+
+
 @contextmanager
 def largest_message(world: World, queue: str, size: int) -> Iterator[None]:
     """Let the queue `Work` or `DeadLetter` take messages of another size for a while."""

@@ -2,7 +2,7 @@
 
 from tests.scenarios import given
 from tests.scenarios.failures import stale
-from tests.scenarios.paths import DONE, EMPTY_POLL, FAILED, JUDGED, START, WAVE
+from tests.scenarios.paths import DONE, GIVEN_BACK, JUDGED, NO_MORE, START, WAVE
 from tests.scenarios.registry import add
 from tests.world import World
 
@@ -42,8 +42,7 @@ def _alone(world: World, state: str) -> None:
     mocks = {"ReceiveDeadLetters": _received("the-large-one")} | {state: TOO_LARGE}
     with given.largest_message(world, "DeadLetter", 1_048_576):  # one message a turn
         run = world.run({}, mocks=mocks)
-    looks = EMPTY_POLL * 2
-    assert run.states == [*START, *UP_TO[state], *PAUSE, *JUDGED, *WAVE, *looks, *FAILED]
+    assert run.states == [*START, *UP_TO[state], *PAUSE, *JUDGED, *WAVE, *NO_MORE, *GIVEN_BACK]
     assert (run.status, run.error) == ("FAILED", "DataLimitExceeded")
     assert world.row(other)["status"] == "REDRIVEN"
     # Where EventBridge tells of the end, the sweep did the same already.

@@ -7,9 +7,20 @@ WAVE = ["GuardLoop", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters", "Mo
 STORED = ["GuardLoop", "AnyToRedrive", "DeleteDeadLetters", "MoreToDo"]
 NOTHING_GOES = ["GuardLoop", "AnyToRedrive", "MoreToDo"]
 STAYS = ["HoldDeadLetters", "MoreToDo"]
+NO_MORE = [*EMPTY_POLL, "InspectRest", *EMPTY_POLL]
 FINISH = ["PublishMetrics", "FinishRun"]
 DONE = ["AnyDeadLetters", *FINISH]
 FAILED = ["FailRun", "RunFailed"]
+GIVEN_BACK = ["GiveBackDeadLetters", *FAILED]  # what it had received
+# In these states a run has in flight what it received.
+WITH_A_BATCH = (
+    "ValidateMessages",
+    "GuardLoop",
+    "AnyToRedrive",
+    "RedriveMessages",
+    "DeleteDeadLetters",
+    "HoldDeadLetters",
+)
 
 LOOK = ["InspectMessage", "ValidateMessage"]
 ROUND = [*LOOK, "GuardLoop", "WaitBackoff", "ProcessMessage"]

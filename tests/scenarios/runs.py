@@ -3,10 +3,10 @@
 from tests.scenarios import given
 from tests.scenarios.paths import (
     DONE,
-    EMPTY_POLL,
-    FAILED,
     FINISH,
+    GIVEN_BACK,
     JUDGED,
+    NO_MORE,
     START,
     STORED,
     WAVE,
@@ -24,7 +24,7 @@ def bodies(world: World, queue: str, group: str | None = None) -> list[str]:
 def empty_queue_from_the_console(world: World) -> None:
     """A run without any input asks the empty queue twice."""
     run = world.run()
-    assert run.states == [*START, *EMPTY_POLL, *EMPTY_POLL, *FINISH]
+    assert run.states == [*START, *NO_MORE, *FINISH]
 
 
 @scenario()
@@ -125,7 +125,7 @@ def lease_that_was_lost(world: World) -> None:
     given.run_row(world, world.next_run, status="RUNNING")
     world.dead_letter(world.message())
     run = world.run({"request": {"max_messages": 1}}, mocks={"AcquireRun": given.returns({})})
-    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *FAILED]
+    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *GIVEN_BACK]
     assert run.error == "LeaseLost"
     # Where EventBridge tells of the end, the sweep did the same already.
     world.recover()
@@ -178,3 +178,26 @@ def successor_that_runs_already(world: World) -> None:
             {"request": {"max_messages": 2}}, machine=short, mocks={"StartSuccessor": exists}
         )
     assert run.states[-2:] == ["StartSuccessor", "ContinuedBySuccessor"]
+
+
+@scenario()
+def another_reader(world: World) -> None:
+    """What somebody else has in flight is no empty queue: the run looks again, and says so."""
+    group = world.name("group")
+    for _ in range(2):  # the second is hidden behind the first
+        world.dead_letter(world.message(group_id=group))
+    given.receive(world, "DeadLetter")
+    run = world.run()
+    assert run.states == [*START, *NO_MORE, *["WaitForOthers", *NO_MORE] * 3, *DONE]
+    assert (run.output["status"], run.output["in_flight"]) == ("HALTED", 1)
+    assert world.run_row(run.name)["in_flight"] == 1
+
+
+@scenario()
+def fewer_than_the_plan_held(world: World) -> None:
+    """A run that is held to a plan and meets less is no success, though the queue is empty."""
+    world.dead_letter(world.message())
+    run = world.run({"planned": 3})
+    assert run.states == [*START, *JUDGED, *WAVE, *NO_MORE, *DONE]
+    assert (run.output["status"], run.output["missing"]) == ("HALTED", 2)
+    assert world.run_row(run.name)["missing"] == 2
