@@ -7,15 +7,15 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from lambdas.api import answers, app, problems, serve, trace_id
-from workflows import telemetry, tokens, users
+from workflows import credentials, telemetry, tokens, users
 from workflows.asked import Asked
 
 
 class Login(Asked):
     """Who signs in."""
 
-    email: users.EmailAddress
-    password: users.Password
+    email: credentials.EmailAddress
+    password: credentials.Password
 
 
 _EXAMPLES: Any = {
@@ -35,7 +35,8 @@ class Token(BaseModel):
     "/users/login",
     summary="Sign in",
     description="Answers with an access token. After five failed logins within 15 minutes the"
-    " e-mail takes no more of them until those 15 minutes are over: 429 with `retry_after`.",
+    " e-mail takes no more of them until those 15 minutes are over: 429 with `retry_after`. Right"
+    " ones lock nobody out, however many come at once.",
     tags=["Users"],
     responses=answers(200, Token, "An access token") | problems(401, 422, 429),
     security=[],

@@ -80,6 +80,7 @@ def test_unknown_email_and_wrong_password_are_told_apart_by_nothing(monkeypatch,
     for email, recorded in calls.items():
         monkeypatch.setattr(users, "_hash", spy(recorded, "scrypt", users._hash))
         monkeypatch.setattr(users, "_update", spy(recorded, "update", users._update))
+        monkeypatch.setattr(users, "_read", spy(recorded, "read", users._read))
         for _ in range(users.MAX_FAILED_LOGINS):
             with pytest.raises(WrongCredentials) as refusal:
                 sign_in(email, "a wrong password")
@@ -91,7 +92,8 @@ def test_unknown_email_and_wrong_password_are_told_apart_by_nothing(monkeypatch,
         at(monkeypatch, NOW)
 
     assert calls[EMAIL] == calls[NOBODY]
-    assert calls[EMAIL][:4] == ["update", "update", "scrypt", ""]
+    assert calls[EMAIL][:5] == ["read", "scrypt", "update", "update", ""]
+    assert calls[EMAIL][-2:] == ["read", str(lock.value)]
 
 
 def spy(recorded, name, function):
@@ -219,19 +221,65 @@ def burst(attempts, email, password):
 
 
 @pytest.mark.parametrize("email", [EMAIL, NOBODY])
-def test_of_a_parallel_burst_five_guesses_are_tried(monkeypatch, serial_updates, email, tables):
-    hashes: list[str] = []
-    monkeypatch.setattr(users, "_hash", spy(hashes, "scrypt", users._hash))
-
+def test_of_a_parallel_burst_five_guesses_are_told(serial_updates, email, tables):
     outcomes = burst(20, email, "a wrong password")
 
-    assert outcomes.count(WrongCredentials) == len(hashes) == users.MAX_FAILED_LOGINS
+    assert outcomes.count(WrongCredentials) == users.MAX_FAILED_LOGINS
     assert outcomes.count(TooManyFailures) == 15
     assert row(tables, email)["failed_logins"] == users.MAX_FAILED_LOGINS
 
 
-def test_parallel_right_logins_do_not_lock_each_other_out(serial_updates):
-    assert burst(5, EMAIL, PASSWORD) == [User(EMAIL, ("producer",))] * 5
+def test_parallel_right_logins_do_not_lock_each_other_out(serial_updates, tables):
+    assert burst(12, EMAIL, PASSWORD) == [User(EMAIL, ("producer",))] * 12
+    assert "failed_logins" not in row(tables)
+
+
+def overtaken(monkeypatch, by):
+    """Have something happen while the next login is checked."""
+    check = users._matches
+
+    def slowly(secret, stored):
+        monkeypatch.setattr(users, "_matches", check)
+        by()
+        return check(secret, stored)
+
+    monkeypatch.setattr(users, "_matches", slowly)
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "a wrong password"])
+def test_guess_that_the_lock_overtook_is_not_told_whether_it_was_right(monkeypatch, password):
+    """However many are checked at once: what ends after the fifth failure is told nothing."""
+    calls: list[str] = []
+    overtaken(monkeypatch, lambda: fail(times=5))
+    overtaken_update = users._update
+
+    def count(*arguments):
+        calls.append("update")
+        return overtaken_update(*arguments)
+
+    monkeypatch.setattr(users, "_update", count)
+    with pytest.raises(TooManyFailures) as refusal:
+        sign_in(EMAIL, password)
+
+    assert refusal.value.retry_after == 900
+    assert calls == ["update"] * (2 + 4 + 1)  # five failures, the first of which opens; and this
+
+
+def test_right_password_that_four_failures_overtook_is_right(monkeypatch, tables):
+    overtaken(monkeypatch, lambda: fail(times=4))
+
+    assert sign_in(EMAIL, PASSWORD)
+    assert "failed_logins" not in row(tables)
+
+
+def test_failures_that_a_right_password_forgot_do_not_count_for_one_under_way(monkeypatch):
+    fail(times=4)
+    overtaken(monkeypatch, lambda: sign_in(EMAIL, PASSWORD))
+
+    fail()
+    fail(times=4)
+    with pytest.raises(TooManyFailures):
+        sign_in(EMAIL, PASSWORD)
 
 
 def test_password_changed_while_it_was_checked_is_wrong(monkeypatch, tables):
@@ -278,7 +326,8 @@ def test_user_added_during_the_first_failure_is_not_made_to_expire(monkeypatch, 
     ],
 )
 def test_what_is_no_email_is_never_looked_up(monkeypatch, email):
-    monkeypatch.setattr(users, "_update", lambda *_: pytest.fail("it was looked up"))
+    for call in ("_read", "_update"):
+        monkeypatch.setattr(users, call, lambda *_: pytest.fail("it was looked up"))
 
     with pytest.raises(InvalidUser):
         add_user(email, PASSWORD, ["producer"])

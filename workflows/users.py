@@ -1,23 +1,25 @@
 """The `Users` table: who may sign in, with which roles, and how often in vain.
 
 Failed logins are counted for each e-mail in a window that begins with the first of them; the lock
-is the full window. An e-mail that nobody has is counted in a row of its own, which DynamoDB's TTL
-removes, because a lock that only users get would tell which e-mails exist. In a row of a user,
-`expires_at` is never set.
+is the full window. A login counts once it was checked, by one conditional write, and is answered
+only by what that write says. So right passwords never lock each other out, and of guesses at once
+as many are told as of guesses one after the other: five in 15 minutes, whatever else was hashed.
+
+An e-mail that nobody has is counted in a row of its own, which DynamoDB's TTL removes, because a
+lock that only users get would tell which e-mails exist. In a row of a user, `expires_at` is never
+set.
 """
 
 import hashlib
 import hmac
-import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
-
-from pydantic import AfterValidator, WithJsonSchema
+from typing import Any, Literal, get_args
 
 from workflows import clock
 from workflows.aws import dynamodb, plain
+from workflows.credentials import check_password, clean_email
 from workflows.settings import settings
 
 Role = Literal["producer", "operator"]
@@ -27,10 +29,6 @@ MAX_FAILED_LOGINS = 5
 WINDOW_SECONDS = 900
 MIN_PASSWORD_CHARACTERS = 12
 
-# RFC 5321 4.5.3.1.3: a path has 256 octets, and the angle brackets are two of them.
-_MAX_EMAIL_BYTES = 254
-_MAX_PASSWORD_BYTES = 1_024
-_EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+")
 # RFC 7914's parameters for interactive logins: 16 MiB and some 50 ms a guess. They stand in each
 # row, so that stronger ones can be set here without locking anybody out.
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
@@ -66,41 +64,6 @@ class User:
     roles: tuple[str, ...]
 
 
-def _clean_email(email: str) -> str:
-    """Return the e-mail as the table's key: lower-cased, without spaces around it."""
-    key = email.strip().lower()
-    if len(key.encode(errors="replace")) > _MAX_EMAIL_BYTES:  # before a long one costs a search
-        raise ValueError(f"is longer than {_MAX_EMAIL_BYTES} bytes")
-    # isprintable: a lone surrogate or a control character would only fail later, in DynamoDB.
-    if not (_EMAIL.fullmatch(key) and key.isprintable()):
-        raise ValueError("is not an e-mail address")
-    return key
-
-
-def _check_password(password: str) -> str:
-    """Return a password that can be hashed at all; short ones are only wrong, not invalid."""
-    try:
-        size = len(password.encode())
-    except UnicodeEncodeError:
-        raise ValueError("is not Unicode text") from None
-    if not 1 <= size <= _MAX_PASSWORD_BYTES:
-        raise ValueError(f"has not between 1 and {_MAX_PASSWORD_BYTES} bytes")
-    return password
-
-
-# What a login request may hold; anything else is refused before it costs a hash.
-EmailAddress = Annotated[
-    str,
-    AfterValidator(_clean_email),
-    WithJsonSchema({"type": "string", "format": "email", "maxLength": _MAX_EMAIL_BYTES}),
-]
-Password = Annotated[
-    str,
-    AfterValidator(_check_password),
-    WithJsonSchema({"type": "string", "format": "password", "minLength": 1, "writeOnly": True}),
-]
-
-
 def add_user(email: str, password: str, roles: Iterable[str], *, table: str | None = None) -> None:
     """Add a user, or give an existing one this password and these roles and lift its lock.
 
@@ -115,11 +78,11 @@ def add_user(email: str, password: str, roles: Iterable[str], *, table: str | No
     """
     granted = sorted(set(roles))
     try:
-        key = _clean_email(email)
+        key = clean_email(email)
     except ValueError as error:
         raise InvalidUser(f"The e-mail {error}.") from None
     try:
-        secret = _check_password(password).encode()
+        password = check_password(password)
     except ValueError as error:
         raise InvalidUser(f"The password {error}.") from None
     if len(password) < MIN_PASSWORD_CHARACTERS:
@@ -133,7 +96,7 @@ def add_user(email: str, password: str, roles: Iterable[str], *, table: str | No
         Item={
             "email": key,
             "roles": granted,
-            "password_hash": _hash(secret, scrypt),
+            "password_hash": _hash(password.encode(), scrypt),
             "scrypt": scrypt,
             "updated_at": clock.now(),
         },
@@ -148,22 +111,41 @@ def sign_in(email: str, password: str) -> User:
         TooManyFailures: five attempts failed in the last 15 minutes.
     """
     try:
-        key, secret = _clean_email(email), _check_password(password).encode()
+        key, secret = clean_email(email), check_password(password).encode()
     except ValueError:
         raise WrongCredentials from None
-    row = _reserve_attempt(key)
+    row = _read(key)
+    _refuse_if_locked(row)
     known = "password_hash" in row
     if not (_matches(secret, row if known else _NOBODY) and known):
+        _count_failure(key)
         raise WrongCredentials
-    _forget_failures(key, row)
+    forgotten, now = _forget_failures(key, row)
+    if not forgotten:
+        # No other write than a wrong password's, or the time would tell a right one in the lock.
+        _refuse_if_locked(now)
+        _count_failure(key)  # the password was changed, or the user removed, while it was checked
+        raise WrongCredentials
     return User(key, tuple(str(role) for role in row["roles"]))
 
 
-def _reserve_attempt(email: str) -> dict[str, Any]:
-    """Count an attempt as failed before anybody looks at it, and return the row.
+def _read(email: str) -> dict[str, Any]:
+    found = dynamodb().get_item(
+        TableName=settings().users_table, Key={"email": email}, ConsistentRead=True
+    )
+    return dict(found.get("Item", {}))
 
-    Counting afterwards would let a burst of parallel guesses all be tried before the first of them
-    counts. A user and an e-mail that nobody has cost the same number of calls.
+
+def _refuse_if_locked(row: dict[str, Any]) -> None:
+    left = int(row.get("window_ends", 0)) - clock.epoch()
+    if left > 0 and int(row["failed_logins"]) >= MAX_FAILED_LOGINS:
+        raise TooManyFailures(left)
+
+
+def _count_failure(email: str) -> None:
+    """Count a failed attempt; raise `TooManyFailures` if five others were counted before it.
+
+    A user and an e-mail that nobody has cost the same number of calls.
     """
     now = clock.epoch()
     for _ in range(_LOST_RACES):
@@ -174,7 +156,7 @@ def _reserve_attempt(email: str) -> dict[str, Any]:
             {":one": 1, ":now": now, ":limit": MAX_FAILED_LOGINS},
         )
         if counted:
-            return row
+            return
         if int(row.get("window_ends", 0)) > now:
             raise TooManyFailures(int(row["window_ends"]) - now)
         known = "password_hash" in row
@@ -187,7 +169,7 @@ def _reserve_attempt(email: str) -> dict[str, Any]:
             {":one": 1, ":now": now, ":ends": now + WINDOW_SECONDS},
         )
         if opened:
-            return row
+            return
         # Another attempt opened the window, or the user was added, a moment ago: count in that.
     raise TooManyFailures(1)
 
@@ -211,15 +193,23 @@ def _update(
     return True, answer["Attributes"]
 
 
-def _forget_failures(email: str, row: dict[str, Any]) -> None:
-    forgotten, _ = _update(
+def _forget_failures(email: str, row: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+    """Let a right password begin anew; refused if it is not right any more, or came too late.
+
+    It came too late if five failures were counted while it was checked: so of any number of
+    guesses at once, a right one is told only if it is among the first that are.
+    """
+    return _update(
         email,
         "REMOVE failed_logins, window_ends",
-        "password_hash = :password_hash",
-        {":password_hash": row["password_hash"]},
+        "password_hash = :password_hash AND (attribute_not_exists(window_ends)"
+        " OR window_ends <= :now OR failed_logins < :limit)",
+        {
+            ":password_hash": row["password_hash"],
+            ":now": clock.epoch(),
+            ":limit": MAX_FAILED_LOGINS,
+        },
     )
-    if not forgotten:  # the password was changed, or the user removed, while it was checked
-        raise WrongCredentials
 
 
 def _matches(secret: bytes, row: dict[str, Any]) -> bool:
