@@ -8,6 +8,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from workflows import telemetry
+from workflows.carried import Carried
 from workflows.consume import Batch, Delivery, MessageBusy
 from workflows.settings import settings
 
@@ -24,6 +25,19 @@ def _delivery(record: dict[str, Any]) -> Delivery:
         sqs_message_id=record["messageId"],
         sequence_number=attributes.get("SequenceNumber", ""),
         receive_count=int(attributes.get("ApproximateReceiveCount", 1)),
+        carried=_carried(record),
+    )
+
+
+def _carried(record: dict[str, Any]) -> Carried:
+    # Lambda's event writes SQS's names with a small first letter, and binary values in base64.
+    attributes = record.get("messageAttributes") or {}
+    return Carried.of(
+        {
+            name: {part[:1].upper() + part[1:]: value for part, value in one.items()}
+            for name, one in attributes.items()
+        },
+        record["attributes"].get("AWSTraceHeader", ""),
     )
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from local import ministack_executions, ministack_lambda
+from local import ministack_executions, ministack_lambda, ministack_sqs
 
 MINISTACK_VERSION = "1.5.33"
 
@@ -42,7 +42,14 @@ def environment(port: int, directory: str) -> dict[str, str]:
 def patch() -> None:
     """Change MiniStack inside its own process, before it starts."""
     from ministack.core import iam_actions, iam_evaluator, lambda_runtime
-    from ministack.services import apigateway_v1, dynamodb, eventbridge, lambda_svc, stepfunctions
+    from ministack.services import (
+        apigateway_v1,
+        dynamodb,
+        eventbridge,
+        lambda_svc,
+        sqs,
+        stepfunctions,
+    )
     from ministack.services.cloudformation.provisioners import _RESOURCE_HANDLERS
 
     # `aws-sdk:sqs:*` tasks use the retired Query protocol and lose their shape: a bare list of
@@ -54,6 +61,7 @@ def patch() -> None:
     ministack_lambda.patch(lambda_svc, lambda_runtime, apigateway_v1)
     _do_dynamodb_tasks_in_turn(stepfunctions)
     ministack_executions.patch(stepfunctions)
+    ministack_sqs.patch(sqs)
     _create_resources_as_aws_does(_RESOURCE_HANDLERS)
     _append_to_lists_as_aws_does(dynamodb)
     _refuse_one_item_twice_as_aws_does(dynamodb)

@@ -104,6 +104,7 @@ class _Queues:
                 # But for this look.
                 "ReceiveCount": int(message["Attributes"]["ApproximateReceiveCount"]) - 1,
                 "MessageAttributes": message.get("MessageAttributes", {}),
+                "Attributes": message["Attributes"],
                 "IsVisible": True,
             }
             for message in received

@@ -15,6 +15,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from tests import stack_fixtures
 from tests.aws_stack import AwsStack
 from workflows.message import Message, foreign_hash, stem
+from workflows.message_types import meaning_hash
 
 if TYPE_CHECKING:
     from tests.world import World
@@ -119,9 +120,10 @@ def _letters(world: "World", queue: str) -> list[dict[str, Any]]:
             "group": letter["MessageGroupId"],
             "deduplication_id": letter["MessageDeduplicationId"],
             "attributes": {
-                attribute: value["StringValue"]
+                attribute: value.get("StringValue", value.get("BinaryValue"))
                 for attribute, value in letter.get("MessageAttributes", {}).items()
             },
+            "trace_header": letter.get("Attributes", {}).get("AWSTraceHeader"),
             "visible": bool(letter["IsVisible"]),
             # On AWS each look is a receive, and no two are alike.
             "received": None if isinstance(world.stack, AwsStack) else letter["ReceiveCount"],
@@ -250,6 +252,7 @@ def _names_of(message: Message, name: str) -> list[tuple[str, str]]:
     return [
         (message.body(), f"<body of {name}>"),
         (message.payload_hash, f"<hash of {name}>"),
+        (meaning_hash(message), f"<meaning of {name}>"),
         (stem(message.message_id), f"<stem of {name}>"),
     ]
 

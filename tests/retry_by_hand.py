@@ -37,7 +37,7 @@ _TASKS = {
         "transact_write_items",
         "DynamoDb.",
     ),
-    "arn:aws:states:::sqs:sendMessage": ("sqs", "send_message", "SQS."),
+    "arn:aws:states:::aws-sdk:sqs:sendMessage": ("sqs", "send_message", "Sqs."),
     "arn:aws:states:::states:startExecution": (
         "stepfunctions",
         "start_execution",

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from tests.conftest import ENVIRONMENT, Calls, WorkerDied, a_message, an_operator, audited
 from workflows import audit, aws, claims, clock, discard, ledger, redrive, runs
+from workflows.carried import NOTHING
 from workflows.discard import DiscardRequest
 from workflows.paging import InvalidCursor
 from workflows.period import InvalidPeriod
@@ -30,7 +31,7 @@ def _cloud(tables, queues, machines):
 def dead(message_id="m-1", **changes):
     message = a_message(message_id=message_id, **changes)
     attempt = claims.claim(message).attempt
-    aws.transact([ledger.dead(message, message.body(), OSError(CANARY), attempt)])
+    aws.transact([ledger.dead(message, message.body(), NOTHING, OSError(CANARY), attempt)])
 
 
 def status_of(message_id="m-1"):

@@ -16,6 +16,7 @@ from tests.fenced_group import (
     row,
 )
 from workflows import claims, fence, groups, message_types
+from workflows.carried import NOTHING
 from workflows.consume import Batch, MessageBusy
 from workflows.fence import FenceTaken
 from workflows.transaction import AccountFrozen
@@ -62,7 +63,7 @@ def test_fence_of_another_message_is_not_taken():
         fence.guard(message(2))
     claim = claims.claim(message(2))
     with pytest.raises(FenceTaken):
-        fence.retrying(message(2), "{}", claim, ERROR, None)
+        fence.retrying(message(2), "{}", NOTHING, claim, ERROR, None)
     assert (fence_of().holder, row(2)["status"]) == (f"{GROUP}-1", "PROCESSING")
 
 
@@ -71,9 +72,9 @@ def test_fence_and_ledger_are_written_together_or_not_at_all():
     change(1, status="REDRIVEN")  # by a run, while the worker was busy
 
     with pytest.raises(FenceTaken):
-        fence.retrying(message(1), "{}", claim, ERROR, None)
+        fence.retrying(message(1), "{}", NOTHING, claim, ERROR, None)
     with pytest.raises(FenceTaken):
-        fence.dead(message(1), "{}", claim, ERROR, None)
+        fence.dead(message(1), "{}", NOTHING, claim, ERROR, None)
     assert (fence_of(), row(1)["status"], generations()) == (None, "REDRIVEN", [])
 
 
@@ -124,7 +125,7 @@ def test_message_in_other_hands_is_not_parked():
     change(2, status="REDRIVEN")
 
     with pytest.raises(FenceTaken):
-        fence.park(message(2), "{}", claim, "2")
+        fence.park(message(2), "{}", NOTHING, claim, "2")
     assert fence_of().parked == 0
 
 

@@ -21,6 +21,7 @@ from tests.fenced_group import (
     watched_group,
 )
 from workflows import aws, claims, discard, edit, fence, ledger, mend, recovery, retry
+from workflows.carried import NOTHING
 from workflows.claims import Verdict
 from workflows.consume import Batch, Delivery, MessageBusy
 from workflows.discard import DiscardRequest
@@ -261,9 +262,9 @@ def test_worker_whose_claim_is_another_s_by_now_writes_nothing(group, end):
     before = row(1)
     held = fence_of()
     act = {
-        "parked": lambda: fence.park(message, body, mine, "1"),
-        "retrying": lambda: fence.retrying(message, body, mine, OSError(), held),
-        "dead": lambda: fence.dead(message, body, mine, OSError(), held),
+        "parked": lambda: fence.park(message, body, NOTHING, mine, "1"),
+        "retrying": lambda: fence.retrying(message, body, NOTHING, mine, OSError(), held),
+        "dead": lambda: fence.dead(message, body, NOTHING, mine, OSError(), held),
     }
 
     with pytest.raises(fence.FenceTaken):
@@ -285,7 +286,7 @@ def test_exhausted_message_that_got_a_new_budget_is_not_quarantined(later, group
     assert row(1)["status"] == "DEAD"
 
     attempt = int(seen["attempts_total"])
-    assert not ledger.quarantine(message, message.body(), OSError(), attempt)
+    assert not ledger.quarantine(message, message.body(), NOTHING, OSError(), attempt)
     assert row(1)["status"] == "DEAD"
 
 
@@ -300,7 +301,7 @@ def test_worker_whose_claim_is_another_s_by_now_notes_no_death(group, monkeypatc
     assert claims.claim(message, "sqs-1").verdict is Verdict.PROCESS
 
     with pytest.raises(fence.FenceTaken):
-        fence.dead(message, body, mine, OSError(), None)
+        fence.dead(message, body, NOTHING, mine, OSError(), None)
 
 
 def test_superseded_try_has_no_effect_and_leaves_no_trace(group):

@@ -28,6 +28,7 @@ from lambdas import (
 from tests.conftest import CONTEXT, ENVIRONMENT, a_message, a_transaction, api_event, drain
 from workflows import audit, aws, claims, failures, ledger, runs, trouble
 from workflows import status as overview
+from workflows.carried import NOTHING
 from workflows.outcome import Outcome
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
@@ -301,7 +302,10 @@ def test_request_without_any_header_is_answered():
 def in_trouble(change, message=MESSAGE, *execution):
     attempt = ledger.get(message.message_id)["attempts_total"]
     assert (
-        aws.transact([change(message, message.body(), OSError("why"), *execution, attempt)]) is None
+        aws.transact(
+            [change(message, message.body(), NOTHING, OSError("why"), *execution, attempt)]
+        )
+        is None
     )
 
 

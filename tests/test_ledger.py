@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import ENVIRONMENT, a_message, a_transaction
 from workflows import aws, claims, clock, ledger, trouble
+from workflows.carried import NOTHING
 from workflows.claims import Verdict
 from workflows.ledger import MessageNotFound
 from workflows.message import reason
@@ -80,8 +81,8 @@ def write(part):
 def fall_into(trouble, execution_arn="arn:1"):
     """Take a claimed message into trouble."""
     if trouble == "RETRYING":
-        return write(ledger.retrying(MESSAGE, BODY, ERROR, execution_arn, attempt()))
-    dead = write(ledger.dead(MESSAGE, BODY, ERROR, attempt()))
+        return write(ledger.retrying(MESSAGE, BODY, NOTHING, ERROR, execution_arn, attempt()))
+    dead = write(ledger.dead(MESSAGE, BODY, NOTHING, ERROR, attempt()))
     if trouble == "QUARANTINED":
         exhaust()
     return dead
@@ -90,7 +91,7 @@ def fall_into(trouble, execution_arn="arn:1"):
 def exhaust():
     """Take a dead message, as one that is out of redrives, into quarantine."""
     aws.dynamodb().put_item(TableName="Messages", Item=row() | {"redrive_limit": 0})
-    assert ledger.quarantine(MESSAGE, BODY, ERROR, attempt())
+    assert ledger.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
 
 
 STEPS = {
@@ -100,7 +101,7 @@ STEPS = {
     "retrying": (lambda: fall_into("RETRYING"), {"PROCESSING": "RETRYING"}),
     "dead": (lambda: fall_into("DEAD"), {"PROCESSING": "DEAD"}),
     "quarantine": (
-        lambda: ledger.quarantine(MESSAGE, BODY, ERROR, attempt()),
+        lambda: ledger.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt()),
         {"DEAD": "QUARANTINED", "PROCESSING": "QUARANTINED"},  # of a worker that is gone
     ),
     "discarded": (
@@ -303,7 +304,7 @@ def test_message_of_dead_workers_is_exhausted_at_the_limit_and_can_be_quarantine
     later(LEASE + 1)
 
     assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.EXHAUSTED, 3, attempt=1)
-    assert ledger.quarantine(MESSAGE, BODY, ERROR, attempt())
+    assert ledger.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
     assert (row()["status"], row()["body"]) == ("QUARANTINED", BODY)
 
 
@@ -311,7 +312,7 @@ def test_message_in_a_living_worker_s_hands_is_not_quarantined():
     claims.claim(MESSAGE)
     before = row()
 
-    assert not ledger.quarantine(MESSAGE, BODY, ERROR, attempt())
+    assert not ledger.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
     assert row() == before
 
 

@@ -10,6 +10,7 @@ from lambdas import discard_messages, list_audit, reprocess_dead_letters
 from lambdas.list_audit import AuditRecord
 from tests.conftest import CONTEXT, Calls, a_message, api_event, audited
 from workflows import aws, claims, ledger
+from workflows.carried import NOTHING
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -31,7 +32,7 @@ def _cloud(tables, queues, machines):
 def dead(message_id="m-1", **changes):
     message = a_message(message_id=message_id, **changes)
     attempt = claims.claim(message).attempt
-    aws.transact([ledger.dead(message, message.body(), OSError(CANARY), attempt)])
+    aws.transact([ledger.dead(message, message.body(), NOTHING, OSError(CANARY), attempt)])
 
 
 def answer_of(module, *event, **more):

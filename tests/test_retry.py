@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from tests.conftest import ENVIRONMENT, WorkerDied, a_message, a_transaction
 from workflows import aws, claims, fence, ledger, retry
+from workflows.carried import NOTHING
 from workflows.message import InvalidMessage, reason
 from workflows.transaction import AccountFrozen
 
@@ -32,7 +33,7 @@ def freeze(status="FROZEN"):
 def given_retrying(message=MESSAGE):
     claims.claim(message)
     arn = retry.execution_arn("m-1", 0, 1)
-    assert aws.transact([ledger.retrying(message, message.body(), FROZEN, arn, 1)]) is None
+    assert aws.transact([ledger.retrying(message, message.body(), NOTHING, FROZEN, arn, 1)]) is None
 
 
 def test_execution_is_told_its_group_holder_and_generation(executions, machines):
@@ -52,7 +53,7 @@ def test_ledger_comes_before_the_start_of_the_execution_it_names(calls, executio
     claim = claims.claim(MESSAGE)
     calls.ends.clear()
 
-    fence.retrying(MESSAGE, BODY, claim, FROZEN, None)
+    fence.retrying(MESSAGE, BODY, NOTHING, claim, FROZEN, None)
 
     assert calls.ends == [
         "before TransactWriteItems", "after TransactWriteItems",

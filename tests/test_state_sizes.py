@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import template
 from tests.test_template import STATE_BYTES, batch_size, evaluate, longest_verdict, states
 from workflows import runs
+from workflows.carried import Carried
 from workflows.message import ATTRIBUTE_RESERVE_BYTES, InvalidEnvelope, reason
 from workflows.verdicts import Verdict
 
@@ -35,6 +36,8 @@ def attribute(value):
 # SQS takes ten, and their names, types and values count as size of the message: the ten of the
 # fewest bytes leave the most to the body, and each is written with more around it.
 TEN = {name: attribute('"') for name in "abcdefghij"}
+# As long as the one that X-Ray's documentation shows with a lineage.
+TRACE = "t" * 117
 OURS = {"ReasonType": attribute("T" * 64), "ReasonMessage": attribute('"' * 256)}
 
 
@@ -63,7 +66,11 @@ def letters(maximum, count, attributes):
             "Md5OfBody": "5" * 32,
             "Md5OfMessageAttributes": "5" * 32,
             "Body": quotes(maximum - room_beside(attributes)),
-            "Attributes": {"MessageGroupId": quotes(128), "SentTimestamp": "1" * 13},
+            "Attributes": {
+                "MessageGroupId": quotes(128),
+                "SentTimestamp": "1" * 13,
+                "AWSTraceHeader": TRACE,
+            },
             "MessageAttributes": attributes,
         }
     ] * count
@@ -215,28 +222,31 @@ def guard(batch, found):
 
 
 @every_batch
+@pytest.mark.parametrize("attributes", [{}, TEN], ids=["none", "ten"])
 @pytest.mark.parametrize(
     ("verdict", "known"), [("quarantine", False), ("quarantine", True), ("redrive", True)]
 )
-def test_guard_s_statements_fit(maximum, request_, verdict, known):
+def test_guard_s_statements_fit(maximum, request_, verdict, known, attributes):
     count = batch_size(maximum, request_)
     found = verdicts(count, verdict=verdict, known=known)
 
-    statements = guard(letters(maximum, count, {}), found)
+    statements = guard(letters(maximum, count, attributes), found)
 
+    assert json.dumps(statements).count(TRACE) == (0 if verdict == "redrive" else count)
     assert json.dumps(statements).count("execution:") >= (0 if known else count)
     assert size({"Statements": statements}) < STATE_BYTES
 
 
 @every_batch
+@pytest.mark.parametrize("attributes", [{}, TEN], ids=["none", "ten"])
 @pytest.mark.parametrize("known", [False, True])
-def test_guard_s_statements_on_what_is_left_fit(maximum, request_, known):
+def test_guard_s_statements_on_what_is_left_fit(maximum, request_, known, attributes):
     """Only a filter leaves all: the first one that is left without one is noted already."""
     count = batch_size(maximum, request_)
     found = verdicts(count, verdict="left", known=known)
     found[0]["unnoted"] = "filter" in request_
 
-    statements = guard(letters(maximum, count, {}), found)
+    statements = guard(letters(maximum, count, attributes), found)
 
     assert json.dumps(statements).count("h" * 1_024) == count
     assert size({"Statements": statements}) < STATE_BYTES
@@ -256,3 +266,54 @@ def test_copies_to_send_fit(maximum, request_, attributes):
 
     assert [entry["MessageBody"] for entry in entries] == [letter["Body"] for letter in batch]
     assert size({"QueueUrl": "u" * 200, "Entries": entries}) < STATE_BYTES
+
+
+@pytest.mark.parametrize("attributes", [{}, TEN], ids=["none", "ten"])
+def test_retried_message_fits(attributes):
+    """What the retry machine reads, promotes and dead-letters, of the largest message there is."""
+    maximum = template()["Parameters"]["MaxMessageBytes"]["MaxValue"]
+    body = quotes(maximum - room_beside(attributes))
+    kept = {"body": {"S": body}, "carried": {"M": _column(attributes)}}
+    row = kept | {
+        "message_id": {"S": "i" * 120},
+        "group_id": {"S": "g" * 120},
+        "trace_id": {"S": "t" * 128},
+        "status": {"S": "RETRYING"},
+        "attempts": {"N": "100"},
+        "attempts_total": {"N": "1000"},
+        "reason": {"M": {"type": {"S": "T" * 64}, "message": {"S": quotes(256)}}},
+    }
+    found = states("RetryStateMachine")
+    variables = {
+        "row": row,
+        "parked": row | {"item": {"S": "P" * 47}},
+        "reason": OWN["reason"],
+        "group_id": "g" * 120,
+        "holder": "i" * 120,
+        "generation": 1_000,
+        "attributes": attributes,
+    }
+    letter = found["DeadLetter"]["Arguments"] | {"MessageDeduplicationId": "u" * 36}
+    sent = evaluate_all(letter, variables)
+    promoted = evaluate_all(found["PromoteParked"]["Arguments"], variables)
+
+    assert attributes.items() <= sent["MessageAttributes"].items()
+    assert sent["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"] == TRACE
+    for state in ({"Item": row}, {"Items": [row]}, sent, promoted):
+        assert size(state) < STATE_BYTES
+
+
+def _column(attributes):
+    carried = Carried(attributes, TRACE).column
+    return {name: {"S": text} for name, text in carried.items()}
+
+
+def evaluate_all(value, variables):
+    """Return a state's arguments with each expression evaluated."""
+    if isinstance(value, dict):
+        return {name: evaluate_all(part, variables) for name, part in value.items()}
+    if isinstance(value, list):
+        return [evaluate_all(part, variables) for part in value]
+    if isinstance(value, str) and value.startswith("{%"):
+        return evaluate("RetryStateMachine", value, **variables, states=CONTEXT)
+    return value

@@ -676,7 +676,7 @@ def longest_verdict(index):
     return {
         "verdict": "quarantine", "index": index, "wave": 0, "group": "g" * 120, "known": False,
         "unnoted": True, "dead_at": "2026-11-24T12:00:00.000Z",
-        "ledger_id": f"{index:i>128}", "redrives": 25, "redrive_limit": 25,
+        "ledger_id": f"{index:i>128}", "redrives": 25, "redrive_limit": 25, "attempts_total": 1_000,
         "execution_arns": ["arn:aws:states:us-east-1:123456789012:execution:" + "e" * 120] * 9,
         "reason": {"type": "RedriveLimitReached", "message": "m" * 256, "template": "t" * 64},
         "type": "transaction",

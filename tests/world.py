@@ -17,6 +17,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from tests import canonical, engines, stack_fixtures
 from tests.stack_fixtures import Execution, start_machine
 from workflows import clock, send
+from workflows.carried import NOTHING, Carried
 from workflows.message import Message, stem
 
 # More than the template's visibility timeout (180), its leases, and the sweep's grace; less than
@@ -126,10 +127,12 @@ class World:
         self.foreign_ids.append(found)
         return found
 
-    def put_copy(self, queue: str, message: Message, **attributes: str) -> None:
+    def put_copy(
+        self, queue: str, message: Message, carried: Carried = NOTHING, **attributes: str
+    ) -> None:
         """Put one more copy of a message on a queue, as SQS's own moves do."""
         self._copies += 1
-        self._put(queue, message.body(), message.group_id, f"c{self._copies}", attributes)
+        self._put(queue, message.body(), message.group_id, f"c{self._copies}", attributes, carried)
 
     def freeze(self, account_id: str, status: str = "FROZEN") -> None:
         """Let an account take no transactions, so that messages for it fail."""
@@ -293,17 +296,24 @@ class World:
         return canonical.snapshot(self, self._before)
 
     def _put(
-        self, queue: str, body: str, group: str, deduplication_id: str, attributes: dict[str, str]
+        self,
+        queue: str,
+        body: str,
+        group: str,
+        deduplication_id: str,
+        attributes: dict[str, str],
+        carried: Carried = NOTHING,
     ) -> str:
+        beside = carried.arguments()
+        beside["MessageAttributes"] |= {
+            name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+        }
         answer = self.stack.client("sqs").send_message(
             QueueUrl=self.stack.outputs[f"{queue}QueueUrl"],
             MessageBody=body,
             MessageGroupId=group,
             MessageDeduplicationId=self.name(deduplication_id),
-            MessageAttributes={
-                name: {"DataType": "String", "StringValue": value}
-                for name, value in attributes.items()
-            },
+            **beside,
         )
         return str(answer["MessageId"])
 

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any
 
 from workflows import clock, journey, ledger
+from workflows.carried import COLUMN, Carried
 from workflows.message import Message
 from workflows.settings import settings
 
@@ -33,13 +34,15 @@ class Claim:
     """The answer to a worker.
 
     `redrives` is how often the message came back so far, `attempt` which try this is over all
-    redrives. `body` is what to work on in place of a copy that was made before an edit.
+    redrives. `body` is what to work on in place of a copy that was made before an edit, and
+    `carried` what came with it, if that is known.
     """
 
     verdict: Verdict
     redrives: int
     attempt: int = 0
     body: str | None = None
+    carried: Carried | None = None
 
 
 def claim(message: Message, sqs_message_id: str = "") -> Claim:
@@ -109,8 +112,11 @@ _LEASABLE = {
 
 def _answer(verdict: Verdict, message: Message, row: dict[str, Any]) -> Claim:
     # An edited message's row has its body until it is processed, and then nobody gets here.
-    body = None if ledger.is_current(message, row) else str(row["body"])
-    return Claim(verdict, int(row["redrives"]), int(row.get("attempts_total", 0)), body)
+    redrives, attempt = int(row["redrives"]), int(row.get("attempts_total", 0))
+    if ledger.is_current(message, row):
+        return Claim(verdict, redrives, attempt)
+    carried = Carried.beside(row) if COLUMN in row else None
+    return Claim(verdict, redrives, attempt, str(row["body"]), carried)
 
 
 def _was_moved(row: dict[str, Any], sqs_message_id: str) -> bool:

@@ -8,18 +8,16 @@ machine or the dead-letter queue has it.
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from workflows import claims, fence, ledger, message_types, telemetry
 from workflows.aws import sqs
+from workflows.carried import NOTHING, Carried
 from workflows.claims import Claim, Verdict
 from workflows.message import (
     InvalidMessage,
     Message,
     MessageConflict,
-    MessageTooLarge,
     RedriveLimitReached,
-    check_size,
     deduplication_id,
     parse,
     reason,
@@ -33,13 +31,17 @@ class MessageBusy(Exception):
 
 @dataclass(frozen=True)
 class Delivery:
-    """One SQS record: its body as it came, its message group, and what SQS says of it."""
+    """One SQS record: its body as it came, its message group, and what SQS says of it.
+
+    `carried` is what its sender put beside the body.
+    """
 
     body: str
     group_id: str
     sqs_message_id: str
     sequence_number: str
     receive_count: int
+    carried: Carried = NOTHING
 
     @cached_property
     def message(self) -> Message | InvalidMessage:
@@ -100,7 +102,8 @@ class Batch:
             return _dead_letter(delivery, delivery.sqs_message_id, message)
         claim = claims.claim(message, delivery.sqs_message_id)
         if claim.body is not None:
-            delivery = replace(delivery, body=claim.body)
+            carried = claim.carried or delivery.carried
+            delivery = replace(delivery, body=claim.body, carried=carried)
             message = parse(claim.body, delivery.group_id)
         if claim.verdict in (Verdict.RETRYING, Verdict.KEPT):
             # Its worker raised a fence, maybe after this batch read the fences: SQS should give a
@@ -111,7 +114,8 @@ class Batch:
         if claim.verdict is not Verdict.PROCESS:
             return self._answer(message, claim, delivery, ours)
         if holding and not ours:
-            if fence.park(message, delivery.body, claim, delivery.sequence_number):
+            number = delivery.sequence_number
+            if fence.park(message, delivery.body, delivery.carried, claim, number):
                 return "PARKED"
             self._ask_again(message.group_id)
         return self._process(message, claim, delivery, ours)
@@ -128,7 +132,9 @@ class Batch:
                 fence.start(ours, claim.redrives)
             case Verdict.EXHAUSTED:
                 error = RedriveLimitReached()
-                if not ledger.quarantine(message, delivery.body, error, claim.attempt):
+                if not ledger.quarantine(
+                    message, delivery.body, delivery.carried, error, claim.attempt
+                ):
                     raise MessageBusy(message.message_id)
                 telemetry.count("MessagesQuarantined")
                 if ours and settings().on_dead_letter == "continue":
@@ -148,12 +154,12 @@ class Batch:
         except InvalidMessage as error:
             # First the queue, then the ledger: a crash in between leaves a second copy, never none.
             _dead_letter(delivery, deduplication_id(message.message_id, claim.redrives), error)
-            fence.dead(message, delivery.body, claim, error, ours)
+            fence.dead(message, delivery.body, delivery.carried, claim, error, ours)
             telemetry.count("Errors")  # the try; the death was counted where it was sent
             self._ask_again(message.group_id)
             return "DEAD"
         except Exception as error:  # noqa: BLE001 - whatever a type raises, the machine decides
-            fence.retrying(message, delivery.body, claim, error, ours)
+            fence.retrying(message, delivery.body, delivery.carried, claim, error, ours)
             telemetry.count("Errors")
             self._ask_again(message.group_id)
             return "RETRYING"
@@ -172,27 +178,13 @@ class Batch:
         self._fences |= fence.held([group_id])
 
 
-def _attributes(body: str, why: dict[str, str]) -> dict[str, Any]:
-    try:
-        check_size(body, settings().max_message_bytes)
-    except MessageTooLarge:
-        # Whoever writes to the queue directly need not leave room; the reason of a message that is
-        # ours is in the ledger, and a run finds any other's again.
-        return {}
-    return {
-        "ReasonType": {"DataType": "String", "StringValue": why["type"]},
-        "ReasonMessage": {"DataType": "String", "StringValue": why["message"]},
-    }
-
-
 def _dead_letter(delivery: Delivery, deduplication: str, error: Exception) -> str:
-    why = reason(error)
     sqs().send_message(
         QueueUrl=settings().dead_letter_queue_url,
         MessageBody=delivery.body,
         MessageGroupId=delivery.group_id,
         MessageDeduplicationId=deduplication,
-        MessageAttributes=_attributes(delivery.body, why),
+        **delivery.carried.arguments(delivery.body, reason(error)),
     )
     telemetry.count("Errors")
     return "DEAD"

@@ -12,6 +12,7 @@ from workflows import audit, journey, ledger, mend, message_types
 from workflows.asked import Asked
 from workflows.audit import Actor
 from workflows.aws import plain, transact
+from workflows.carried import Carried
 from workflows.message import InvalidMessage, Message, check_size, parse
 from workflows.message_types import meaning_hash
 from workflows.settings import settings
@@ -49,7 +50,7 @@ def edit(message_id: str, payload: dict[str, Any], actor: Actor) -> dict[str, An
     """
     row = ledger.get(message_id)
     before = _envelope(row)
-    edited = _edited(before, payload)
+    edited = _edited(row, before, payload)
     if meaning_hash(edited) == meaning_hash(before):
         audit.unchanged(actor, "edit_message", **_about(row, before))
         return row
@@ -64,7 +65,7 @@ def merge(message_id: str, patch: dict[str, Any], actor: Actor) -> dict[str, Any
     """
     row = ledger.get(message_id)
     before = _envelope(row)
-    edited = _edited(before, patched(before.payload, patch))
+    edited = _edited(row, before, patched(before.payload, patch))
     if meaning_hash(edited) == meaning_hash(before):
         return None
     return _replace(row, before, edited, actor)
@@ -97,10 +98,10 @@ def _envelope(row: dict[str, Any]) -> Message:
         raise mend.ForeignMessage from None
 
 
-def _edited(before: Message, payload: dict[str, Any]) -> Message:
+def _edited(row: dict[str, Any], before: Message, payload: dict[str, Any]) -> Message:
     message_types.validate(before.type, payload)
     after = before.model_copy(update={"payload": payload})
-    check_size(after.body(), settings().max_message_bytes)
+    check_size(after.body(), settings().max_message_bytes - Carried.beside(row).size)
     return after
 
 

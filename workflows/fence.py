@@ -21,6 +21,7 @@ from typing import Any
 
 from workflows import clock, ledger, retry
 from workflows.aws import dynamodb, transact
+from workflows.carried import COLUMN, Carried
 from workflows.claims import Claim
 from workflows.message import Message
 from workflows.settings import settings
@@ -99,7 +100,12 @@ def guard(message: Message) -> Fence:
 
 
 def retrying(
-    message: Message, body: str, claim: Claim, error: Exception, fence: Fence | None
+    message: Message,
+    body: str,
+    carried: Carried,
+    claim: Claim,
+    error: Exception,
+    fence: Fence | None,
 ) -> None:
     """Fence the group behind a failed message and hand it to the retry machine.
 
@@ -113,7 +119,7 @@ def retrying(
     written = transact(
         [
             _raise(raised, fence),
-            ledger.retrying(message, body, error, raised.execution_arn, claim.attempt),
+            ledger.retrying(message, body, carried, error, raised.execution_arn, claim.attempt),
         ]
     )
     if written is not None:
@@ -127,13 +133,20 @@ def start(fence: Fence, redrives: int) -> None:
         retry.start(fence.group_id, fence.holder, redrives, fence.generation)
 
 
-def dead(message: Message, body: str, claim: Claim, error: Exception, fence: Fence | None) -> None:
+def dead(
+    message: Message,
+    body: str,
+    carried: Carried,
+    claim: Claim,
+    error: Exception,
+    fence: Fence | None,
+) -> None:
     """Note a message as dead, and by `OnDeadLetter` keep its group behind it or let it go on.
 
     Raises:
         FenceTaken: the group or the message is in other hands by now.
     """
-    row = ledger.dead(message, body, error, claim.attempt)
+    row = ledger.dead(message, body, carried, error, claim.attempt)
     if settings().on_dead_letter == "hold":
         raised = fence or Fence(message.group_id, message.message_id)
         if transact([_raise(raised, fence), row]) is not None:
@@ -145,7 +158,7 @@ def dead(message: Message, body: str, claim: Claim, error: Exception, fence: Fen
         settle(fence, claim.redrives)
 
 
-def park(message: Message, body: str, claim: Claim, sequence_number: str) -> bool:
+def park(message: Message, body: str, carried: Carried, claim: Claim, sequence_number: str) -> bool:
     """Park a claimed message behind its group's fence; False if the fence is gone.
 
     Raises:
@@ -170,6 +183,7 @@ def park(message: Message, body: str, claim: Claim, sequence_number: str) -> boo
                         "item": f"{PARKED}{sequence_number:0>40}",
                         "message_id": message.message_id,
                         "body": body,
+                        COLUMN: carried.column,
                         "trace_id": message.trace_id,
                         "parked_at": clock.now(),
                         "tries": claim.attempt - 1,

@@ -14,6 +14,7 @@ from typing import Any
 
 from workflows import clock, journey
 from workflows.aws import dynamodb, plain
+from workflows.carried import Carried
 from workflows.message import Message, fingerprint, reason
 from workflows.message_types import meaning_hash
 from workflows.settings import settings
@@ -132,7 +133,7 @@ def processed(message_id: str) -> None:
         message_id,
         "SET #status = :processed, updated_at = :now, processed_at = if_not_exists(processed_at,"
         " :now), expires_at = :expires_at"
-        " REMOVE trouble, body, lease_until, reason, dead_at",
+        " REMOVE trouble, body, carried, lease_until, reason, dead_at",
         "attribute_exists(message_id)",
         {":processed": "PROCESSED", ":expires_at": expiry()},
     )
@@ -156,20 +157,27 @@ def parked(message: Message, attempt: int) -> dict[str, Any]:
 
 
 def retrying(
-    message: Message, body: str, error: Exception, execution_arn: str, attempt: int
+    message: Message,
+    body: str,
+    carried: Carried,
+    error: Exception,
+    execution_arn: str,
+    attempt: int,
 ) -> dict[str, Any]:
     """Return the part of a transaction that hands a claimed message to the retry machine."""
     return change(
         message.message_id,
         f"{_TROUBLE}, execution_arns = list_append(execution_arns, :execution){_GIVEN_BACK}",
         _CLAIMED,
-        _trouble_values(body, "RETRYING", error)
+        _trouble_values(body, carried, "RETRYING", error)
         | {":processing": "PROCESSING", ":attempt": attempt, ":execution": [execution_arn]}
         | journey.values(_failed(attempt, reason(error))),
     )
 
 
-def dead(message: Message, body: str, error: Exception, attempt: int) -> dict[str, Any]:
+def dead(
+    message: Message, body: str, carried: Carried, error: Exception, attempt: int
+) -> dict[str, Any]:
     """Return the part of a transaction that notes a claimed message as lying on the DLQ."""
     why = reason(error)
     died = journey.event("dead", reason_type=why["type"])
@@ -177,7 +185,7 @@ def dead(message: Message, body: str, error: Exception, attempt: int) -> dict[st
         message.message_id,
         f"{_TROUBLE}, dead_at = :now{_GIVEN_BACK}",
         _CLAIMED,
-        _trouble_values(body, "DEAD", error)
+        _trouble_values(body, carried, "DEAD", error)
         | {":processing": "PROCESSING", ":attempt": attempt}
         | journey.values(_failed(attempt, why), died),
     )
@@ -238,7 +246,9 @@ def failed_again(
     return won and (final or int(row["attempts"]) >= settings().max_attempts)
 
 
-def quarantine(message: Message, body: str, error: Exception, attempt: int) -> bool:
+def quarantine(
+    message: Message, body: str, carried: Carried, error: Exception, attempt: int
+) -> bool:
     """Keep a message that came back once too often, body and reason, out of every queue.
 
     False if it was claimed, edited or given a new budget since its last `attempt` was read.
@@ -250,7 +260,7 @@ def quarantine(message: Message, body: str, error: Exception, attempt: int) -> b
         f"{MOVED} AND {CURRENT} AND attempts_total = :attempt"
         " AND (redrives >= redrive_limit"
         " OR attribute_not_exists(redrive_limit) AND redrives >= :limit)",
-        _trouble_values(body, "QUARANTINED", error)
+        _trouble_values(body, carried, "QUARANTINED", error)
         | {":dead": "DEAD", ":processing": "PROCESSING", ":epoch": clock.epoch()}
         | {":attempt": attempt, ":limit": settings().max_redrives}
         | hashes(message)
@@ -349,8 +359,8 @@ def expiry() -> int:
 
 
 _TROUBLE = (
-    "SET #status = :trouble, trouble = :trouble, body = :body, reason = :reason,"
-    " updated_at = :now, " + journey.APPEND
+    "SET #status = :trouble, trouble = :trouble, body = :body, carried = :carried,"
+    " reason = :reason, updated_at = :now, " + journey.APPEND
 )
 _GIVEN_BACK = " REMOVE lease_until, expires_at"
 # By a worker, and by the retry machine's function: the claim or the attempt that is in its hands.
@@ -362,8 +372,9 @@ def _failed(attempt: int | None, why: dict[str, str]) -> dict[str, Any]:
     return journey.event("attempt", number=attempt, reason_type=why["type"])
 
 
-def _trouble_values(body: str, trouble: str, error: Exception) -> dict[str, Any]:
-    return {":trouble": trouble, ":body": body, ":reason": reason(error)}
+def _trouble_values(body: str, carried: Carried, trouble: str, error: Exception) -> dict[str, Any]:
+    values = {":trouble": trouble, ":body": body, ":reason": reason(error)}
+    return values | {":carried": carried.column}
 
 
 def identity(message: Message) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from workflows import audit, clock, journey, ledger, telemetry, trouble
 from workflows.asked import Asked
 from workflows.audit import Actor
 from workflows.aws import dynamodb, plain, sqs, transact
+from workflows.carried import Carried
 from workflows.filters import Filter
 from workflows.message import FOREIGN_PREFIX, RedriveLimitReached, deduplication_id
 from workflows.parts import Parts
@@ -226,6 +227,7 @@ def _send(row: dict[str, Any]) -> dict[str, Any]:
         MessageBody=row["body"],
         MessageGroupId=row["group_id"],
         MessageDeduplicationId=deduplication_id(message_id, redrives),
+        **Carried.beside(row).arguments(),
     )
     _note_sent(message_id, redrives)
     return row

@@ -4,6 +4,7 @@ Nothing here knows the application: a machine that behaves otherwise than on AWS
 in its ASL. `docs/testing.md` lists the differences that are left.
 """
 
+import base64
 import copy
 import json
 import uuid
@@ -231,6 +232,7 @@ def _tasks(invoke: Invoke, mocked: Mocks, task: Task) -> list[Any]:
         return invoke(parameters["FunctionName"], json.loads(parameters["Payload"]))
 
     names = {"sqs": "Sqs", "cloudwatch": "CloudWatch"}
+    sdk = state_task_service_aws_sdk.StateTaskServiceAwsSdk
     clients = [
         mock.patch.object(module, "boto_client_for", _client)
         for module in (
@@ -247,8 +249,32 @@ def _tasks(invoke: Invoke, mocked: Mocks, task: Task) -> list[Any]:
             state_task_service_sfn.StateTaskServiceSfn, "_normalise_parameters", _as_boto3_writes
         ),
         mock.patch.object(lambda_eval_utils, "_invoke_lambda_function", invoke_function),
+        mock.patch.object(sdk, "_normalise_parameters", _as_boto3_reads),
+        mock.patch.object(sdk, "_normalise_response", _as_json_writes),
         mock.patch.dict(state_task_service_aws_sdk._SERVICE_ERROR_NAMES, names),
     ]
+
+
+def _as_boto3_reads(self: Any, parameters: Any, *_: Any, **__: Any) -> None:
+    """Turn binary values of message attributes into bytes, in place.
+
+    A state has them in base64, as SQS's JSON has them; moto hands the text on to boto3:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_MessageAttributeValue.html
+    """
+    for part in parameters.values() if isinstance(parameters, dict) else parameters:
+        if isinstance(part, dict) and isinstance(part.get("BinaryValue"), str):
+            part["BinaryValue"] = base64.b64decode(part["BinaryValue"])
+        elif isinstance(part, dict | list):
+            _as_boto3_reads(self, part)
+
+
+def _as_json_writes(self: Any, response: Any, *_: Any, **__: Any) -> None:
+    """Turn the bytes of an answer into base64, in place."""
+    for key, part in list(response.items() if isinstance(response, dict) else enumerate(response)):
+        if isinstance(part, bytes):
+            response[key] = base64.b64encode(part).decode()
+        elif isinstance(part, dict | list):
+            _as_json_writes(self, part)
 
 
 def _as_boto3_writes(self: Any, parameters: dict[str, Any], *_: Any, **__: Any) -> None:

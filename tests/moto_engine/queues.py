@@ -9,14 +9,16 @@ from moto.sqs.exceptions import InvalidParameterValue
 
 # 20 digits, as AWS's.
 _FIRST_NUMBER = 10**19
+_MOST_ATTRIBUTES = 10
 
 
 def patches() -> list[Any]:
     """Return what is to be patched for as long as moto is in the place of AWS."""
     add, send_batch = sqs.Queue.add_message, sqs.SQSBackend.send_message_batch
-    receive = sqs.SQSBackend.receive_message
+    receive, send = sqs.SQSBackend.receive_message, sqs.SQSBackend.send_message
     return [
         mock.patch.object(sqs.Queue, "add_message", _as_fifo(add)),
+        mock.patch.object(sqs.SQSBackend, "send_message", _measured(send)),
         mock.patch.object(sqs.SQSBackend, "send_message_batch", _each_for_itself(send_batch)),
         mock.patch.object(sqs.SQSBackend, "receive_message", _in_order(receive)),
     ]
@@ -63,10 +65,51 @@ def _in_order(receive: Any) -> Any:
     return receive_message
 
 
-def _each_for_itself(send_batch: Any) -> Any:
-    """Let a message that is too long for its queue fail by itself.
+def _measured(send: Any) -> Any:
+    """Take ten attributes at most, and count them as size; moto measures the body alone.
 
-    moto refuses its whole batch; AWS reports each message for itself:
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
+    """
+
+    def send_message(
+        backend: Any,
+        queue_name: str,
+        message_body: str,
+        message_attributes: Any = None,
+        **more: Any,
+    ) -> Any:
+        _measure(backend.get_queue(queue_name), message_body, message_attributes or {})
+        return send(backend, queue_name, message_body, message_attributes, **more)
+
+    return send_message
+
+
+def _measure(queue: Any, body: str, attributes: dict[str, Any]) -> None:
+    if len(attributes) > _MOST_ATTRIBUTES:
+        raise InvalidParameterValue(
+            f"Number of message attributes [{len(attributes)}] exceeds the allowed maximum"
+            f" [{_MOST_ATTRIBUTES}]."
+        )
+    size = len(body.encode("utf-8", "surrogatepass")) + sum(
+        len(name.encode()) + len(one["DataType"]) + len(_value(one))
+        for name, one in attributes.items()
+    )
+    if size > queue.maximum_message_size:
+        raise InvalidParameterValue(
+            "One or more parameters are invalid. Reason: Message must be shorter than"
+            f" {queue.maximum_message_size} bytes."
+        )
+
+
+def _value(attribute: dict[str, Any]) -> bytes:
+    value = attribute.get("BinaryValue", attribute.get("StringValue"))
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+def _each_for_itself(send_batch: Any) -> Any:
+    """Let a message that is too long for its queue fail by itself, and keep system attributes.
+
+    moto refuses its whole batch, and drops the attributes; AWS reports each message for itself:
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
     """
 
@@ -81,6 +124,7 @@ def _each_for_itself(send_batch: Any) -> Any:
                     entry.get("MessageDeduplicationId"),
                     entry.get("MessageGroupId"),
                 )
+                _measure(queue, entry["MessageBody"], entry["MessageAttributes"])
             except InvalidParameterValue as error:
                 failed.append(
                     {
@@ -93,6 +137,9 @@ def _each_for_itself(send_batch: Any) -> Any:
             else:
                 good[index] = entry
         sent, refused = send_batch(backend, queue_name, good)
+        system = {one["Id"]: one.get("MessageSystemAttributes") for one in good.values()}
+        for message in sent:
+            message.system_attributes = system[message.user_id] or {}
         return sent, [*refused, *failed]
 
     return send_message_batch

@@ -6,6 +6,7 @@ executions run, one after the other; time passes; the work queue is polled; the 
 same test does the same things in the same order each time.
 """
 
+import base64
 import json
 import os
 import sys
@@ -288,8 +289,10 @@ class _Emulator:
                 "ReceiveCount": message.approximate_receive_count,
                 "IsVisible": message.visible,
                 "MessageAttributes": {
-                    name: {key: value[key] for key in ("DataType", "StringValue")}
-                    for name, value in message.message_attributes.items()
+                    name: _in_base64(value) for name, value in message.message_attributes.items()
+                },
+                "Attributes": {
+                    name: value["StringValue"] for name, value in message.system_attributes.items()
                 },
             }
             for message in queue._messages
@@ -375,6 +378,14 @@ def _plain(answer: Any) -> Any:
     return json.loads(json.dumps(answer))
 
 
+def _in_base64(attribute: dict[str, Any]) -> dict[str, Any]:
+    """Return a message attribute as SQS's JSON has it."""
+    return {
+        part: base64.b64encode(value).decode() if isinstance(value, bytes) else value
+        for part, value in attribute.items()
+    }
+
+
 def _record(message: dict[str, Any]) -> dict[str, Any]:
     """Return a received message as Lambda's event has it."""
     return {
@@ -383,7 +394,8 @@ def _record(message: dict[str, Any]) -> dict[str, Any]:
         "body": message["Body"],
         "attributes": message["Attributes"],
         "messageAttributes": {
-            name: {"stringValue": value.get("StringValue"), "dataType": value["DataType"]}
+            name: {"stringListValues": [], "binaryListValues": []}
+            | {part[:1].lower() + part[1:]: found for part, found in _in_base64(value).items()}
             for name, value in message.get("MessageAttributes", {}).items()
         },
         "md5OfBody": message["MD5OfBody"],

@@ -156,8 +156,10 @@ def _insert(
 
 
 def _item(clauses: list[str], parts: _Statement) -> dict[str, Any]:
-    names = re.findall(r"'([^']+)': \?", clauses[0])
-    return dict(zip(names, parts.parameters, strict=True))
+    values = re.findall(r"'([^']+)': ?(\?|\d+)", clauses[0])
+    return {
+        name: next(parts.parameters) if value == "?" else {"N": value} for name, value in values
+    }
 
 
 def _clauses(text: str) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ local stack and on AWS. `SCENARIOS` has all of them, by name.
 
 from tests.scenarios import (
     bodies,
+    carrying,
     consuming,
     failures,
     fences,
@@ -21,6 +22,7 @@ __all__ = [
     "SCENARIOS",
     "Scenario",
     "bodies",
+    "carrying",
     "consuming",
     "failures",
     "fences",

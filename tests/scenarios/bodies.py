@@ -9,6 +9,7 @@ from tests.scenarios.paths import DONE, JUDGED, START, STORED, WAVE
 from tests.scenarios.registry import add, scenario
 from tests.stack_fixtures import row
 from tests.world import World
+from workflows.carried import NOTHING
 
 # Stands in a body for the group that it is put into, so that nothing but what is odd about the
 # body is wrong with it.
@@ -135,7 +136,7 @@ def forged_attributes(world: World) -> None:
         "MessageGroupId": "other",
     }
     reason = {"ReasonType": "AccountFrozen", "ReasonMessage": "It is frozen."}
-    world.put_copy("DeadLetter", message, **forged, **reason)
+    world.put_copy("DeadLetter", message, NOTHING, **forged, **reason)
     bare = world.message()
     world.dead_letter(bare)
 
