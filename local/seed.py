@@ -13,8 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# What `operator` may do, it may do besides sending and reading.
-ROLES = {"operator": ["operator", "producer"], "producer": ["producer"]}
+ROLES = {"operator": ["operator"], "producer": ["producer"]}
 _SECONDS = 30.0
 
 
@@ -85,12 +84,12 @@ def own_environment(endpoint_url: str, region: str, access_key: str) -> dict[str
 
 
 def _add(users: dict[str, dict[str, str]]) -> None:
-    from workflows.users import InvalidUser, add_user
+    from workflows.users import add_user
 
     for role, user in users.items():
         try:
             add_user(user["email"], user["password"], ROLES[role])
-        except InvalidUser as error:
+        except ValueError as error:  # `InvalidUser`
             sys.exit(f"{role}: {error}")
 
 
