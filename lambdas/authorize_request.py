@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from workflows import telemetry, tokens
+from workflows import telemetry, tokens, users
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         },
         "context": {
             "email": claims.email,
-            "roles": " ".join(claims.roles),
+            "roles": " ".join(users.with_included(claims.roles)),
             "expires_at": str(claims.expires_at),
         },
     }

@@ -56,6 +56,10 @@ _KEPT = {
 }
 # Whoever sends all that is in the file acts on no message but the last that the file sent.
 _ONE = {"filter": {"message_ids": ["{{message_id}}"]}}
+_BEARER = {
+    "type": "bearer",
+    "bearer": [{"key": "token", "value": "{{token}}", "type": "string"}],
+}
 _FAILING = ("that dies: a debit beyond the balance", {"kind": "debit", "account_id": "acct-broke"})
 
 
@@ -71,10 +75,6 @@ def collection(document: dict[str, Any]) -> dict[str, Any]:
             "description": "Made by `make collection` of the OpenAPI document. Set base_url, email"
             " and password, and send them from top to bottom.",
             "schema": "https://schema.getpostman.com/json/collection/v2.1.0/collection.json",
-        },
-        "auth": {
-            "type": "bearer",
-            "bearer": [{"key": "token", "value": "{{token}}", "type": "string"}],
         },
         "variable": [{"key": name, "value": value} for name, value in VARIABLES.items()],
         "item": [{"name": name, "item": requests} for name, requests in folders.items()],
@@ -115,8 +115,8 @@ def _requests(
             "header": [],
             "url": _url(key.partition(" ")[2], operation.get("parameters", [])),
         }
-        if operation.get("security") == []:
-            request["auth"] = {"type": "noauth"}
+        # At each request: Insomnia passes over a folder's and the file's.
+        request["auth"] = {"type": "noauth"} if operation.get("security") == [] else _BEARER
         if body is not None:
             request["header"] = [{"key": "Content-Type", "value": "application/json"}]
             request["body"] = {

@@ -14,11 +14,13 @@ import shutil
 import signal
 import sys
 import threading
+from typing import Any
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from local import ministack_quirks
+from local import ministack_quirks, root_docs
+from local.emulator import HOST
 
 
 def _end_with_parent(directory: str, lifeline: int) -> None:
@@ -53,7 +55,8 @@ def main(directory: str, listener: str) -> None:
     config = Config()
     config.bind = [f"fd://{listener}"]
     config.keep_alive_timeout = 75  # seconds, as MiniStack's `main` has it
-    asyncio.run(serve(app, config))
+    served: Any = root_docs.with_docs_at_the_root(app, lambda: root_docs.deployed_base_path(HOST))
+    asyncio.run(serve(served, config))
 
 
 if __name__ == "__main__":

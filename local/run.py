@@ -42,7 +42,7 @@ def greeting(stack: Stack) -> str:
     producer, operator = stack.users["producer"], stack.users["operator"]
     return f"""\
 API        {stack.api_url}
-Docs       {stack.api_url}/docs
+Docs       {stack.endpoint_url}/docs
 AWS        {stack.endpoint_url}   (AWS_ENDPOINT_URL; any credentials, region us-east-1)
 Details    {STATE_FILE}
 

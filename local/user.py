@@ -12,7 +12,7 @@ To a deployed stack, with the AWS credentials of the environment; the table is t
 
     python -m local.user --table NAME --region eu-central-1 --email you@example.com --role operator
 
-Roles are `producer` (send and read) and `operator` (redrive); `--role` may be given twice. The
+Roles are `producer` (send and read) and `operator` (that, and redrive). The
 password is asked for, or taken from an environment variable named by `--password-from-env`; there
 is no option for it, because other users of a computer can read the arguments of a process.
 """

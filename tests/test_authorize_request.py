@@ -51,6 +51,16 @@ def test_valid_token_gets_policy_and_context(token):
 
 
 @pytest.mark.parametrize(
+    ("own", "roles"),
+    [(("operator",), "operator producer"), (("producer",), "producer")],
+)
+def test_operator_may_do_what_a_producer_may(token, own, roles):
+    issued = tokens.issue(User("bob@example.com", own)).access_token
+
+    assert authorize(f"Bearer {issued}")["context"]["roles"] == roles
+
+
+@pytest.mark.parametrize(
     ("method_arn", "resource"),
     [
         (f"{API}/v1/GET/messages/status", f"{API}/v1/*"),

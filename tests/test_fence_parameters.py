@@ -8,14 +8,26 @@ from tests.stack_fixtures import queued
 
 STEPS = 10
 BACKLOG = 30
+# The original's names.
+QUEUES = {"WorkQueueName": "main_queue.fifo", "DeadLetterQueueName": "dlq_queue.fifo"}
 
 
 @pytest.fixture(scope="module")
 def entries(tmp_path_factory):
     project = scratch_project(tmp_path_factory.mktemp("parameters") / "project")
     mutate(project, "statemachines/retry.asl.json", "$steps >= 400", f"$steps >= {STEPS}")
-    with deployed(project) as entries:
+    with deployed(project, parameters=QUEUES) as entries:
         yield entries
+
+
+@pytest.mark.xdist_group("fence parameters")
+def test_queues_may_have_whole_names_of_ones_own(entries):
+    outputs = entries.stack.outputs
+
+    assert outputs["WorkQueueUrl"].endswith("/main_queue.fifo")
+    assert outputs["DeadLetterQueueUrl"].endswith("/dlq_queue.fifo")
+    shown = entries.api.status().expect(200)
+    assert shown["work_queue"]["visible"] >= 0
 
 
 @pytest.mark.xdist_group("fence parameters")

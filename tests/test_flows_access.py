@@ -9,7 +9,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from local.client import Client
-from tests.flows import assert_problem
+from tests.flows import assert_problem, credit
 
 pytestmark = pytest.mark.xdist_group("flows")
 
@@ -156,6 +156,29 @@ def test_docs_are_open_and_found_through_the_stage(stack, anybody):
     assert page.status == 200
     assert page.headers.get_content_type() == "text/html"
     assert "SwaggerUI" in page.text
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+def test_docs_are_found_at_the_root_of_the_local_stack(stack, anybody, path):
+    at_the_root = Client(stack.endpoint_url).call("GET", path)
+
+    assert at_the_root.status == 200
+    assert at_the_root.text == anybody.call("GET", path).text  # so that "Try it out" finds the API
+    assert Client(stack.endpoint_url).call("GET", "/docs/none").status == 404
+
+
+def test_operator_alone_may_send_and_read(stack, anybody):
+    """README's command makes one with the role operator, who got 403."""
+    (row,) = stack.client("dynamodb").query(
+        TableName=stack.outputs["UsersTableName"],
+        KeyConditionExpression="email = :email",
+        ExpressionAttributeValues={":email": {"S": stack.users["operator"]["email"]}},
+    )["Items"]
+    operator = anybody.signed_in(**stack.users["operator"])
+
+    assert row["roles"]["L"] == [{"S": "operator"}]
+    operator.status().expect(200)
+    assert operator.send(credit()).status == 202
 
 
 def test_openapi_document_is_open_valid_and_complete(stack, anybody):

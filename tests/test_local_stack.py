@@ -100,7 +100,7 @@ def test_users_are_in_the_table_with_their_roles(small):
     rows = small.client("dynamodb").scan(TableName=small.outputs["UsersTableName"])["Items"]
 
     assert {row["email"]["S"]: set(row["roles"]["SS"]) for row in rows} == {
-        small.users["operator"]["email"]: {"operator", "producer"},
+        small.users["operator"]["email"]: {"operator"},
         small.users["producer"]["email"]: {"producer"},
     }
 

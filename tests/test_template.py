@@ -355,7 +355,15 @@ def test_execution_names_of_every_redrive_fit():
 @pytest.mark.parametrize("queue", QUEUES)
 def test_queue_is_fifo_encrypted_and_limited(queue):
     assert QUEUES[queue]["FifoQueue"] is True
-    assert QUEUES[queue]["QueueName"].endswith(".fifo")
+    condition, own, derived = QUEUES[queue]["QueueName"]
+    assert (condition, own) == (f"Name{queue}", f"{queue}Name")
+    assert derived.startswith("${AWS::StackName}-")
+    assert derived.endswith(".fifo")
+    pattern = template()["Parameters"][own]["AllowedPattern"]
+    assert re.fullmatch(pattern, "main_queue.fifo")
+    assert re.fullmatch(pattern, "")
+    assert not re.fullmatch(pattern, "main_queue")
+    assert not re.fullmatch(pattern, f"{'q' * 76}.fifo")  # SQS takes 80 characters
     assert QUEUES[queue]["SqsManagedSseEnabled"] is True
     assert QUEUES[queue]["MaximumMessageSize"] == "MaxMessageBytes"
     assert QUEUES[queue]["DeduplicationScope"] == "messageGroup"

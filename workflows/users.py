@@ -24,6 +24,8 @@ from workflows.settings import settings
 
 Role = Literal["producer", "operator"]
 ROLES: tuple[Role, ...] = get_args(Role)
+# What each role may do besides its own.
+_INCLUDED: dict[Role, tuple[Role, ...]] = {"producer": (), "operator": ("producer",)}
 
 MAX_FAILED_LOGINS = 5
 WINDOW_SECONDS = 900
@@ -62,6 +64,12 @@ class User:
 
     email: str
     roles: tuple[str, ...]
+
+
+def with_included(roles: Iterable[Role]) -> list[Role]:
+    """Return the roles and those that they include: an operator may do what a producer may."""
+    own = set(roles)
+    return sorted(own.union(*(_INCLUDED[role] for role in own)))
 
 
 def add_user(email: str, password: str, roles: Iterable[str], *, table: str | None = None) -> None:
