@@ -7,12 +7,16 @@ that ended without a word is found by the index, and if nobody did anything SQS 
 them again when the visibility timeout ends.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from workflows import runs
-from workflows.aws import dynamodb, sqs
+from workflows.aws import dynamodb, sqs, stepfunctions
 from workflows.settings import settings
+
+# The most that a turn of the machine leaves in a history, each task tried once more.
+_EVENTS_OF_A_TURN = 75
 
 
 def release(run_id: str, records: int) -> int:
@@ -33,6 +37,32 @@ def recover() -> list[str]:
         if not active[run_id]:
             _release(record["run_id"])
     return [run_id for run_id, works in active.items() if not works]
+
+
+def release_batch(execution_arn: str) -> int:
+    """Make visible what an execution had received last; return how many messages it tried.
+
+    One that fails gives its batch back itself. One that was ended from outside cannot, and nobody
+    noted the receipt handles: its history has them. Of what it deleted nothing comes back.
+    """
+    handles = _last_received(execution_arn)
+    if handles:
+        _show(handles)
+    return len(handles)
+
+
+def _last_received(execution_arn: str) -> list[str]:
+    try:
+        history = stepfunctions().get_execution_history(
+            executionArn=execution_arn, reverseOrder=True, maxResults=_EVENTS_OF_A_TURN
+        )
+    except stepfunctions().exceptions.ExecutionDoesNotExist:
+        return []
+    for event in history["events"]:
+        answer = json.loads(event.get("taskSucceededEventDetails", {}).get("output") or "{}")
+        if isinstance(answer, dict) and "Messages" in answer:
+            return [message["ReceiptHandle"] for message in answer["Messages"]]
+    return []
 
 
 def _key(run_id: str, number: int) -> str:
@@ -60,6 +90,12 @@ def _release(key: str) -> int:
     if record is None:
         return 0
     handles = record["receipt_handles"]
+    _show(handles)
+    dynamodb().delete_item(**table)
+    return len(handles)
+
+
+def _show(handles: list[str]) -> None:
     # A handle that is out of date fails alone, and its message is visible already.
     sqs().change_message_visibility_batch(
         QueueUrl=settings().dead_letter_queue_url,
@@ -68,5 +104,3 @@ def _release(key: str) -> int:
             for index, handle in enumerate(handles)
         ],
     )
-    dynamodb().delete_item(**table)
-    return len(handles)

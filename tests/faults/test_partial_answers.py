@@ -143,8 +143,10 @@ def test_messages_behind_one_in_flight_do_not_make_a_queue_empty(world, letters)
     run = world.run({"trigger": "schedule"})
 
     assert run.status == "SUCCEEDED"
-    assert run.output["status"] == "SUCCEEDED"  # not SKIPPED, as for an empty queue
-    assert run.states.count("ReceiveDeadLetters") == 3  # the other group's, and two that were empty
+    # Not SKIPPED, as for an empty queue, and no plain success either.
+    assert (run.output["status"], run.output["in_flight"]) == ("HALTED", 1)
+    # The other group's, two that were empty, and as many after each of three waits.
+    assert run.states.count("ReceiveDeadLetters") == 9
     world.settle()
     assert broken(world, moved=[letters[2]]) == []
 

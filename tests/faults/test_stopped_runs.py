@@ -98,3 +98,18 @@ def test_crash_after_the_delete_leaves_a_run_that_is_marked_and_messages_that_ar
     world.redrive()
     world.settle()
     assert broken(world, moved=letters) == []
+
+
+@pytest.mark.fault(19)
+@pytest.mark.parametrize("state", ["ValidateMessages", "RedriveMessages", "DeleteDeadLetters"])
+def test_batch_of_a_stopped_run_is_visible_as_soon_as_its_lock_is_freed(world, letters, state):
+    stop_before(world, state)
+    assert {letter["IsVisible"] for letter in world.queued("DeadLetter")} == {False}
+
+    world.recover()
+
+    assert {letter["IsVisible"] for letter in world.queued("DeadLetter")} == {True}
+    world.stack.before_state = lambda *_: True
+    assert world.redrive().output["received"] == 3
+    world.settle()
+    assert broken(world, moved=letters) == []
