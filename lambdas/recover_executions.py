@@ -26,13 +26,16 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
 
     Whatever names no group, of any shape, is a reason to look at everything: that is always safe.
     """
-    with telemetry.action("recover_executions", context.aws_request_id) as details:
-        if group_id := _group_of(event):
-            found = recovery.recover_group(group_id)
-        else:
-            found = recovery.recover(lambda: context.get_remaining_time_in_millis() / 1_000)
-        details.update(found.model_dump())
-        return found.model_dump()
+    try:
+        with telemetry.action("recover_executions", context.aws_request_id) as details:
+            if group_id := _group_of(event):
+                found = recovery.recover_group(group_id)
+            else:
+                found = recovery.recover(lambda: context.get_remaining_time_in_millis() / 1_000)
+            details.update(found.model_dump())
+            return found.model_dump()
+    finally:
+        telemetry.flush()
 
 
 def _group_of(event: Any) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 # A turn of the redrive machine's loop begins with the first; the others end the loop.
 _TURN = "ReceiveDeadLetters"
-_AFTER = ("PublishMetrics", "FailRun")
+_AFTER = ("FinishRun", "FailRun")
 _SENT, _WATCHED = "RedriveMessages", "WaitForOutcomes"
 
 

@@ -35,6 +35,8 @@ _EPOCHS = {"lease_until", "acquired_at", "owned_at", "expires_at"}
 _SEQUENCE = re.compile(r"PARKED#\d{40}")
 # SQS makes an id for each copy, and a receipt handle at each receive.
 _MADE_BY_SQS = {"sqs_message_id": "<SQS's id>", "receipt_handles": "<handle>"}
+# Marks a run whose end was told, by the event that tells of it: that comes when it comes.
+_NOTED = "noted_at"
 _ROUNDS_OF_WAITING = (
     ("WaitForRate", "MoreToDo"),
     ("WaitForOutcomes", "CountOutcomes", "CanaryHealthy"),
@@ -150,7 +152,11 @@ def _keys(stack: Any, table: str) -> set[tuple[str, ...]]:
 def _rows(stack: Any, table: str) -> list[dict[str, Any]]:
     pages = stack.client("dynamodb").get_paginator("scan")
     return [
-        {name: _plain(TypeDeserializer().deserialize(value)) for name, value in item.items()}
+        {
+            name: _plain(TypeDeserializer().deserialize(value))
+            for name, value in item.items()
+            if name != _NOTED
+        }
         for page in pages.paginate(
             TableName=stack.outputs[f"{table}TableName"], ConsistentRead=True
         )

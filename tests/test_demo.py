@@ -150,7 +150,7 @@ def test_retry_of_a_task_counts_as_a_transition():
         scheduled,
         received,
         entered("AnyDeadLetters"),
-        entered("PublishMetrics"),
+        entered("FinishRun"),
     ):
         history.add(event)
 

@@ -72,7 +72,8 @@ def test_every_function_may_do_what_it_must():
         run_is_planned_watched_and_cancelled(stack, producer, operator)
         message_comes_again(stack, producer)
         whatever_was_abandoned_is_found(stack, operator)
-        assert errors_in(stack.lambda_log()) == {"AccountFrozen"}
+        # And of the two runs that ended without a word.
+        assert errors_in(stack.lambda_log()) == {"AccountFrozen", "ABORTED", "FAILED"}
         assert "AccessDenied" not in stack.lambda_log() + stack.log()
         assert actions_logged(stack) >= actions_of_the_functions()
         assert permissions_unused(stack) == set(UNUSED)

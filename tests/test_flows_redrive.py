@@ -6,10 +6,12 @@ import uuid
 import pytest
 
 from local.client import Client
+from local.deadline import wait_until
 from tests.flows import assert_problem, dead_message, finished, settled
-from tests.redrive_runs import LOCK, consume
+from tests.redrive_runs import LOCK, consume, recover
 from tests.stack_fixtures import dead_letter, delete, put, put_on_dlq, row, transaction
 from workflows.outcome import Outcome
+from workflows.runs import COUNTERS
 
 pytestmark = pytest.mark.xdist_group("flows")
 
@@ -155,6 +157,32 @@ def test_one_trace_id_follows_a_message_everywhere(stack, producer, operator):
         line for line in lines if (line["action"], line["status"]) == ("send_message", "success")
     ]
     assert sent["details"]["message_id"] == record["message_id"]
+
+
+@pytest.mark.usefixtures("no_dead_letters")
+def test_end_of_a_run_is_logged_with_its_counts_under_the_trace_of_its_request(
+    stack, producer, operator
+):
+    dead_message(stack, producer)
+    started = operator.reprocess(max_messages=1).expect(202)
+    run = finished(operator, started["run_id"])
+
+    def told():
+        lines = (line for line in stack.lambda_log().splitlines() if '"end_run"' in line)
+        found = map(json.loads, lines)
+        return [line for line in found if line["details"]["run_id"] == run["run_id"]]
+
+    wait_until(told, 60, "the run's end is in the log")
+    recover(stack)
+    (line,) = told()
+    assert (line["status"], line["details"]["run_status"]) == ("success", "SUCCEEDED")
+    assert {name: line["details"][name] for name in COUNTERS} == {n: run[n] for n in COUNTERS}
+    request = [
+        json.loads(entry)
+        for entry in stack.lambda_log().splitlines()
+        if '"reprocess_dlq"' in entry and run["run_id"] in entry
+    ]
+    assert {entry["trace_id"] for entry in request} == {line["trace_id"]}
 
 
 @pytest.mark.usefixtures("no_dead_letters")

@@ -10,7 +10,6 @@ from local.deadline import wait_until
 from tests.redrive_runs import (
     DONE,
     FAILED,
-    FINISH,
     GIVEN_BACK,
     JUDGED,
     LOCK,
@@ -569,41 +568,3 @@ def test_run_that_lost_its_lease_at_its_end_is_recorded_whole_and_leaves_the_loc
     assert counters(stack, run) == {"received": 1, "redriven": 1}
     assert [entry["result"] for entry in audited(stack, run_id)] == ["FAILED"]
     assert row(stack, "Runs", LOCK) == new_holder
-
-
-def test_lost_metrics_do_not_fail_a_run(stack):
-    message = transaction()
-    dead_letter(stack, message)
-
-    run = redrive(stack, 1, mocks={"PublishMetrics": throw("CloudWatch.InternalServiceException")})
-
-    assert run.status == "SUCCEEDED"
-    assert run.states[-2:] == FINISH
-    assert counters(stack, run) == {"received": 1, "redriven": 1}
-
-
-def test_metrics_count_what_was_redriven_and_what_failed(stack):
-    messages = [transaction() for _ in range(3)]
-    for message in messages:
-        dead_letter(stack, message)
-    before = {name: metric(stack, name) for name in ("MessagesReprocessed", "Errors")}
-
-    redrive(stack, 3, mocks={"RedriveMessages": [{"Return": {"Failed": all_failed(3)}}]})
-    redrive(stack, 2)
-
-    after = {name: metric(stack, name) for name in before}
-    assert after["MessagesReprocessed"] == before["MessagesReprocessed"] + 2
-    assert after["Errors"] == before["Errors"] + 3
-
-
-def metric(stack, name):
-    """Return the sum of a metric of the machines since ever."""
-    points = stack.client("cloudwatch").get_metric_statistics(
-        Namespace="API-Producer-SQS/Messages",
-        MetricName=name,
-        StartTime="2000-01-01T00:00:00Z",
-        EndTime="2100-01-01T00:00:00Z",
-        Period=86_400,
-        Statistics=["Sum"],
-    )["Datapoints"]
-    return sum(point["Sum"] for point in points)

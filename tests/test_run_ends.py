@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from lambdas import note_run_ends, recover_executions
 from lambdas.run_record import RunRecord, RunReport
-from tests.conftest import ENVIRONMENT, a_message, an_operator
-from workflows import aws, clock, held, ledger, outcome, progress, runs
+from tests.conftest import CONTEXT, ENVIRONMENT, a_message, an_operator
+from workflows import aws, clock, held, ledger, outcome, progress, run_ends, runs
 from workflows.outcome import Outcome
 from workflows.runs import RunEnded, RunNotFound
 
@@ -238,3 +239,125 @@ def test_run_that_the_console_started_with_nonsense_can_be_shown(begin, request_
 
 def test_run_whose_limit_is_no_number_makes_progress_all_the_same(begin):
     assert progress_of(begin, request='{"max_messages": "many"}') is not None
+
+
+# --- Told once ----------------------------------------------------------------------------
+
+COUNTS = {
+    "received": 9, "redriven": 4, "quarantined": 3, "already_processed": 0, "discarded": 0,
+    "failed": 2, "left": 1,
+}  # fmt: skip
+TIMES = {"started_at": "2026-11-30T12:00:00.000Z", "finished_at": "2026-11-30T12:00:07.250Z"}
+
+
+def told(text):
+    """Return the lines that tell of a run's end, and the sum of each metric."""
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    sums: dict[str, float] = {}
+    for line in lines:
+        for metric in line.get("_aws", {}).get("CloudWatchMetrics", [{}])[0].get("Metrics", []):
+            sums[metric["Name"]] = sums.get(metric["Name"], 0) + sum(line[metric["Name"]])
+    return [line for line in lines if line.get("action") == "end_run"], sums
+
+
+def status_changed(output):
+    """Return EventBridge's event of an execution that succeeded."""
+    return {
+        "version": "0",
+        "id": "315c1398-40ff-a850-213b-158f73e60175",
+        "detail-type": "Step Functions Execution Status Change",
+        "source": "aws.states",
+        "account": "123456789012",
+        "time": "2026-11-30T12:00:08Z",
+        "region": "us-east-1",
+        "resources": [f"{MACHINE}:run-1"],
+        "detail": {
+            "executionArn": f"{MACHINE}:run-1",
+            "stateMachineArn": MACHINE,
+            "name": "run-1",
+            "status": "SUCCEEDED",
+            "startDate": 1796040000000,
+            "stopDate": 1796040007250,
+            "input": "{}",
+            "output": json.dumps(output),
+            "inputDetails": {"included": True},
+            "outputDetails": {"included": True},
+            "error": None,
+            "cause": None,
+        },
+    }
+
+
+@pytest.mark.parametrize("status", ["SUCCEEDED", "HALTED", "CANCELLED"])
+def test_end_of_a_run_is_logged_with_its_counts_and_counted_once(begin, output, status):
+    begin()
+    change(status=status, **COUNTS, **TIMES)
+    event = status_changed({"run_id": "run-1", "status": status})
+
+    for _ in range(2):
+        note_run_ends.handler(event, CONTEXT)
+        recover_executions.handler({}, CONTEXT)
+
+    (line,), sums = told(output())
+    assert (line["trace_id"], line["status"]) == (an_operator().trace_id, "success")
+    about = {"run_id": "run-1", "queue_name": QUEUE, "run_status": status, "duration": 7.25}
+    assert line["details"] == about | COUNTS
+    assert sums == {"MessagesReprocessed": 4, "MessagesQuarantined": 3, "Errors": 2}
+
+
+def test_what_a_failed_run_had_redriven_is_counted(begin, output):
+    begin()
+    change(status="FAILED", failure="Sqs.SqsException", **COUNTS, **TIMES)
+
+    for _ in range(2):
+        recover_executions.handler({}, CONTEXT)
+
+    (line,), sums = told(output())
+    assert (line["status"], line["details"]["error"]) == ("error", "FAILED")
+    assert line["details"]["failure"] == "Sqs.SqsException"
+    assert sums == {"MessagesReprocessed": 4, "MessagesQuarantined": 3, "Errors": 3}
+
+
+def test_what_a_stopped_run_had_redriven_is_counted(begin, sfn, output):
+    begin()
+    change(**COUNTS)
+    stop(sfn)
+
+    for _ in range(2):
+        recover_executions.handler({}, CONTEXT)
+
+    (line,), sums = told(output())
+    assert (line["status"], line["details"]["run_status"]) == ("error", "ABORTED")
+    assert (sums["MessagesReprocessed"], sums["Errors"]) == (4, 3)
+
+
+def test_run_that_works_has_no_end(begin, output):
+    begin()
+
+    run_ends.note("run-1")
+    recover_executions.handler({}, CONTEXT)
+
+    assert told(output()) == ([], {})
+
+
+@pytest.mark.parametrize("status", ["CONTINUED", "SKIPPED"])
+def test_execution_that_ends_no_run_tells_of_none(begin, output, status):
+    begin()
+
+    note_run_ends.handler(status_changed({"run_id": "run-1", "status": status}), CONTEXT)
+    note_run_ends.handler(status_changed({"run_id": "run-2", "status": status}), CONTEXT)
+
+    assert told(output()) == ([], {})
+
+
+@pytest.mark.parametrize("output_text", [None, "", "{}", "[]", '"text"'])
+def test_event_that_names_no_run_is_left_to_the_sweep(begin, output, output_text):
+    begin()
+    change(status="SUCCEEDED", **COUNTS, **TIMES)
+    event = status_changed({})
+    event["detail"]["output"] = output_text
+
+    note_run_ends.handler(event, CONTEXT)
+    assert told(output()) == ([], {})
+    recover_executions.handler({}, CONTEXT)
+    assert len(told(output())[0]) == 1

@@ -590,8 +590,7 @@ def test_whatever_goes_wrong_in_a_run_frees_the_lock_or_is_no_reason_to_fail(nam
     assert last["Next"] == {
         "SkipRun": "RunFailed",  # these two have no lock
         "AcquireRun": "RunFailed",
-        "ReturnDeadLetters": "PublishMetrics",
-        "PublishMetrics": "FinishRun",
+        "ReturnDeadLetters": "FinishRun",
         # In these it has in flight what it received.
         **dict.fromkeys(WITH_A_BATCH, "GiveBackDeadLetters"),
     }.get(name, "FailRun")
@@ -610,16 +609,6 @@ def test_delete_comes_after_send_and_guard_before_it():
 @pytest.mark.parametrize("machine", MACHINES)
 def test_no_expression_is_ever_built_from_data(machine):
     assert not re.search(r"\$(parse|eval)\b", definition(machine))
-
-
-def test_machine_s_metrics_have_the_original_s_names():
-    arguments = states("RedriveStateMachine")["PublishMetrics"]["Arguments"]
-
-    assert arguments["Namespace"] == "API-Producer-SQS/Messages"
-    assert {metric["MetricName"] for metric in arguments["MetricData"]} == {
-        "MessagesReprocessed",
-        "Errors",
-    }
 
 
 # --- Sizes --------------------------------------------------------------------------------

@@ -13,7 +13,19 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflows import clock, fence, held, ledger, let_go, lost, mend, retry, run_lock, runs
+from workflows import (
+    clock,
+    fence,
+    held,
+    ledger,
+    let_go,
+    lost,
+    mend,
+    retry,
+    run_ends,
+    run_lock,
+    runs,
+)
 from workflows.fence import START_GRACE_SECONDS, Fence
 from workflows.parts import Parts
 from workflows.settings import settings
@@ -88,6 +100,7 @@ def recover_group(group_id: str) -> Recovered:
 def _recover_runs(parts: Parts) -> Recovered:
     lock = parts.do(run_lock.find)
     run_id = parts.do(runs.recover)
+    parts.do(run_ends.note_all)
     if run_id and lock:
         parts.do(held.release_batch, str(lock["execution_arn"]))
     return Recovered(

@@ -69,6 +69,12 @@ def failed(name: str, trace_id: str, error: Exception, **details: Any) -> None:
     _log("error", name, "error", trace_id, details)
 
 
+def ended(name: str, trace_id: str, error: str | None, **details: Any) -> None:
+    """Log the end of an action whose beginning nobody here saw; `error` is None after a success."""
+    level, status = ("error", "error") if error else ("info", "success")
+    _log(level, name, status, trace_id, details | ({"error": error} if error else {}))
+
+
 def refused(trace_id: str, code: str, **details: Any) -> None:
     """Log that a request was refused, by the `code` of its answer."""
     _log("warning", "answer_request", "error", trace_id, {"error": code} | details)

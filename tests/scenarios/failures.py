@@ -332,17 +332,6 @@ def failure_that_cannot_be_recorded(world: World) -> None:
 
 
 @scenario(mocked=True)
-def metrics_that_are_lost(world: World) -> None:
-    """A metric that cannot be published is no reason to fail."""
-    world.dead_letter(world.message())
-    run = world.run(
-        {"request": {"max_messages": 1}}, mocks={"PublishMetrics": given.throws(BROKEN)}
-    )
-    assert run.states[-2:] == FINISH
-    assert run.status == "SUCCEEDED"
-
-
-@scenario(mocked=True)
 def left_out_messages_that_are_not_given_back(world: World) -> None:
     """A run that cannot give back what it left out ends well, and the sweep gives it back."""
     world.dead_letter(world.message())
