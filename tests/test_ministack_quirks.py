@@ -11,6 +11,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from botocore.exceptions import ClientError
 from ministack.core import iam_actions
 from ministack.services import dynamodb, eventbridge, scheduler, stepfunctions
 
@@ -349,3 +350,25 @@ def test_schedule_without_an_input_sends_its_detail_as_a_text(monkeypatch):
     assert found.keys() == recorded.keys()
     for name in ("version", "detail-type", "source", "detail"):
         assert found[name] == recorded[name]
+
+
+def test_ids_that_sqs_does_not_take_are_refused(small, bare):
+    def receive(running):
+        return running.client("sqs").receive_message(
+            QueueUrl=running.outputs["WorkQueueUrl"], ReceiveRequestAttemptId="rückführung-0"
+        )
+
+    with pytest.raises(ClientError, match="InvalidParameterValue"):
+        receive(small)
+    assert receive(bare), "no longer needed: _refuse_ids"
+
+
+def test_names_that_no_execution_may_have_are_refused(small, bare):
+    def start(running):
+        return running.client("stepfunctions").start_execution(
+            stateMachineArn=running.outputs["RetryStateMachineArn"], name="a/b"
+        )
+
+    with pytest.raises(ClientError, match="InvalidName"):
+        start(small)
+    assert start(bare), "no longer needed: _refuse_ids"

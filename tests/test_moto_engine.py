@@ -210,3 +210,18 @@ def test_state_is_measured_in_bytes_of_utf_8(moto):
     run = run_machine(moto, "redrive", {"request": {"max_messages": 1}})
 
     assert run.output["quarantined"] == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        ("States.DataLimitExceeded", ["InspectQueue", "FailRun", "RunFailed"]),
+        ("States.Runtime", ["InspectQueue"]),
+    ],
+)
+def test_wildcard_catches_what_is_too_large_and_not_what_ends_an_execution(moto, error, end):
+    throws = {"Throw": {"Error": error, "Cause": "made up"}}
+
+    run = run_machine(moto, "redrive", {}, mocks={"InspectQueue": [throws] * 6})
+
+    assert (run.status, run.states) == ("FAILED", end)

@@ -17,6 +17,7 @@ from unittest import mock
 
 import jsonata
 from moto.dynamodb.models import DynamoDBBackend
+from moto.stepfunctions.exceptions import InvalidName
 from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import (
     ErrorEqualsDecl,
@@ -48,6 +49,7 @@ from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
+from local import legal_ids
 from tests.moto_engine import queues, quick, statements
 
 Begin = Callable[[str, str, Callable[[], None]], None]
@@ -182,6 +184,8 @@ def _executions(begin: Begin) -> list[Any]:
     case = ContextVar("case", default="")
 
     def start_case(self: Any, state_machine_arn: str, name: str, *args: Any) -> Any:
+        if name and not legal_ids.is_execution_name(name):
+            raise InvalidName(f"Invalid Name: '{name}'")
         machine_arn, _, named = state_machine_arn.partition("#")
         case.set(named)
         return start_execution(self, machine_arn, name, *args)
@@ -311,12 +315,13 @@ def _pace(before_state: Before, wait: Wait) -> list[Any]:
     ]
 
 
-# Limits. A state's 256 KiB are bytes of UTF-8, and nothing but its own name catches what exceeds
-# them: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+# Limits. A state's 256 KiB are bytes of UTF-8. A task's result that exceeds them is caught by its
+# own name and by States.ALL (recorded on AWS by others); nothing else catches States.Runtime:
+# https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 
 
 _STATE_BYTES = 256 * 1_024
-_TERMINAL = {"States.DataLimitExceeded", "States.Runtime"}
+_TERMINAL = {"States.Runtime"}
 
 
 def _limits() -> list[Any]:

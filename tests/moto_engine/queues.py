@@ -6,6 +6,9 @@ from unittest import mock
 
 from moto.sqs import models as sqs
 from moto.sqs.exceptions import InvalidParameterValue
+from moto.sqs.responses import SQSResponse
+
+from local import legal_ids
 
 # 20 digits, as AWS's.
 _FIRST_NUMBER = 10**19
@@ -21,7 +24,22 @@ def patches() -> list[Any]:
         mock.patch.object(sqs.SQSBackend, "send_message", _measured(send)),
         mock.patch.object(sqs.SQSBackend, "send_message_batch", _each_for_itself(send_batch)),
         mock.patch.object(sqs.SQSBackend, "receive_message", _in_order(receive)),
+        *(
+            mock.patch.object(SQSResponse, name, _legal(getattr(SQSResponse, name)))
+            for name in ("receive_message", "send_message", "send_message_batch")
+        ),
     ]
+
+
+def _legal(answer: Any) -> Any:
+    """Refuse ids with letters that SQS does not take; moto takes any."""
+
+    def answer_or_refuse(response: Any) -> Any:
+        if name := legal_ids.illegal_sqs_id(response._get_params()):
+            raise InvalidParameterValue(f"{name} has letters that SQS does not take.")
+        return answer(response)
+
+    return answer_or_refuse
 
 
 def _as_fifo(add: Any) -> Any:

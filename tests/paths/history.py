@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-# These are no one's to catch by another name:
+# This is no one's to catch by another name:
 # https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
-_ONLY_BY_NAME = {"States.DataLimitExceeded", "States.Runtime"}
+_ONLY_BY_NAME = {"States.Runtime"}
 _FAILURES = {
     "TaskFailed": "taskFailedEventDetails",
     "TaskTimedOut": "taskTimedOutEventDetails",

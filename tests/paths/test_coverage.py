@@ -143,7 +143,8 @@ def test_history_that_the_machine_forbids_is_not_believed(events):
 @pytest.mark.parametrize(
     ("names", "error", "takes"),
     [
-        (["States.ALL"], "States.DataLimitExceeded", False),
+        (["States.ALL"], "States.DataLimitExceeded", True),
+        (["States.ALL"], "States.Runtime", False),
         (["States.ALL"], "States.Timeout", True),
         (["States.TaskFailed"], "Some.Error", True),
         (["States.TaskFailed"], "States.Timeout", False),

@@ -1,4 +1,4 @@
-"""Messages too large for a state: only its own name catches `States.DataLimitExceeded`."""
+"""Messages too large for a state: `States.DataLimitExceeded` is caught by its own name."""
 
 from tests.scenarios import given
 from tests.scenarios.failures import stale
