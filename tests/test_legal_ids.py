@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from local import legal_ids
@@ -40,6 +40,7 @@ def evaluated(machine, state, argument, name, **variables):
 
 
 @given(name=NAMES, number=st.integers(0, 9_999))
+@example(name="ü" * 80, number=9_999)
 def test_attempt_of_any_run_is_one_that_sqs_takes(name, number):
     place = ("redrive", "ReceiveDeadLetters", "ReceiveRequestAttemptId")
     attempt = evaluated(*place, name, polls=number)
@@ -61,6 +62,7 @@ def test_attempts_of_two_polls_and_of_two_runs_differ():
 
 @pytest.mark.parametrize("machine", PLACES)
 @given(name=NAMES, number=st.integers(0, 9_998))
+@example(name="ü" * 80, number=9_998)
 def test_successor_of_any_execution_has_a_name_that_may_be(machine, name, number):
     run = {"id": name, "part": number}
     found = evaluated(machine, "StartSuccessor", "Name", name, run=run, successor=number)
