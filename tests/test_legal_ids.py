@@ -80,6 +80,26 @@ def test_successors_of_long_names_that_begin_alike_differ():
     assert len(names) == 2
 
 
+@pytest.mark.parametrize("name", ["short", "n" * 80])
+def test_lock_and_record_name_the_successor_that_is_started(name):
+    text = (ROOT / "statemachines" / "redrive.asl.json").read_text()
+    handed = json.dumps(json.loads(text)["States"]["HandOverRun"]["Arguments"])
+    named = [
+        json.loads(f'"{found}"')
+        for found in re.findall(
+            r'"(\{% \$replace\(\$states.context.StateMachine.Id.*?%\})"', handed
+        )
+    ]
+    machine = {"StateMachine": {"Id": "arn:stateMachine:redrive"}}
+    bindings = {"run": {"id": name, "part": 0}, "began": BEGAN, "states": {"context": machine}}
+
+    assert len(named) == 2
+    started = evaluated("redrive", "StartSuccessor", "Name", name)
+    for expression_ in named:
+        arn = compiled(expression_).evaluate(None, bindings)
+        assert arn == f"arn:execution:redrive:{started}"
+
+
 def test_every_id_that_a_machine_makes_is_known_here():
     """A new one is to be tried with every name, too, or to be none that a person chose."""
     safe = {
