@@ -148,9 +148,9 @@ MUTANTS = [
         (("retry", "MarkDead", "#status = :retrying", "#status = :retrying OR #status <> :dead"),),
     ),
     Mutant(
-        "A message is dead-lettered under the deduplication id that it had before.",
+        "A moved copy of a message that is being retried is acknowledged.",
         "moved_back_before_it_was_noted",
-        (("retry", "DeadLetter", "$uuid()", '$row.message_id.S & ".r" & $row.redrives.N'),),
+        (("workflows.claims.claim", "!= sqs_message_id", "is None"),),
     ),
     Mutant(
         "Nobody waits behind a fence.",
@@ -183,7 +183,13 @@ MUTANTS = [
     Mutant(
         "A lease keeps nobody away.",
         "two_workers_have_it",
-        (("workflows.claims.claim", "lease_until <= :epoch", "lease_until <> :epoch"),),
+        (
+            (
+                "workflows.claims.claim",
+                "{ledger.FREE}",
+                "{ledger.FREE.replace('<=', '<>')}",
+            ),
+        ),
     ),
 ]
 
