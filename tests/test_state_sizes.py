@@ -83,7 +83,7 @@ FOREIGN = {
     "ledger_id": f"sqs:{'m' * 36}",
     "trace_id": "m" * 36,
     "type": "foreign",
-    "reason": reason(InvalidEnvelope(quotes(300) + "{field}" + quotes(300), field="x")),
+    "reason": reason(InvalidEnvelope(quotes(300))) | {"template": "t" * 48},
 }
 # Of ours: the names in the envelope are as long as they may be, and need no escape; a reason
 # that the ledger has from elsewhere may.

@@ -37,6 +37,8 @@ RESERVED_IDS = frozenset({"discard", "dlq", "quarantine", "retry", "send", "stat
 ATTRIBUTE_RESERVE_BYTES = 1_024
 _REASON_LENGTH = 256
 _TEMPLATE_LENGTH = 64  # of ten dead letters they fit a state beside ten bodies
+# Of what pydantic found, which a stranger's dead letter may have: those are the longest of all.
+_FOUND_LENGTH = 48
 _FIELD = re.compile(r"\{[^{}]*\}")
 # A word with a digit in it; sought from its beginning, or a long one were tried at each letter.
 _VALUE = re.compile(r"(?<!\S)[^\s\d]*\d\S*")
@@ -236,7 +238,7 @@ def invalid(kind: type[InvalidMessage], error: ValidationError) -> InvalidMessag
         for p in error.errors(include_url=False, include_input=False, include_context=False)
     )
     template = "; ".join(dict.fromkeys(f"{name or 'body'}: {text}" for name, text in causes))
-    found.template = template if template != str(found) else ""
+    found.template = template[:_FOUND_LENGTH] if template != str(found) else ""
     return found
 
 
