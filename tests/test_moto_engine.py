@@ -1,5 +1,7 @@
 """The second engine: what was mended in moto, so that it is AWS's behaviour that is compared."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from tests.moto_engine.stack import MotoStack
@@ -225,3 +227,68 @@ def test_wildcard_catches_what_is_too_large_and_not_what_ends_an_execution(moto,
     run = run_machine(moto, "redrive", {}, mocks={"InspectQueue": [throws] * 6})
 
     assert (run.status, run.states) == ("FAILED", end)
+
+
+BESIDE = {
+    "text": {"DataType": "String.x", "StringValue": "é"},
+    "bytes": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
+}
+TRACE = {"AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1-5759e988-bd862e3f"}}
+
+
+def received(moto, queue):
+    (message,) = moto.client("sqs").receive_message(
+        QueueUrl=moto.outputs[f"{queue}QueueUrl"],
+        MessageSystemAttributeNames=["AWSTraceHeader"],
+        MessageAttributeNames=["All"],
+    )["Messages"]
+    return message["MessageAttributes"], message["Attributes"]
+
+
+def test_batch_keeps_system_attributes(moto):
+    entry = {"Id": "0", "MessageBody": "x", "MessageGroupId": "g", "MessageDeduplicationId": "d"}
+    beside = {"MessageAttributes": BESIDE, "MessageSystemAttributes": TRACE}
+    url = moto.outputs["WorkQueueUrl"]
+
+    moto.client("sqs").send_message_batch(QueueUrl=url, Entries=[entry | beside])
+
+    assert received(moto, "Work") == (BESIDE, {"AWSTraceHeader": "Root=1-5759e988-bd862e3f"})
+
+
+def test_binary_attributes_are_base64_in_a_state(moto):
+    moto.client("sqs").send_message(
+        QueueUrl=moto.outputs["DeadLetterQueueUrl"], MessageBody="hello", MessageGroupId="g",
+        MessageDeduplicationId="d", MessageAttributes=BESIDE,
+    )  # fmt: skip
+
+    run = run_machine(moto, "redrive", {"request": {"max_messages": 1}})
+
+    assert run.output["quarantined"] == 1
+    (kept,) = (one for one in rows(moto) if one.get("body") == {"S": "hello"})
+    assert kept["carried"]["M"]["bytes"] == {"S": "Binary\nAP8="}
+
+
+def rows(moto):
+    return moto.client("dynamodb").scan(TableName="Messages")["Items"]
+
+
+@pytest.mark.parametrize(
+    ("length", "attributes", "refused"),
+    [
+        (12_000 - 15, {"name": {"DataType": "String", "StringValue": "value"}}, False),
+        (12_000 - 14, {"name": {"DataType": "String", "StringValue": "value"}}, True),
+        (1, {f"a{n}": {"DataType": "Number", "StringValue": "1"} for n in range(10)}, False),
+        (1, {f"a{n}": {"DataType": "Number", "StringValue": "1"} for n in range(11)}, True),
+    ],
+)
+def test_attributes_count_as_size_and_are_ten_at_most(moto, length, attributes, refused):
+    sqs, url = moto.client("sqs"), moto.outputs["WorkQueueUrl"]
+    entry = {"MessageBody": "x" * length, "MessageGroupId": "g", "MessageAttributes": attributes}
+
+    answer = sqs.send_message_batch(
+        QueueUrl=url, Entries=[entry | {"Id": "0", "MessageDeduplicationId": "0"}]
+    )
+    assert bool(answer.get("Failed")) == refused
+    with pytest.raises(sqs.exceptions.ClientError) if refused else nullcontext():
+        sqs.send_message(QueueUrl=url, MessageDeduplicationId="1", **entry)
+    assert len(queued(moto, "Work")) == (0 if refused else 2)
