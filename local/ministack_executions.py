@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from local import mock_config
+from local import legal_ids, mock_config
 
 
 def patch(stepfunctions: Any) -> None:
@@ -16,6 +16,20 @@ def patch(stepfunctions: Any) -> None:
     _count_mocked_invocations_as_aws_does(stepfunctions)
     _tell_assigned_variables_as_aws_does(stepfunctions)
     _time_expressions_by_their_own_work()
+    _refuse_names_as_aws_does(stepfunctions)
+
+
+def _refuse_names_as_aws_does(stepfunctions: Any) -> None:
+    """Refuse names that no execution may have; MiniStack takes any. See `legal_ids`."""
+    start = stepfunctions._start_execution
+
+    def start_or_refuse(data: dict[str, Any]) -> Any:
+        name = data.get("name")
+        if name and not legal_ids.is_execution_name(name):
+            return stepfunctions.error_response_json("InvalidName", f"Invalid Name: '{name}'", 400)
+        return start(data)
+
+    stepfunctions._start_execution = start_or_refuse
 
 
 def _refuse_test_cases_that_mock_nothing(stepfunctions: Any) -> None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from local import legal_ids, ministack_executions, ministack_lambda, ministack_sqs
+from local import ministack_executions, ministack_lambda, ministack_sqs
 
 MINISTACK_VERSION = "1.5.33"
 
@@ -66,7 +66,6 @@ def patch() -> None:
     _append_to_lists_as_aws_does(dynamodb)
     _refuse_one_item_twice_as_aws_does(dynamodb)
     _notify_of_schedules_as_aws_does(eventbridge)
-    _refuse_ids_as_aws_does(sqs, stepfunctions)
     iam_actions.extract_iam_action = authorize_batches_as_aws_does(iam_actions.extract_iam_action)
     _tell_what_is_authorized(iam_evaluator)
 
@@ -166,24 +165,6 @@ def _notify_of_schedules_as_aws_does(eventbridge: Any) -> None:
         return invoke(target, event, rule, view)
 
     eventbridge._invoke_target = invoke_as_aws_does
-
-
-def _refuse_ids_as_aws_does(sqs: Any, stepfunctions: Any) -> None:
-    """Refuse ids and names of executions with letters that AWS does not take; see `legal_ids`."""
-    dispatch, start = sqs._dispatch, stepfunctions._start_execution
-
-    async def dispatch_or_refuse(action: str, data: dict[str, Any], url: str) -> Any:
-        if name := legal_ids.illegal_sqs_id(data):
-            raise sqs._Err("InvalidParameterValue", f"{name} has letters that SQS does not take.")
-        return await dispatch(action, data, url)
-
-    def start_or_refuse(data: dict[str, Any]) -> Any:
-        name = data.get("name")
-        if name and not legal_ids.is_execution_name(name):
-            return stepfunctions.error_response_json("InvalidName", f"Invalid Name: '{name}'", 400)
-        return start(data)
-
-    sqs._dispatch, stepfunctions._start_execution = dispatch_or_refuse, start_or_refuse
 
 
 def _create_resources_as_aws_does(handlers: dict[str, dict[str, Any]]) -> None:

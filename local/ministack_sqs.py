@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from local import legal_ids
+
 _MOST_ATTRIBUTES = 10
 
 
@@ -15,6 +17,18 @@ def patch(sqs: Any) -> None:
     sqs._act_send_message = _measured(sqs, sqs._act_send_message, sending)
     sqs._HANDLERS["SendMessageBatch"] = sqs._act_send_message_batch
     sqs._HANDLERS["SendMessage"] = sqs._act_send_message
+    sqs._dispatch = _with_legal_ids(sqs, sqs._dispatch)
+
+
+def _with_legal_ids(sqs: Any, dispatch: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse ids with letters that SQS does not take; MiniStack takes any. See `legal_ids`."""
+
+    async def dispatch_or_refuse(action: str, data: dict[str, Any], url: str) -> Any:
+        if name := legal_ids.illegal_sqs_id(data):
+            raise sqs._Err("InvalidParameterValue", f"{name} has letters that SQS does not take.")
+        return await dispatch(action, data, url)
+
+    return dispatch_or_refuse
 
 
 def _with_system_attributes(send_batch: Callable[..., Any], sending: Any) -> Callable[..., Any]:

@@ -360,7 +360,7 @@ def test_ids_that_sqs_does_not_take_are_refused(small, bare):
 
     with pytest.raises(ClientError, match="InvalidParameterValue"):
         receive(small)
-    assert receive(bare), "no longer needed: _refuse_ids"
+    assert receive(bare), "no longer needed: _with_legal_ids"
 
 
 def test_names_that_no_execution_may_have_are_refused(small, bare):
@@ -371,4 +371,4 @@ def test_names_that_no_execution_may_have_are_refused(small, bare):
 
     with pytest.raises(ClientError, match="InvalidName"):
         start(small)
-    assert start(bare), "no longer needed: _refuse_ids"
+    assert start(bare), "no longer needed: _refuse_names"
