@@ -10,6 +10,7 @@ SAM_CLI := .venv-sam/.installed
 ASL_LINTERS := tests/asl_linters/node_modules/.installed
 
 PYTEST_ARGS ?=
+MODEL_ARGS ?=
 TIMES ?= 10
 SAM_CONFIG_ENV ?= default
 
@@ -43,6 +44,9 @@ test: check ## Run every check and test; PYTEST_ARGS goes to pytest
 
 soak: $(DEV) ## Run the tests that take too long for `make test`: about 22 minutes
 	$(PYTHON) -m pytest -n 3 --dist loadgroup -m soak --timeout 3600 --durations 20 $(PYTEST_ARGS)
+
+model: $(DEV) ## Search every order of the fence protocol's calls, with spin and gcc; MODEL_ARGS=--all for the long ones too
+	@$(PYTHON) -m tests.proofs.model $(MODEL_ARGS)
 
 stability: check ## Run the whole suite TIMES (10) times in a row, or until it fails: about 90 minutes
 	for run in $$(seq $(TIMES)); do echo "Run $$run of $(TIMES)" && $(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS) || exit 1; done

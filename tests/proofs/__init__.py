@@ -1,0 +1,1 @@
+"""Proofs: what shows that the protocol and the harness are right, beyond single cases."""

@@ -1,0 +1,126 @@
+"""The searches of `make model`: what is looked for, and what must come of it.
+
+A search without a mutant must go through every state and find no violation; how many states that
+are is written down, so that a model which grew or shrank is noticed. A mutant takes one condition
+away, and spin must find the promise that this breaks.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search.
+
+    `defines` are the budgets and settings at the head of `fence.pml`, as `N=2 CRASH=1`. `states` is
+    how many there are, `breaks` the promise that a mutant breaks. `long` ones run with `--all`.
+    """
+
+    name: str
+    about: str
+    defines: str
+    states: int = 0
+    breaks: str = ""
+    long: bool = False
+
+
+PROVED = [
+    Search(
+        "one",
+        "one message; crashes and lost answers",
+        "N=1 CRASH=1 LOST=1 FAILS=2",
+        states=6_897_773,
+    ),
+    Search(
+        "one-edit",
+        "one message; edits, retries, discards; an execution that comes back",
+        "N=1 CRASH=0 FAILS=2 OPS=2 EDIT=1 ZOMBIE=1",
+        states=6_498_949,
+    ),
+    Search(
+        "two-runs", "two runs, whose leases end", "N=1 NR=2 SLOW=1 CRASH=0 FAILS=1", states=28_569
+    ),
+]
+_COMES_BACK = "N=1 CRASH=0 FAILS=2 OPS=2 EDIT=1 ZOMBIE=1"
+_STRAY = "N=1 CRASH=0 FAILS=2 OPS=1 GHOSTS=1"
+MUTANTS = [
+    Search(
+        "claim",
+        "the function has its effect without taking the row (flaw 1)",
+        "N=1 CRASH=0 FAILS=1 OPS=1 ZOMBIE=1 MUTANT_CLAIM",
+        breaks="EFFECT AFTER DISCARD",
+    ),
+    Search(
+        "claim-attempt",
+        "it takes a row that is RETRYING, whatever the attempt",
+        f"{_COMES_BACK} MUTANT_CLAIM_ATTEMPT",
+        breaks="EFFECT OF AN OLD BODY",
+    ),
+    Search(
+        "give-back",
+        "a failed try gives back a lease that another function has too",
+        f"{_STRAY} MUTANT_GIVE_BACK",
+        breaks="EFFECT AFTER DISCARD",
+    ),
+    Search(
+        "free",
+        "people do not wait for a lease",
+        f"{_STRAY} MUTANT_FREE",
+        breaks="EFFECT AFTER DISCARD",
+    ),
+    Search(
+        "copy",
+        "a moved copy of a RETRYING message is acknowledged (flaw 2)",
+        "N=1 CRASH=0 FAILS=2 NATIVE=1 MUTANT_COPY",
+        breaks="LOSS",
+    ),
+    Search(
+        "mark-attempt",
+        "`MarkDead` names no attempt (flaw 3)",
+        "N=1 CRASH=0 FAILS=2 MAXATT=1 NATIVE=1 LOST=1 MUTANT_MARK_ATTEMPT",
+        breaks="LOSS",
+    ),
+    Search(
+        "run-attempt",
+        "the run's statements name no attempt (flaw 4)",
+        "N=1 CRASH=1 FAILS=1 MUTANT_RUN_ATTEMPT",
+        breaks="WORKER ROBBED",
+    ),
+    Search(
+        "release",
+        "the fence goes although more were parked than drained",
+        "N=2 CRASH=0 FAILS=1 MUTANT_RELEASE",
+        breaks="COUNT",
+    ),
+    Search(
+        "park",
+        "a message is parked without a fence",
+        "N=2 CRASH=0 FAILS=1 MUTANT_PARK",
+        breaks="COUNT",
+    ),
+    Search(
+        "owner",
+        "promotion and release ask for no holder and generation",
+        "N=3 BATCH=1 CRASH=0 FAILS=1 INVALID=0 ZOMBIE=1 MUTANT_OWNER",
+        breaks="ORDER",
+    ),
+    Search(
+        "delete-first",
+        "a run deletes before it sends",
+        "N=1 CRASH=0 FAILS=2 MUTANT_DELETE_FIRST",
+        breaks="LOSS",
+    ),
+    Search(
+        "deduplication",
+        "a run sends under the id of the last redrive",
+        "N=1 CRASH=0 FAILS=2 MUTANT_DEDUPLICATION",
+        breaks="LOSS",
+    ),
+    Search(
+        "no-ask",
+        "two workers; the fence is not read again where the row shows that there is one",
+        "N=2 NW=2 NX=1 NR=0 OVERLAP=1 CRASH=0 FAILS=1 INVALID=0 MUTANT_NO_ASK",
+        breaks="ORDER",
+    ),
+]
+SEARCHES = PROVED + MUTANTS

@@ -1,0 +1,209 @@
+"""Where each transition of the model stands in the code: how to get its condition from there.
+
+By the transition's @name. A transition that has no condition of its own, a read, a send, what
+only time or chance does, has an `about` in `transitions.toml` instead.
+"""
+
+from collections.abc import Callable
+
+from tests.conftest import template
+from tests.proofs.model.conditions import (
+    CLAIM,
+    FENCE,
+    MESSAGE,
+    OPERATOR,
+    OURS,
+    ROW,
+    after,
+    of_call,
+    of_rule,
+    of_state,
+    of_statements,
+)
+from workflows import (
+    claims,
+    discard,
+    edit,
+    fence,
+    ledger,
+    let_go,
+    mend,
+    recovery,
+    retry,
+    run_lock,
+    runs,
+    verdicts,
+)
+from workflows.carried import Carried
+from workflows.discard import DiscardRequest
+from workflows.ledger import Lease
+from workflows.message import RedriveLimitReached
+from workflows.transaction import AccountFrozen
+
+Condition = Callable[[], list[str]]
+_BODY, _CARRIED = MESSAGE.body(), Carried()
+_FROZEN = AccountFrozen()
+_LEASED = ROW | {"status": "RETRYING", "lease_until": 1_000_010}
+_RUN = {"id": "‹run›", "part": 0, "trace_id": "‹trace›"}
+_VERDICT = {
+    "known": True,
+    "index": 0,
+    "wave": 0,
+    "ledger_id": "message",
+    "group": "group",
+    "status": "‹status›",
+    "redrives": 1003,
+    "redrive_limit": 1009,
+    "attempts_total": 1007,
+    "payload_hash": "‹hash›",
+    "execution_arns": [],
+    "reason": {"type": "", "message": ""},
+    "dead_at": "",
+}
+
+
+def _guard(verdict: str, *, unnoted: bool = False) -> list[str]:
+    judged = _VERDICT | {"verdict": verdict, "unnoted": unnoted}
+    left = verdict == "left"
+    return of_statements(
+        "GuardLoop",
+        {
+            "run": _RUN,
+            "turns": 0,
+            "batch": [{"Body": "", "ReceiptHandle": ""}],
+            "counts": dict.fromkeys(
+                ["redriven", "quarantined", "already_processed", "discarded", "failed", "left"], 0
+            ),
+            "verdicts": [judged],
+            "turn": [] if left else [judged],
+            "wave": 0,
+            "held": 0,
+            "confirmed": [],
+            "millis": 0,
+            "states": {"context": {"Execution": {"Id": "‹execution›"}}},
+        },
+    )
+
+
+def _let_go() -> list[str]:
+    unsent = [{"id": "message", "redrives": 1004}]
+    return of_statements("LetGoMessages", {"run": _RUN, "unsent": unsent})
+
+
+def _waits() -> list[str]:
+    """Return what makes time's guarantees: leases outlive functions, and SQS waits for leases."""
+    resources = template()["Resources"]
+    variables = template()["Globals"]["Function"]["Environment"]["Variables"]
+    limits = template()["Globals"]["Function"]["Timeout"]
+    return [
+        f"CLAIM_LEASE_SECONDS {variables['CLAIM_LEASE_SECONDS']}",
+        *(
+            f"{name} Timeout {resources[name]['Properties'].get('Timeout', limits)}"
+            for name in ("ConsumeMessagesFunction", "ProcessMessageFunction")
+        ),
+        f"WorkQueue VisibilityTimeout {resources['WorkQueue']['Properties']['VisibilityTimeout']}",
+    ]
+
+
+def _receives() -> list[str]:
+    policy = template()["Resources"]["WorkQueue"]["Properties"]["RedrivePolicy"]
+    return [f"WorkQueue maxReceiveCount {policy['maxReceiveCount']}"]
+
+
+SOURCES: dict[str, Condition] = {
+    "consumer.holds_group": lambda: of_rule(claims.holds_group),
+    "consumer.guard": lambda: of_call(lambda: fence.guard(MESSAGE)),
+    "consumer.claim": lambda: [
+        *of_call(lambda: claims.claim(MESSAGE, "‹sqs id›")),
+        *of_rule(claims._was_moved),
+    ],
+    "consumer.claim_moved": lambda: of_call(lambda: claims.claim(MESSAGE, "‹sqs id›"), 1),
+    "consumer.quarantine": lambda: of_call(
+        lambda: ledger.quarantine(MESSAGE, _BODY, _CARRIED, RedriveLimitReached(), CLAIM.attempt)
+    ),
+    "consumer.park": lambda: of_call(lambda: fence.park(MESSAGE, _BODY, _CARRIED, CLAIM, "1")),
+    "consumer.processed": lambda: of_call(lambda: ledger.processed("message")),
+    "consumer.settle": lambda: of_call(lambda: fence.settle(FENCE, 1003)),
+    "consumer.resume": lambda: of_call(lambda: fence.resume(FENCE, 1003)),
+    "consumer.retrying": lambda: [
+        *of_call(lambda: fence.retrying(MESSAGE, _BODY, _CARRIED, CLAIM, _FROZEN, OURS)),
+        *of_call(lambda: fence.retrying(MESSAGE, _BODY, _CARRIED, CLAIM, _FROZEN, None)),
+    ],
+    "consumer.start": lambda: of_rule(fence.start),
+    "consumer.dead": lambda: [
+        *of_call(lambda: fence.dead(MESSAGE, _BODY, _CARRIED, CLAIM, _FROZEN, OURS)),
+        *of_call(lambda: fence.dead(MESSAGE, _BODY, _CARRIED, CLAIM, _FROZEN, None)),
+    ],
+    "retry.inspect": lambda: of_state("retry", "ValidateMessage"),
+    "retry.guard": lambda: [*of_state("retry", "GuardLoop"), *after("retry", "GuardLoop")],
+    "retry.claim": lambda: [
+        *of_call(lambda: ledger.take("message", CLAIM.attempt)),
+        *of_call(lambda: ledger.take("message", CLAIM.attempt), 1, _LEASED),
+        *after("retry", "ProcessMessage"),
+    ],
+    "retry.process": lambda: of_rule(retry.process),
+    "retry.failed_again": lambda: [
+        *of_call(
+            lambda: ledger.failed_again(
+                MESSAGE,
+                {"type": "", "message": ""},
+                final=True,
+                attempt=CLAIM.attempt,
+                lease=Lease(1_000_000, sole=True),
+            )
+        ),
+        *of_rule(ledger.failed_again),
+    ],
+    "retry.processed": lambda: of_call(lambda: ledger.processed("message")),
+    "retry.next": lambda: of_state("retry", "AnyParked"),
+    "retry.promote": lambda: [
+        *of_state("retry", "PromoteParked"),
+        *after("retry", "PromoteParked"),
+    ],
+    "retry.drop": lambda: [*of_state("retry", "DropParked"), *after("retry", "DropParked")],
+    "retry.release": lambda: [*of_state("retry", "ReleaseFence"), *after("retry", "ReleaseFence")],
+    "retry.still_ours": lambda: of_state("retry", "StillOurs"),
+    "retry.mark_dead": lambda: [
+        *of_state("retry", "MarkDead"),
+        *after("retry", "MarkDead"),
+        *of_state("retry", "HoldOrContinue"),
+    ],
+    "redrive.acquire": lambda: [
+        *of_state("redrive", "AcquireRun"),
+        *of_call(lambda: run_lock.take("‹run›", None)),
+    ],
+    "redrive.validate": lambda: [
+        *of_rule(verdicts._verdict),
+        *of_rule(verdicts._in_other_hands),
+        *of_rule(verdicts._is_leased),
+    ],
+    "redrive.guard": lambda: [
+        *_guard("redrive"),
+        *_guard("redrive", unnoted=True),
+        *_guard("quarantine"),
+        *_guard("left", unnoted=True),
+    ],
+    "redrive.let_go": _let_go,
+    "redrive.finish": lambda: of_state("redrive", "FinishRun"),
+    "operator.retry": lambda: of_call(lambda: mend.retry("message", mend.RetryRequest(), OPERATOR)),
+    "operator.edit": lambda: of_call(
+        lambda: edit.edit("message", MESSAGE.payload | {"amount": "2.00"}, OPERATOR)
+    ),
+    "operator.discard": lambda: of_call(
+        lambda: discard.discard("message", DiscardRequest(reason="‹why›"), OPERATOR)
+    ),
+    "operator.note_sent": lambda: of_call(lambda: mend._note_sent("message", 1003)),
+    "operator.settle": lambda: of_call(lambda: fence.settle(OURS, 1003)),
+    "operator.resume": lambda: of_call(lambda: fence.resume(OURS, 1003)),
+    "sweep.needs_nobody": lambda: of_rule(recovery._needs_nobody),
+    "sweep.has_owner": lambda: of_rule(recovery._has_owner),
+    "sweep.resume": lambda: of_call(lambda: fence.resume(FENCE, 1003)),
+    "sweep.outgoing": lambda: of_rule(mend._is_outgoing),
+    "sweep.note_sent": lambda: of_call(lambda: mend._note_sent("message", 1003)),
+    "sweep.let_go": lambda: [
+        *of_call(lambda: let_go._mark_dead(ROW | {"status": "REDRIVEN"}, {})),
+        *of_rule(runs.was_abandoned),
+    ],
+    "world.dead_letter_move": _receives,
+    "world.lease": _waits,
+}
