@@ -1,10 +1,14 @@
-"""`ValidateMessages` of the redrive state machine: a verdict for each dead letter of a batch."""
+"""`ValidateInput` and `ValidateMessages` of the redrive state machine.
+
+The first reads what the machine was started with, before it receives anything; the second gives a
+verdict for each dead letter of a batch.
+"""
 
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from workflows import telemetry
+from workflows import redrive, telemetry
 from workflows.redrive import RedriveRequest
 from workflows.verdicts import Judge
 
@@ -12,10 +16,16 @@ from workflows.verdicts import Judge
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take {messages, request, run_id, trace_id}; return {verdicts} in the messages' order.
 
+    Or take {input, run_id, trace_id}, the machine's whole input; return {request}, as set.
+
     Raises:
+        workflows.redrive.InvalidInput: the machine catches it by name; its text names the fields.
         pydantic.ValidationError: the run was started with a request that the API would refuse.
         ValueError: or with one for which the API would start none, or not without looking.
     """
+    if "input" in event:
+        with telemetry.action("validate_input", event["trace_id"], run_id=event["run_id"]):
+            return {"request": redrive.read(event["input"]).options()}
     with telemetry.action("validate_dlq", event["trace_id"]) as details:
         request = RedriveRequest.model_validate(event["request"])
         if request.dry_run or request.plan_hash:

@@ -30,6 +30,7 @@ _MADE_UP = "made up by a test"
 _TOO_LARGE = "of the dead-letter queue is too large for a state (256 KiB); receive it by hand."
 _RUNS = {
     "guard_cannot_work": "DynamoDb.AccessDenied",
+    "input_that_is_not_understood": "InvalidInput",
     "failure_that_cannot_be_recorded": "Sqs.First",
     "failure_and_lease_that_was_lost": "LeaseLost",
     "lease_that_was_lost": "LeaseLost",
@@ -44,6 +45,7 @@ _RUNS = {
             "InspectQueue",
             "SkipRun",
             "AcquireRun",
+            "ValidateInput",
             "ReceiveDeadLetters",
             "ValidateMessages",
             "GuardLoop",
@@ -57,6 +59,9 @@ _RUNS = {
     },
 }
 _REASONS = {
+    "input_that_is_not_understood": (
+        "The input is not understood. Request: is not known; did you mean request?."
+    ),
     "failure_and_lease_that_was_lost": "Some.ServiceException.",
     "too_large_alone_in_ReceiveDeadLetters": f"A message {_TOO_LARGE}",
     "too_large_alone_in_ValidateMessages": f"Message the-large-one {_TOO_LARGE}",

@@ -24,7 +24,8 @@ from workflows.aws import plain
 MAX_REDRIVES = 3  # the template's default
 QUEUE = "local-dead-letters.fifo"
 LOCK = f"LOCK#{QUEUE}"
-START = ["InspectQueue", "AnythingToDo", "AcquireRun"]
+LOCKED = ["InspectQueue", "AnythingToDo", "AcquireRun"]
+START = [*LOCKED, "ValidateInput"]
 EMPTY_POLL = ["ReceiveDeadLetters", "AnyDeadLetters"]
 JUDGED = [*EMPTY_POLL, "ValidateMessages"]
 WAVE = ["GuardLoop", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"]

@@ -7,7 +7,10 @@ import pytest
 from tests.moto_engine.stack import MotoStack
 from tests.stack_fixtures import dead_letter, put, put_on_dlq, queued, row, run_machine, transaction
 
-START = ["InspectQueue", "AnythingToDo", "AcquireRun", "ReceiveDeadLetters", "AnyDeadLetters"]
+START = [
+    *("InspectQueue", "AnythingToDo", "AcquireRun", "ValidateInput"),
+    *("ReceiveDeadLetters", "AnyDeadLetters"),
+]
 
 
 @pytest.fixture
@@ -188,7 +191,7 @@ def test_mocked_state_meets_no_service(moto):
     run = run_machine(moto, "redrive", mocks={"ReceiveDeadLetters": failed})
 
     assert (run.status, run.error) == ("FAILED", "Sqs.Broken")
-    assert run.states == [*START[:4], "FailRun", "RunFailed"]
+    assert run.states == [*START[:5], "FailRun", "RunFailed"]
     assert queued(moto, "DeadLetter")[0]["ReceiveCount"] == 0
 
 

@@ -11,7 +11,7 @@ from tests.redrive_expressions import evaluate_all
 from tests.redrive_runs import (
     COUNTERS,
     LOCK,
-    START,
+    LOCKED,
     audited,
     counters,
     ledger,
@@ -80,7 +80,7 @@ def test_scheduled_run_while_another_is_active_is_quiet_and_accounted_for(stack)
 
     run = run_machine(stack, "redrive", SCHEDULE)
 
-    assert (run.status, run.states) == ("SUCCEEDED", [*START, "SkipRun"])
+    assert (run.status, run.states) == ("SUCCEEDED", [*LOCKED, "SkipRun"])
     assert run.output["status"] == "SKIPPED"
     (record,) = audited(stack, run.name)
     assert (record["result"], record["input"]["reason"]) == ("SKIPPED", run.output["reason"])

@@ -12,6 +12,7 @@ from tests.redrive_runs import (
     HELD,
     JUDGED,
     LOCK,
+    LOCKED,
     MAX_REDRIVES,
     NO_MORE,
     NOTHING_GOES,
@@ -101,7 +102,7 @@ def test_run_while_another_is_active_is_skipped(stack, empty_runs):
     _, second, _, held = empty_runs
 
     assert second.status == "SUCCEEDED"
-    assert second.states == [*START, "SkipRun"]
+    assert second.states == [*LOCKED, "SkipRun"]
     assert second.output == {
         "run_id": second.name,
         "status": "SKIPPED",

@@ -35,7 +35,10 @@ def unknown(name: str, known: dict[str, str]) -> str:
 
 
 def problem(
-    error: dict[str, Any], asked: Any, place: Sequence[str | int] | None = None
+    error: dict[str, Any],
+    asked: Any,
+    place: Sequence[str | int] | None = None,
+    root: str = "body",
 ) -> dict[str, str]:
     """Say what is wrong with which field: {field, problem}, never with a value.
 
@@ -43,12 +46,13 @@ def problem(
         error: one of pydantic's.
         asked: the type that was to be read, a model or a union with one.
         place: where in it, if the error's own place begins further up.
+        root: what the whole is called.
     """
     place = error["loc"] if place is None else place
     text = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         text = unknown(str(place[-1]), names(asked, place[:-1]))
-    return {"field": ".".join(map(_shown, error["loc"])) or "body", "problem": text}
+    return {"field": ".".join(map(_shown, error["loc"])) or root, "problem": text}
 
 
 def names(asked: Any, place: Sequence[str | int] = ()) -> dict[str, str]:
@@ -69,6 +73,8 @@ def names(asked: Any, place: Sequence[str | int] = ()) -> dict[str, str]:
     ways = [("", model) for model in models]
     for way, model in ways:  # grows: breadth first
         for name, field in model.model_fields.items():
+            if not field.repr:  # is not for people to set
+                continue
             found.setdefault(field.alias or name, f"{way}{field.alias or name}")
             ways += [(f"{way}{name}.", nested) for nested in _models(field.annotation)]
     return found

@@ -9,18 +9,25 @@ import secrets
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from workflows import audit, plan, runs
-from workflows.asked import Asked
+from workflows.asked import Asked, problem
 from workflows.aws import stepfunctions
 from workflows.filters import Filter
 from workflows.plan import Plan
 from workflows.settings import settings
 
+# The reason of a failed run is kept in its record and shown by lists.
+_PROBLEMS_TOLD = 5
+
 
 class PlanChanged(Exception):
     """What the run would do is not what its plan said."""
+
+
+class InvalidInput(Exception):
+    """The input of the run is not understood, so it did nothing."""
 
 
 class Canary(Asked):
@@ -53,6 +60,55 @@ class RedriveRequest(Asked):
     def options(self) -> dict[str, Any]:
         """Return what the machine needs to know, as JSON: only the fields that were set."""
         return self.model_dump(mode="json", exclude_defaults=True, exclude={"dry_run", "plan_hash"})
+
+
+def _of_a_run(request: RedriveRequest) -> RedriveRequest:
+    if request.dry_run or request.plan_hash is not None:
+        raise ValueError(
+            "only POST /messages/dlq/reprocess makes plans (dry_run) and holds a run to one"
+            " (plan_hash)"
+        )
+    return request
+
+
+class RunInput(Asked):
+    """What the machine is started with: by the API, the schedule, a console, or by itself.
+
+    `planned` is how many messages the plan holds that was presented, `continued` what a long run
+    hands to its next execution. Of who asks, what is no text of 1 to
+    254 characters is `console`; that decides nothing.
+    """
+
+    request: Annotated[RedriveRequest, AfterValidator(_of_a_run)] = RedriveRequest()
+    trigger: Any = None
+    requested_by: Any = None
+    trace_id: Any = None
+    planned: int | None = Field(default=None, ge=0, repr=False)
+    continued: dict[str, Any] | None = Field(default=None, repr=False)
+    # Which AWS's own pages tell a machine to add that starts another one.
+    started_by: Any = Field(
+        default=None, alias="AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID", repr=False
+    )
+
+
+def read(given: Any) -> RedriveRequest:
+    """Return the request of a machine's whole input.
+
+    Raises:
+        InvalidInput: naming each field that is not understood, and the nearest known one.
+    """
+    try:
+        return RunInput.model_validate(given).request
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        told = [problem(dict(each), RunInput, root="input") for each in found[:_PROBLEMS_TOLD]]
+        text = "; ".join(f"{each['field']}: {each['problem']}" for each in told)
+        raise InvalidInput(f"The input is not understood. {_plain(text)}.") from None
+
+
+def _plain(text: str) -> str:
+    # The machine takes it out of JSON, in which nothing of it may be written otherwise.
+    return "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "'" for c in text)
 
 
 def dry_run(request: RedriveRequest) -> Plan:

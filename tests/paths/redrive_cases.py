@@ -4,7 +4,8 @@ from typing import Any
 
 from tests.paths.case import Case
 
-BEGIN = ["InspectQueue", "AnythingToDo", "AcquireRun"]
+LOCKED = ["InspectQueue", "AnythingToDo", "AcquireRun"]
+BEGIN = [*LOCKED, "ValidateInput"]
 POLL = ["ReceiveDeadLetters", "AnyDeadLetters"]
 NO_MORE = [*POLL, "InspectRest", *POLL]
 WAITED = ["WaitForOthers", *NO_MORE]
@@ -61,7 +62,7 @@ ENDINGS = [
     ),
     _skipped(
         "RunBesideAnotherIsSkipped",
-        [*BEGIN, "SkipRun"],
+        [*LOCKED, "SkipRun"],
         SCHEDULED,
         "Another run is active on this dead-letter queue.",
     ),
@@ -264,7 +265,9 @@ FAILURES = [
         **SCHEDULED,
     ),
     _failed("QueueThatCannotBeInspectedFailsTheRun", ["InspectQueue", *FAILED]),
-    _failed("LockThatCannotBeTakenFailsTheRun", [*BEGIN, *GIVE_UP]),
+    _failed("LockThatCannotBeTakenFailsTheRun", [*LOCKED, *GIVE_UP]),
+    _failed("InputThatIsNotUnderstoodFailsTheRun", [*BEGIN, *FAILED], "InvalidInput", Request={}),
+    _failed("InputThatCannotBeReadFailsTheRun", [*BEGIN, *FAILED]),
     _failed("QueueThatCannotBeReceivedFromFailsTheRun", [*BEGIN, "ReceiveDeadLetters", *FAILED]),
     _failed("ValidationThatFailsFailsTheRun", [*BEGIN, *JUDGED, *GIVEN_BACK]),
     _failed("GuardThatFailsFailsTheRun", [*BEGIN, *JUDGED, "GuardLoop", *GIVEN_BACK]),

@@ -199,6 +199,7 @@ def _fails_for_good(world: World, state: str) -> None:
 for _state in (
     "InspectQueue",
     "AcquireRun",
+    "ValidateInput",
     "ReceiveDeadLetters",
     "ValidateMessages",
     "GuardLoop",

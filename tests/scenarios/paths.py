@@ -1,6 +1,7 @@
 """Parts of the two machines' paths, as scenarios expect them."""
 
-START = ["InspectQueue", "AnythingToDo", "AcquireRun"]
+LOCKED = ["InspectQueue", "AnythingToDo", "AcquireRun"]
+START = [*LOCKED, "ValidateInput"]
 EMPTY_POLL = ["ReceiveDeadLetters", "AnyDeadLetters"]
 JUDGED = [*EMPTY_POLL, "ValidateMessages"]
 WAVE = ["GuardLoop", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"]

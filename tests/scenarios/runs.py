@@ -6,6 +6,7 @@ from tests.scenarios.paths import (
     FINISH,
     GIVEN_BACK,
     JUDGED,
+    LOCKED,
     NO_MORE,
     START,
     STORED,
@@ -106,7 +107,7 @@ def second_run(world: World) -> None:
     given.lock(world, "another")
     world.dead_letter(world.message())
     run = world.run({"request": {"max_messages": 1}})
-    assert run.states == [*START, "SkipRun"]
+    assert run.states == [*LOCKED, "SkipRun"]
     assert len(world.queued("DeadLetter")) == 1
 
 
@@ -136,7 +137,7 @@ def run_that_was_closed(world: World) -> None:
     """A run whose record says that it ended does nothing."""
     given.run_row(world, world.next_run, status="ABORTED", trigger="api")
     world.dead_letter(world.message())
-    assert world.run({"request": {"max_messages": 1}}).states == [*START, "SkipRun"]
+    assert world.run({"request": {"max_messages": 1}}).states == [*LOCKED, "SkipRun"]
 
 
 @scenario()
