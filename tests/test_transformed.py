@@ -99,3 +99,21 @@ def test_schedules_have_an_input_of_their_own():
     assert len(schedules) == 2
     for name, schedule in schedules.items():
         assert "schedule" in json.dumps(schedule["Target"].get("Input")), name
+
+
+def test_request_that_reaches_no_function_has_a_line_under_the_trace_id_of_its_answer():
+    """Missing and wrong tokens, unknown paths and too many requests: API Gateway refuses them."""
+    (stage,) = transformed.of_type("AWS::ApiGateway::Stage").values()
+    condition, setting, otherwise = stage["AccessLogSetting"]["Fn::If"]
+    assert (condition, otherwise) == ("LogAccess", {"Ref": "AWS::NoValue"})
+    assert "${FunctionLogGroup}" in json.dumps(setting["DestinationArn"])
+    line = json.loads(setting["Format"])
+    assert line["trace_id"] == "$context.requestId"
+    assert line["details"]["refused"] == "$context.error.responseType"
+
+    (api,) = transformed.of_type("AWS::ApiGateway::RestApi").values()
+    refusals = api["Body"]["x-amazon-apigateway-gateway-responses"]
+    assert {"UNAUTHORIZED", "MISSING_AUTHENTICATION_TOKEN", "THROTTLED"} <= set(refusals)
+    for name, refusal in refusals.items():
+        text = refusal["responseTemplates"]["application/json"]
+        assert '"trace_id":"$context.requestId"' in text, name
