@@ -13,6 +13,7 @@ from tests.redrive_runs import (
     GIVEN_BACK,
     JUDGED,
     LOCK,
+    LOCKED,
     MAX_REDRIVES,
     QUEUE,
     REFUSED,
@@ -440,7 +441,7 @@ def test_run_that_cannot_even_start_fails_and_takes_no_lock(stack):
     run = redrive(stack, 1, mocks={"AcquireRun": throw("DynamoDb.ResourceNotFoundException")})
 
     assert (run.status, run.error) == ("FAILED", "DynamoDb.ResourceNotFoundException")
-    assert run.states == [*START, "RunFailed"]
+    assert run.states == [*LOCKED, "RunFailed"]
     assert row(stack, "Runs", LOCK) == {}
 
 
@@ -494,7 +495,7 @@ def test_missing_table_of_runs_fails_the_run_at_once(stack):
     with machine_without(stack, stack.outputs["RunsTableName"]) as arn:
         run = run_machine(stack, arn)
 
-    assert run.states == [*START, "RunFailed"]
+    assert run.states == [*LOCKED, "RunFailed"]
     assert run.error == "DynamoDb.ResourceNotFoundException"
 
 

@@ -65,7 +65,7 @@ def test_run_goes_on_in_a_successor_with_what_it_knows(stack):
 
     assert first.output == second.output == {"run_id": first.name, "status": "CONTINUED"}
     assert first.states[-3:] == second.states[-3:] == [*HAND_OVER, "ContinuedBySuccessor"]
-    assert second.states[:3] == START
+    assert second.states[:4] == START
     run = as_run(stack, third, first.name)
     assert counters(stack, run) == {"received": 44, "redriven": 44, "left": 1}
     assert run.output["run_id"] == first.name
@@ -107,7 +107,7 @@ def test_canary_goes_on_in_the_successor_where_it_was(stack):
         last = ended(stack, second)
 
     assert first.states.count("RedriveMessages") == 2
-    assert last.states[3:11] == [*JUDGED, *WAVE]  # a step of four in one batch
+    assert last.states[4:12] == [*JUDGED, *WAVE]  # a step of four in one batch
     assert last.output["redriven"] == 7
 
 

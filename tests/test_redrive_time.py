@@ -80,6 +80,8 @@ class Walk:
         if name == "InspectQueue":
             asked = state["Arguments"]["AttributeNames"]
             return {"Attributes": dict.fromkeys(asked, "4096")}
+        if name == "ValidateInput":
+            return {"Payload": {"request": self.request}}
         if name == "InspectRest":
             return {"Attributes": dict.fromkeys(state["Arguments"]["AttributeNames"], "0")}
         if name == "ReceiveDeadLetters":
