@@ -16,7 +16,7 @@ SAM_CONFIG_ENV ?= default
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo user freeze unfreeze stepfunctions-local collection test soak stability test-aws tables check format bench deploy lock clean
+.PHONY: help run demo user freeze unfreeze stepfunctions-local collection test soak model stability test-aws tables check format bench deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

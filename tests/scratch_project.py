@@ -31,7 +31,7 @@ def scratch_project(folder: Path, *, crashing: bool = False) -> Path:
     mutate(folder, types, "import clock, transaction\n", "import clock, entry, transaction\n")
     mutate(folder, types, '{"transaction": ', '{"entry": entry, "transaction": ')
     if crashing:
-        mutate(folder, "template.yaml", "CLAIM_LEASE_SECONDS: 30", "CLAIM_LEASE_SECONDS: 1")
+        mutate(folder, "template.yaml", "CLAIM_LEASE_SECONDS: 32", "CLAIM_LEASE_SECONDS: 1")
     return folder
 
 

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.xdist_group("flows")
 
 RUN_FIELDS = {
     "request",
+    "in_flight",
+    "missing",
     "left",
     "reason",
     "outcome",

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.xdist_group("flows")
 DEAD_LETTER = {
     "message_id", "group_id", "type", "reason", "fingerprint", "attempts", "redrives",
     "redrives_left", "first_sent_at", "age_seconds", "edited", "dead_at", "hours_until_dropped",
+    "lost",
 }  # fmt: skip
 
 

@@ -109,7 +109,7 @@ STEPS = {
         dict.fromkeys(["DEAD", "QUARANTINED"], "DISCARDED"),
     ),
     "failed_again": (
-        lambda: ledger.failed_again(MESSAGE, WHY, final=False, attempt=attempt(), lease=LEASED),
+        lambda: ledger.failed_again(ID, WHY, final=False, attempt=attempt(), lease=LEASED),
         {"RETRYING": "RETRYING"},
     ),
     "claim": (
@@ -409,7 +409,7 @@ def test_discarded_row_keeps_body_reason_and_who_gave_it_up_but_not_forever(trou
 @pytest.mark.parametrize("final", [True, False])
 def test_failed_retry_leaves_its_reason_and_whether_it_is_final(final):
     put("RETRYING", lease_until=UNTIL)
-    ledger.failed_again(MESSAGE, WHY, final=final, attempt=0, lease=LEASED)
+    ledger.failed_again(ID, WHY, final=final, attempt=0, lease=LEASED)
 
     assert row()["reason"] == WHY | {"final": final}
 

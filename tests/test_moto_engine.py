@@ -191,7 +191,7 @@ def test_mocked_state_meets_no_service(moto):
     run = run_machine(moto, "redrive", mocks={"ReceiveDeadLetters": failed})
 
     assert (run.status, run.error) == ("FAILED", "Sqs.Broken")
-    assert run.states == [*START[:5], "GiveBackDeadLetters", "FailRun", "RunFailed"]
+    assert run.states == [*START[:5], "FailRun", "RunFailed"]
     assert queued(moto, "DeadLetter")[0]["ReceiveCount"] == 0
 
 
@@ -295,18 +295,3 @@ def test_attributes_count_as_size_and_are_ten_at_most(moto, length, attributes, 
     with pytest.raises(sqs.exceptions.ClientError) if refused else nullcontext():
         sqs.send_message(QueueUrl=url, MessageDeduplicationId="1", **entry)
     assert len(queued(moto, "Work")) == (0 if refused else 2)
-
-
-def test_history_is_told_in_pages_and_from_its_end(moto):
-    arn = run_machine(moto, "redrive", {}).arn
-    stepfunctions = moto.client("stepfunctions")
-    whole = stepfunctions.get_execution_history(executionArn=arn, maxResults=1_000)["events"]
-
-    first = stepfunctions.get_execution_history(executionArn=arn, reverseOrder=True, maxResults=2)
-    after = stepfunctions.get_execution_history(
-        executionArn=arn, reverseOrder=True, maxResults=1_000, nextToken=first["nextToken"]
-    )
-
-    assert [event["id"] for event in first["events"]] == [whole[-1]["id"], whole[-2]["id"]]
-    assert first["events"] + after["events"] == whole[::-1]
-    assert "nextToken" not in after

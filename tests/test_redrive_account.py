@@ -188,6 +188,8 @@ def ending(stack, state, run_id):
         counts=dict.fromkeys(COUNTERS, 0),
         status="SUCCEEDED",
         reason="",
+        in_flight=0,
+        missing=0,
         failure="Some.Exception",
         recorded=True,
         request={},

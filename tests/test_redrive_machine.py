@@ -341,6 +341,7 @@ def judged(message, **fields):
         "status": "DEAD",
         "redrives": 0,
         "redrive_limit": MAX_REDRIVES,
+        "attempts_total": 1,
         "execution_arns": [],
         "reason": {"type": "", "message": ""},
         "type": message.type,

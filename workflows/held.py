@@ -9,16 +9,14 @@ them again when the visibility timeout ends.
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 from workflows import runs
 from workflows.aws import dynamodb, sqs, stepfunctions
 from workflows.settings import settings
 
-# A turn of the machine leaves 75 at most, each task tried once more, and a batch of ten messages of
-# one group is ten turns.
-_EVENTS_OF_A_BATCH = 1_000
+# The most that a turn of the machine leaves in a history, each task tried once more.
+_EVENTS_OF_A_TURN = 75
 
 
 def release(run_id: str, records: int) -> int:
@@ -54,26 +52,17 @@ def release_batch(execution_arn: str) -> int:
 
 
 def _last_received(execution_arn: str) -> list[str]:
-    for event in _newest_events(execution_arn):
+    try:
+        history = stepfunctions().get_execution_history(
+            executionArn=execution_arn, reverseOrder=True, maxResults=_EVENTS_OF_A_TURN
+        )
+    except stepfunctions().exceptions.ExecutionDoesNotExist:
+        return []
+    for event in history["events"]:
         answer = json.loads(event.get("taskSucceededEventDetails", {}).get("output") or "{}")
-        if isinstance(answer, dict) and answer.get("Messages"):
+        if isinstance(answer, dict) and "Messages" in answer:
             return [message["ReceiptHandle"] for message in answer["Messages"]]
     return []
-
-
-def _newest_events(execution_arn: str) -> Iterator[Any]:
-    pages: Any = (
-        stepfunctions()
-        .get_paginator("get_execution_history")
-        .paginate(
-            executionArn=execution_arn,
-            reverseOrder=True,
-            PaginationConfig={"MaxItems": _EVENTS_OF_A_BATCH, "PageSize": 100},
-        )
-    )
-    with suppress(stepfunctions().exceptions.ExecutionDoesNotExist):
-        for page in pages:
-            yield from page["events"]
 
 
 def _key(run_id: str, number: int) -> str:

@@ -215,12 +215,12 @@ def take(message_id: str, attempt: int) -> Lease | None:
 def _lease(
     message_id: str, until: int, condition: str, values: dict[str, Any]
 ) -> tuple[bool, dict[str, Any]]:
-    lease = "SET lease_until = :until, updated_at = :now"
-    return update(message_id, lease, condition, values | {":until": until})
+    # Not `updated_at`: it is the key of an index, whose entry would be written anew.
+    return update(message_id, "SET lease_until = :until", condition, values | {":until": until})
 
 
 def failed_again(
-    message: Message, why: dict[str, str], *, final: bool, attempt: int, lease: Lease
+    message_id: str, why: dict[str, str], *, final: bool, attempt: int, lease: Lease
 ) -> bool:
     """Record why a retry failed, and whether no further one can help (`final`).
 
@@ -231,7 +231,7 @@ def failed_again(
         whether the machine gives the message up now.
     """
     won, row = update(
-        message.message_id,
+        message_id,
         f"SET reason = :reason, updated_at = :now, {journey.APPEND}"
         + (" REMOVE lease_until" if lease.sole else ""),
         f"{_TRIED} AND lease_until = :until",
@@ -368,7 +368,7 @@ _CLAIMED = "#status = :processing AND attempts_total = :attempt"
 _TRIED = "#status = :retrying AND attempts_total = :attempt"
 
 
-def _failed(attempt: int | None, why: dict[str, str]) -> dict[str, Any]:
+def _failed(attempt: int, why: dict[str, str]) -> dict[str, Any]:
     return journey.event("attempt", number=attempt, reason_type=why["type"])
 
 
@@ -424,6 +424,7 @@ def change(
         values: of the other placeholders.
         names: of the other attribute names.
     """
+    uses_now = ":now" in expression + condition
     return {
         "Update": {
             "TableName": settings().messages_table,
@@ -431,7 +432,7 @@ def change(
             "UpdateExpression": expression,
             "ConditionExpression": condition,
             "ExpressionAttributeNames": {"#status": "status"} | (names or {}),
-            "ExpressionAttributeValues": {":now": clock.now()} | values,
+            "ExpressionAttributeValues": ({":now": clock.now()} if uses_now else {}) | values,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
     }

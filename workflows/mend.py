@@ -148,13 +148,15 @@ def change(
         row["message_id"],
         f"SET {sets}, journey = :journey{removes and f' REMOVE {removes}'}",
         # The journey is written as a whole: its size says that nothing was added to it.
-        "#status = :status AND redrives = :redrives AND payload_hash = :known"
+        "#status = :status AND redrives = :redrives AND attempts_total = :attempts"
+        " AND payload_hash = :known"
         f" AND size(journey) = :size AND {ledger.FREE}",
         values
         | {
             ":journey": events[-_JOURNEY_KEPT:],
             ":status": row["status"],
             ":redrives": row["redrives"],
+            ":attempts": row.get("attempts_total", 0),
             ":known": row["payload_hash"],
             ":size": len(row["journey"]),
             ":epoch": clock.epoch(),

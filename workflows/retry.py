@@ -64,23 +64,19 @@ def process(message_id: str, body: str, group_id: str, attempt: int) -> dict[str
     if lease is None:
         raise Superseded(message_id)
     try:
-        message = parse(body, group_id)
-    except InvalidMessage as error:
-        raise InvalidMessage(str(error)) from error
-    try:
-        message_types.process(message)
+        message_types.process(parse(body, group_id))
     except Exception as error:
         final = isinstance(error, InvalidMessage)
         dies = ledger.failed_again(
-            message, reason(error), final=final, attempt=attempt, lease=lease
+            message_id, reason(error), final=final, attempt=attempt, lease=lease
         )
         if dies:
             telemetry.count("Errors")  # its death; the handler counts the try
         if final:
             raise InvalidMessage(str(error)) from error
         raise
-    ledger.processed(message.message_id)
-    return {"message_id": message.message_id, "status": "PROCESSED"}
+    ledger.processed(message_id)
+    return {"message_id": message_id, "status": "PROCESSED"}
 
 
 def execution_status(arn: str) -> str | None:

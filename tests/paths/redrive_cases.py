@@ -164,8 +164,7 @@ ENDINGS = [
         output=_ended("HALTED")
         | {
             "missing": 2,
-            "reason": "The run dealt with 0 of the 2 messages of its plan."
-            " No more is on the queue.",
+            "reason": "The run met 0 of the 2 messages of its plan. No more is on the queue.",
         },
     ),
     _case(
@@ -269,9 +268,7 @@ FAILURES = [
     _failed("LockThatCannotBeTakenFailsTheRun", [*LOCKED, *GIVE_UP]),
     _failed("InputThatIsNotUnderstoodFailsTheRun", [*BEGIN, *FAILED], "InvalidInput", Request={}),
     _failed("InputThatCannotBeReadFailsTheRun", [*BEGIN, *FAILED]),
-    _failed(
-        "QueueThatCannotBeReceivedFromFailsTheRun", [*BEGIN, "ReceiveDeadLetters", *GIVEN_BACK]
-    ),
+    _failed("QueueThatCannotBeReceivedFromFailsTheRun", [*BEGIN, "ReceiveDeadLetters", *FAILED]),
     _failed("ValidationThatFailsFailsTheRun", [*BEGIN, *JUDGED, *GIVEN_BACK]),
     _failed("GuardThatFailsFailsTheRun", [*BEGIN, *JUDGED, "GuardLoop", *GIVEN_BACK]),
     _failed("RunThatLostItsLeaseSendsNothing", [*BEGIN, *GUARDED, *GIVEN_BACK], "LeaseLost"),
@@ -288,20 +285,20 @@ FAILURES = [
     ),
     _failed(
         "WatchThatFailsFailsTheRun",
-        [*BEGIN, *TURN, "WaitForOutcomes", "CountOutcomes", *GIVEN_BACK],
+        [*BEGIN, *TURN, "WaitForOutcomes", "CountOutcomes", *FAILED],
         **_canary(60),
     ),
-    _failed("RunThatCannotBeClosedFails", [*BEGIN, *TURN, *NO_MORE, *END, *GIVEN_BACK]),
-    _failed("RestThatCannotBeInspectedFailsTheRun", [*BEGIN, *POLL, "InspectRest", *GIVEN_BACK]),
-    _failed("HandOverThatFailsFailsTheRun", [*BEGIN, *TURN * 4, "HandOverRun", *GIVEN_BACK]),
+    _failed("RunThatCannotBeClosedFails", [*BEGIN, *TURN, *NO_MORE, *END, *FAILED]),
+    _failed("RestThatCannotBeInspectedFailsTheRun", [*BEGIN, *POLL, "InspectRest", *FAILED]),
+    _failed("HandOverThatFailsFailsTheRun", [*BEGIN, *TURN * 4, "HandOverRun", *FAILED]),
     _failed(
         "SuccessorThatCannotBeStartedFailsTheRun",
-        [*BEGIN, *TURN * 4, "HandOverRun", "StartSuccessor", *GIVEN_BACK],
+        [*BEGIN, *TURN * 4, "HandOverRun", "StartSuccessor", *FAILED],
     ),
-    _failed("FailureThatCannotBeRecordedIsStillLoud", [*BEGIN, "ReceiveDeadLetters", *GIVEN_BACK]),
+    _failed("FailureThatCannotBeRecordedIsStillLoud", [*BEGIN, "ReceiveDeadLetters", *FAILED]),
     _failed(
         "FailureOfARunWhoseLockIsAnothersIsRecordedWithoutIt",
-        [*BEGIN, "ReceiveDeadLetters", "GiveBackDeadLetters", "FailRun", *FAILED],
+        [*BEGIN, "ReceiveDeadLetters", "FailRun", *FAILED],
         "LeaseLost",
     ),
     _failed(
@@ -317,27 +314,27 @@ FAILURES = [
     ),
     _failed(
         "CanaryOfARunThatLostItsLeaseFailsTheRun",
-        [*BEGIN, *TURN, *LOOK, *GIVEN_BACK],
+        [*BEGIN, *TURN, *LOOK, *FAILED],
         "LeaseLost",
         **_canary(60),
     ),
     _failed(
         "MessageThatCannotBeLetGoFailsTheRun",
-        [*BEGIN, *GUARDED, "MoreToDo", *HELD, "LetGoMessages", *GIVEN_BACK],
+        [*BEGIN, *GUARDED, "MoreToDo", *HELD, "LetGoMessages", *FAILED],
     ),
     _failed(
         "MessageThatWasNotLetGoFailsTheRun",
-        [*BEGIN, *GUARDED, "MoreToDo", *HELD, *LET_GO, *GIVEN_BACK],
+        [*BEGIN, *GUARDED, "MoreToDo", *HELD, *LET_GO, *FAILED],
         "DynamoDb.ThrottlingError",
     ),
     _failed(
         "RunWhoseLockIsAnothersCannotBeClosed",
-        [*BEGIN, *TURN, *NO_MORE, *END, *GIVEN_BACK],
+        [*BEGIN, *TURN, *NO_MORE, *END, *FAILED],
         "LeaseLost",
     ),
     _failed(
         "RunWhoseLockIsAnothersIsNotHandedOver",
-        [*BEGIN, *TURN * 4, "HandOverRun", *GIVEN_BACK],
+        [*BEGIN, *TURN * 4, "HandOverRun", *FAILED],
         "LeaseLost",
     ),
     _failed("FailureIsRecordedAtTheSecondTry", ["InspectQueue", *FAILED]),

@@ -1,7 +1,7 @@
 """The fence: parked messages in their order, promotion, release, and fences of others."""
 
 from tests.scenarios import given
-from tests.scenarios.paths import DROPPED, HELD, LOOK, PROMOTED, REFUSED, RELEASED, ROUND
+from tests.scenarios.paths import ASK, DROPPED, HELD, LOOK, PROMOTED, REFUSED, RELEASED, ROUND
 from tests.scenarios.registry import add, scenario
 from tests.scenarios.retries import retry
 from tests.world import World
@@ -66,7 +66,7 @@ def conflict_at_promotion(world: World) -> None:
     later = given.parked(world, message)
     mocks = {"PromoteParked": given.throws("DynamoDb.TransactionCanceledException")}
     run = retry(world, message, mocks=mocks)
-    kept = [*DROPPED, "InspectFence", "StillOurs"]
+    kept = [*DROPPED, *ASK, *LOOK]
     assert run.states == ["StartGroup", *LOOK, *kept, *PROMOTED, *RELEASED]
     assert world.row(later)["status"] == "PROCESSED"
 
@@ -77,7 +77,7 @@ def parked_after_the_last_look(world: World) -> None:
     message = given.settled(world)
     given.parked(world, message)
     run = retry(world, message, mocks={"NextParked": NONE_PARKED})
-    assert run.states == ["StartGroup", *LOOK, *REFUSED, *PROMOTED, *RELEASED]
+    assert run.states == ["StartGroup", *LOOK, *REFUSED, *LOOK, *PROMOTED, *RELEASED]
 
 
 @scenario(mocked=True)
@@ -104,7 +104,7 @@ def promotion_whose_answer_was_lost(world: World) -> None:
     }
     found = given.returns({"Items": [given.serialized(item)]})
     run = retry(world, message, mocks={"NextParked": found})
-    lost = [*DROPPED, "InspectFence", "StillOurs"]
+    lost = [*DROPPED, *ASK]
     assert run.states == ["StartGroup", *LOOK, *lost, *ROUND, *RELEASED]
 
 
@@ -113,7 +113,7 @@ def _of_another(world: World, **other: int | str) -> None:
     given.fence(world, message, **other)
     given.parked(world, message)
     run = retry(world, message)
-    left = [*DROPPED, "InspectFence", "StillOurs", "NothingToRetry"]
+    left = [*DROPPED, *ASK, "NothingToRetry"]
     assert run.states == ["StartGroup", *LOOK, *left]
     assert world.effects(message.group_id) == []
 
@@ -154,5 +154,5 @@ def fence_that_counts_too_many(world: World) -> None:
     message = given.settled(world)
     given.fence(world, message, parked=1)
     run = retry(world, message)
-    assert run.states == ["StartGroup", *LOOK, *REFUSED * 5, "FenceInconsistent"]
+    assert run.states == ["StartGroup", *[*LOOK, *REFUSED] * 5, "FenceInconsistent"]
     assert (run.status, run.error) == ("FAILED", "FenceInconsistent")

@@ -13,8 +13,6 @@ FINISH = ["FinishRun"]
 DONE = ["AnyDeadLetters", *FINISH]
 FAILED = ["FailRun", "RunFailed"]
 GIVEN_BACK = ["GiveBackDeadLetters", *FAILED]  # what it had received
-# Before its first poll a run has nothing to give back.
-NOTHING_RECEIVED = ("InspectQueue", "ValidateInput")
 # In these states a run has in flight what it received.
 WITH_A_BATCH = (
     "ValidateMessages",
@@ -31,6 +29,7 @@ PARKED = ["NextParked", "AnyParked"]
 PROMOTED = [*PARKED, "PromoteParked", "ProcessMessage"]
 DROPPED = [*PARKED, "PromoteParked", "DropParked"]
 RELEASED = [*PARKED, "ReleaseFence", "GroupReleased"]
-REFUSED = [*PARKED, "ReleaseFence", "InspectFence", "StillOurs"]
+ASK = ["InspectFence", "StillOurs"]
+REFUSED = [*PARKED, "ReleaseFence", *ASK]
 DEAD = ["DeadLetter", "MarkDead", "HoldOrContinue"]
 HELD = [*DEAD, "GroupHeld"]

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests import stack_fixtures
 from tests.scenarios import given
-from tests.scenarios.paths import DEAD, HELD, LOOK, PARKED, PROMOTED, RELEASED, ROUND
+from tests.scenarios.paths import ASK, DEAD, HELD, LOOK, PARKED, PROMOTED, RELEASED, ROUND
 from tests.scenarios.registry import add, scenario
 from tests.stack_fixtures import Execution
 from tests.world import World
@@ -33,6 +33,7 @@ def inspected(message: Message, **columns: Any) -> list[dict[str, Any]]:
         "status": {"S": "RETRYING"},
         "body": {"S": message.body()},
         "attempts": {"N": "1"},
+        "attempts_total": {"N": "1"},
         "redrives": {"N": "0"},
         "reason": {"M": {"type": {"S": "AccountFrozen"}, "message": {"S": "It is frozen."}}},
     }
@@ -128,7 +129,7 @@ def settled_after_it_was_read(world: World) -> None:
     """A message that was processed between inspection and guard is not tried again."""
     message = given.settled(world)
     run = retry(world, message, mocks={"InspectMessage": inspected(message)})
-    assert run.states == ["StartGroup", *ROUND[:3], *LOOK, *RELEASED]
+    assert run.states == ["StartGroup", *ROUND[:3], *ASK, *LOOK, *RELEASED]
 
 
 @scenario(mocked=True)
@@ -138,7 +139,7 @@ def redriven_before_it_is_marked_dead(world: World) -> None:
     final = {"M": {"type": {"S": "A"}, "message": {"S": "b"}, "final": {"BOOL": True}}}
     run = retry(world, message, mocks={"InspectMessage": inspected(message, reason=final)})
     dead = ["DeadLetter", "MarkDead"]
-    assert run.states == ["StartGroup", *LOOK, *dead, *LOOK, "NothingToRetry"]
+    assert run.states == ["StartGroup", *LOOK, *dead, *ASK, *LOOK, "NothingToRetry"]
 
 
 @scenario()

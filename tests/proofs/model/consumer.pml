@@ -59,7 +59,7 @@ inline w_end() { pendw = 0; give_back(b0); give_back(b1);
 inline snapshot() { sh = holder; sg = generation; sa = execution }
 inline take(c) { receives[c]++; flight[c] = w + 1; w_flight++;
 #if !OVERLAP
-  for (z : 1 .. N) { if :: status[z] == PROCESSING -> leased[z] = 0 :: else -> skip fi }; z = 0;    /* CLAIM_LEASE_SECONDS 30 < VisibilityTimeout 180 */
+  for (z : 1 .. N) { if :: status[z] == PROCESSING -> leased[z] = 0 :: else -> skip fi }; z = 0;    /* CLAIM_LEASE_SECONDS 32 < VisibilityTimeout 180 */
 #endif
 }
 #define CLAIMABLE(m) ((status[m] == QUEUED || status[m] == REDRIVEN || (status[m] == PROCESSING && (sqs_id[m] == 0 || sqs_id[m] == COPY))) && !leased[m])

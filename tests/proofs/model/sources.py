@@ -145,7 +145,7 @@ SOURCES: dict[str, Condition] = {
     "retry.failed_again": lambda: [
         *of_call(
             lambda: ledger.failed_again(
-                MESSAGE,
+                "message",
                 {"type": "", "message": ""},
                 final=True,
                 attempt=CLAIM.attempt,
