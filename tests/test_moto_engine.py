@@ -295,3 +295,18 @@ def test_attributes_count_as_size_and_are_ten_at_most(moto, length, attributes, 
     with pytest.raises(sqs.exceptions.ClientError) if refused else nullcontext():
         sqs.send_message(QueueUrl=url, MessageDeduplicationId="1", **entry)
     assert len(queued(moto, "Work")) == (0 if refused else 2)
+
+
+def test_history_is_told_in_pages_and_from_its_end(moto):
+    arn = run_machine(moto, "redrive", {}).arn
+    stepfunctions = moto.client("stepfunctions")
+    whole = stepfunctions.get_execution_history(executionArn=arn, maxResults=1_000)["events"]
+
+    first = stepfunctions.get_execution_history(executionArn=arn, reverseOrder=True, maxResults=2)
+    after = stepfunctions.get_execution_history(
+        executionArn=arn, reverseOrder=True, maxResults=1_000, nextToken=first["nextToken"]
+    )
+
+    assert [event["id"] for event in first["events"]] == [whole[-1]["id"], whole[-2]["id"]]
+    assert first["events"] + after["events"] == whole[::-1]
+    assert "nextToken" not in after

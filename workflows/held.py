@@ -9,14 +9,16 @@ them again when the visibility timeout ends.
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from workflows import runs
 from workflows.aws import dynamodb, sqs, stepfunctions
 from workflows.settings import settings
 
-# The most that a turn of the machine leaves in a history, each task tried once more.
-_EVENTS_OF_A_TURN = 75
+# A turn of the machine leaves 75 at most, each task tried once more, and a batch of ten messages of
+# one group is ten turns.
+_EVENTS_OF_A_BATCH = 1_000
 
 
 def release(run_id: str, records: int) -> int:
@@ -52,17 +54,26 @@ def release_batch(execution_arn: str) -> int:
 
 
 def _last_received(execution_arn: str) -> list[str]:
-    try:
-        history = stepfunctions().get_execution_history(
-            executionArn=execution_arn, reverseOrder=True, maxResults=_EVENTS_OF_A_TURN
-        )
-    except stepfunctions().exceptions.ExecutionDoesNotExist:
-        return []
-    for event in history["events"]:
+    for event in _newest_events(execution_arn):
         answer = json.loads(event.get("taskSucceededEventDetails", {}).get("output") or "{}")
-        if isinstance(answer, dict) and "Messages" in answer:
+        if isinstance(answer, dict) and answer.get("Messages"):
             return [message["ReceiptHandle"] for message in answer["Messages"]]
     return []
+
+
+def _newest_events(execution_arn: str) -> Iterator[Any]:
+    pages: Any = (
+        stepfunctions()
+        .get_paginator("get_execution_history")
+        .paginate(
+            executionArn=execution_arn,
+            reverseOrder=True,
+            PaginationConfig={"MaxItems": _EVENTS_OF_A_BATCH, "PageSize": 100},
+        )
+    )
+    with suppress(stepfunctions().exceptions.ExecutionDoesNotExist):
+        for page in pages:
+            yield from page["events"]
 
 
 def _key(run_id: str, number: int) -> str:

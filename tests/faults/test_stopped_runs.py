@@ -113,3 +113,53 @@ def test_batch_of_a_stopped_run_is_visible_as_soon_as_its_lock_is_freed(world, l
     assert world.redrive().output["received"] == 3
     world.settle()
     assert broken(world, moved=letters) == []
+
+
+def stop_before_entry(world, state, number):
+    """Run until just before a state is entered for the `number`th time."""
+    entered = []
+
+    def before(arn, name):
+        entered.extend([name] if ":redrive:" in arn else [])
+        return entered.count(state) < number
+
+    world.stack.before_state = before
+    world.begin()
+    world.stack.before_state = lambda *_: True
+
+
+@pytest.mark.fault(19)
+def test_batch_of_one_group_is_visible_however_many_waves_it_had(world):
+    """Each wave leaves some twenty events after those that tell what was received."""
+    group = world.name("group")
+    messages = [world.message(type="entry", group_id=group, number=n) for n in range(1, 11)]
+    for message in messages:
+        world.dead_letter(message)
+    stop_before_entry(world, "RedriveMessages", 6)
+    hidden = [letter["IsVisible"] for letter in world.queued("DeadLetter")]
+    assert hidden == [False] * 5
+
+    world.recover()
+
+    assert [letter["IsVisible"] for letter in world.queued("DeadLetter")] == [True] * 5
+    assert world.redrive().output["received"] == 5
+    world.settle()
+    assert broken(world, moved=messages) == []
+
+
+@pytest.mark.fault(19)
+def test_second_batch_of_a_stopped_run_is_visible_and_not_its_first(world):
+    messages = [world.message() for _ in range(12)]
+    for message in messages:
+        world.dead_letter(message)
+    stop_before_entry(world, "RedriveMessages", 2)
+    hidden = [letter["IsVisible"] for letter in world.queued("DeadLetter")]
+    assert hidden == [False] * 2
+
+    world.recover()
+
+    assert [letter["IsVisible"] for letter in world.queued("DeadLetter")] == [True] * 2
+    world.settle()
+    world.redrive()
+    world.settle()
+    assert broken(world, moved=messages) == []

@@ -50,7 +50,7 @@ from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
 from local import legal_ids
-from tests.moto_engine import queues, quick, statements
+from tests.moto_engine import history, queues, quick, statements
 
 Begin = Callable[[str, str, Callable[[], None]], None]
 Before = Callable[[str, str], bool | str]
@@ -93,6 +93,7 @@ def as_aws(
             mock.patch.object(DynamoDBBackend, "batch_execute_statement", statements.execute),
             *_limits(),
             *queues.patches(),
+            *history.patches(),
         ):
             patches.enter_context(patch)
         yield
