@@ -191,7 +191,7 @@ def test_mocked_state_meets_no_service(moto):
     run = run_machine(moto, "redrive", mocks={"ReceiveDeadLetters": failed})
 
     assert (run.status, run.error) == ("FAILED", "Sqs.Broken")
-    assert run.states == [*START[:5], "FailRun", "RunFailed"]
+    assert run.states == [*START[:5], "GiveBackDeadLetters", "FailRun", "RunFailed"]
     assert queued(moto, "DeadLetter")[0]["ReceiveCount"] == 0
 
 

@@ -35,7 +35,7 @@ from tests.redrive_runs import (
     sent,
     throw,
 )
-from tests.scenarios.paths import WITH_A_BATCH
+from tests.scenarios.paths import NOTHING_RECEIVED
 from tests.stack_fixtures import (
     dead_letter,
     ended,
@@ -359,7 +359,7 @@ def test_service_that_fails_for_good_fails_the_run_before_anything_is_sent(stack
 
 def assert_failed_loudly(stack, run, state, error="Some.ServiceException"):
     assert (run.status, run.error) == ("FAILED", error)
-    end = GIVEN_BACK if state in WITH_A_BATCH else FAILED
+    end = FAILED if state in NOTHING_RECEIVED else GIVEN_BACK
     assert run.states[-1 - len(end) :] == [state, *end]
     assert all_visible(stack)
     recorded = row(stack, "Runs", run.name)
@@ -453,7 +453,7 @@ def test_run_whose_failure_cannot_be_recorded_fails_with_the_first_error(stack):
     )
 
     assert (run.status, run.error) == ("FAILED", "Sqs.First")
-    assert run.states == [*START, "ReceiveDeadLetters", *FAILED]
+    assert run.states == [*START, "ReceiveDeadLetters", *GIVEN_BACK]
     # Until its lease ends, or the event of its end frees it.
     assert row(stack, "Runs", LOCK).get("holder") in (run.name, None)
 
@@ -565,7 +565,7 @@ def test_run_that_lost_its_lease_at_its_end_is_recorded_whole_and_leaves_the_loc
     run = redrive(stack, 1, name=run_id, mocks=mocks)
 
     assert (run.status, run.error) == ("FAILED", "LeaseLost")
-    assert run.states[-3:] == ["FinishRun", *FAILED]
+    assert run.states[-4:] == ["FinishRun", *GIVEN_BACK]
     assert counters(stack, run) == {"received": 1, "redriven": 1}
     assert [entry["result"] for entry in audited(stack, run_id)] == ["FAILED"]
     assert row(stack, "Runs", LOCK) == new_holder

@@ -7,7 +7,7 @@ import pytest
 from local.deadline import wait_until
 from tests.redrive_expressions import evaluate, next_of, states
 from tests.redrive_runs import (
-    FAILED,
+    GIVEN_BACK,
     JUDGED,
     LOCK,
     START,
@@ -146,7 +146,7 @@ def test_hand_over_that_fails_for_good_fails_the_run_with_true_counters(stack, s
         run = run_machine(stack, arn, only, mocks={state: throw("Some.ServiceException")})
 
     assert (run.status, run.error) == ("FAILED", "Some.ServiceException")
-    assert run.states[-3:] == [state, *FAILED]
+    assert run.states[-4:] == [state, *GIVEN_BACK]
     sent = len(queued(stack, "Work"))
     assert counters(stack, run) == {"received": sent, "redriven": sent, "left": 1}
     assert row(stack, "Runs", LOCK) == {}

@@ -331,6 +331,20 @@ def test_what_a_stopped_run_had_redriven_is_counted(begin, sfn, output):
     assert (sums["MessagesReprocessed"], sums["Errors"]) == (4, 3)
 
 
+def test_end_is_told_of_a_record_that_lacks_a_counter(begin, output):
+    begin()
+    change(status="FAILED", **COUNTS, **TIMES)
+    aws.dynamodb().update_item(
+        TableName="Runs", Key={"run_id": "run-1"}, UpdateExpression="REMOVE quarantined, failed"
+    )
+
+    recover_executions.handler({}, CONTEXT)
+
+    (line,), sums = told(output())
+    assert (line["details"]["redriven"], line["details"]["quarantined"]) == (4, 0)
+    assert sums == {"MessagesReprocessed": 4, "MessagesQuarantined": 0, "Errors": 1}
+
+
 def test_run_that_works_has_no_end(begin, output):
     begin()
 

@@ -7,7 +7,7 @@ import pytest
 from lambdas.run_record import RunRecord
 from tests.conftest import ENVIRONMENT, an_operator
 from tests.moto_engine.stack import MotoStack
-from tests.redrive_expressions import evaluate_all, next_of, states
+from tests.redrive_expressions import evaluate, evaluate_all, next_of, states
 from tests.scenarios import given
 from tests.scenarios.paths import WITH_A_BATCH
 from tests.troubles import in_trouble
@@ -100,6 +100,55 @@ def test_batch_and_what_was_too_large_are_given_back_ten_at_most():
     assert {one["VisibilityTimeout"] for one in found} == {0}
     assert len(entries(batch=batch[:1], too_large=[])) == 1
     assert len(entries(batch=[], too_large=["l"])) == 1
+
+
+@pytest.mark.parametrize(
+    "error", ["Sqs.EmptyBatchRequestException", "Sqs.EmptyBatchRequest"], ids=["AWS", "MiniStack"]
+)
+def test_run_that_has_nothing_to_give_back_does_not_try_again(world, error):
+    mocks = {
+        "ReceiveDeadLetters": given.throws("Sqs.First"),
+        "GiveBackDeadLetters": [{"Throw": {"Error": error, "Cause": "no entry"}}],
+    }
+
+    run = world.run(mocks=mocks)
+
+    assert (run.status, run.error) == ("FAILED", "Sqs.First")
+    assert states()["GiveBackDeadLetters"]["Retry"][0] == states()["DeleteDeadLetters"]["Retry"][0]
+    assert entries(batch=[], too_large=[]) == []
+
+
+def test_letter_that_was_too_large_is_visible_when_its_run_fails_later(world):
+    world.dead_letter(world.message())
+    too_large = given.throws("States.DataLimitExceeded")
+    mocks = {"ValidateMessages": too_large, "InspectRest": given.throws("Some.ServiceException")}
+
+    with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
+        run = world.run(mocks=mocks)
+
+    assert (run.status, run.error) == ("FAILED", "Some.ServiceException")
+    assert letters(world) == [True]
+
+
+@pytest.mark.parametrize(
+    ("counts", "rest"),
+    [({"left": 0}, "No more is on the queue."), ({"left": 3}, "3 were left out.")],
+    ids=["none", "some"],
+)
+def test_run_that_left_some_does_not_say_that_the_queue_is_empty(counts, rest):
+    (told,) = [
+        rule["Assign"]["reason"]
+        for rule in states()["AnyDeadLetters"]["Choices"]
+        if "reason" in rule.get("Assign", {})
+    ]
+
+    found = evaluate(told, missing=1, planned=2, in_flight=0, counts=counts)
+
+    assert found == f"The run dealt with 1 of the 2 messages of its plan. {rest}"
+
+
+def test_run_that_cannot_go_on_gives_back_what_it_has():
+    assert next_of("MoreToDo", failure="DynamoDb.ThrottlingError") == "GiveBackDeadLetters"
 
 
 def test_run_that_lost_its_lease_gives_back_its_batch():

@@ -15,7 +15,7 @@ from jsonata import jsonata
 
 from tests import transformed
 from tests.conftest import ENVIRONMENT, TEMPLATE, template, template_tables
-from tests.scenarios.paths import WITH_A_BATCH
+from tests.scenarios.paths import NOTHING_RECEIVED
 from workflows import audit, aws, outcome, recovery, retry, runs, trouble, verdicts
 from workflows.message import ATTRIBUTE_RESERVE_BYTES
 from workflows.redrive import Canary
@@ -591,9 +591,9 @@ def test_whatever_goes_wrong_in_a_run_frees_the_lock_or_is_no_reason_to_fail(nam
         "SkipRun": "RunFailed",  # these two have no lock
         "AcquireRun": "RunFailed",
         "ReturnDeadLetters": "FinishRun",
-        # In these it has in flight what it received.
-        **dict.fromkeys(WITH_A_BATCH, "GiveBackDeadLetters"),
-    }.get(name, "FailRun")
+        **dict.fromkeys(NOTHING_RECEIVED, "FailRun"),
+        "GiveBackDeadLetters": "FailRun",
+    }.get(name, "GiveBackDeadLetters")
 
 
 def test_delete_comes_after_send_and_guard_before_it():

@@ -21,7 +21,7 @@ def note(run_id: str) -> None:
     row = _mark(run_id)
     if row is None:
         return
-    counts = {name: int(row[name]) for name in runs.COUNTERS if name in row}
+    counts = {name: int(row.get(name, 0)) for name in runs.COUNTERS}  # an older row has fewer
     failed = row["status"] in _FAILED
     telemetry.count("MessagesReprocessed", counts["redriven"])
     telemetry.count("MessagesQuarantined", counts["quarantined"])

@@ -5,7 +5,7 @@ from typing import Any
 from unittest import mock
 
 from moto.sqs import models as sqs
-from moto.sqs.exceptions import InvalidParameterValue
+from moto.sqs.exceptions import EmptyBatchRequest, InvalidParameterValue
 from moto.sqs.responses import SQSResponse
 
 from local import legal_ids
@@ -28,7 +28,26 @@ def patches() -> list[Any]:
             mock.patch.object(SQSResponse, name, _legal(getattr(SQSResponse, name)))
             for name in ("receive_message", "send_message", "send_message_batch")
         ),
+        mock.patch.object(
+            SQSResponse,
+            "change_message_visibility_batch",
+            _of_some(SQSResponse.change_message_visibility_batch),
+        ),
     ]
+
+
+def _of_some(answer: Any) -> Any:
+    """Refuse a batch of none, as AWS does and moto only where it sends or deletes.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibilityBatch.html
+    """
+
+    def answer_or_refuse(response: Any) -> Any:
+        if not response._get_param("Entries", []):
+            raise EmptyBatchRequest(action="Change")
+        return answer(response)
+
+    return answer_or_refuse
 
 
 def _legal(answer: Any) -> Any:

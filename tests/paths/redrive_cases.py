@@ -164,7 +164,8 @@ ENDINGS = [
         output=_ended("HALTED")
         | {
             "missing": 2,
-            "reason": "The run met 0 of the 2 messages of its plan. No more is on the queue.",
+            "reason": "The run dealt with 0 of the 2 messages of its plan."
+            " No more is on the queue.",
         },
     ),
     _case(
@@ -268,7 +269,9 @@ FAILURES = [
     _failed("LockThatCannotBeTakenFailsTheRun", [*LOCKED, *GIVE_UP]),
     _failed("InputThatIsNotUnderstoodFailsTheRun", [*BEGIN, *FAILED], "InvalidInput", Request={}),
     _failed("InputThatCannotBeReadFailsTheRun", [*BEGIN, *FAILED]),
-    _failed("QueueThatCannotBeReceivedFromFailsTheRun", [*BEGIN, "ReceiveDeadLetters", *FAILED]),
+    _failed(
+        "QueueThatCannotBeReceivedFromFailsTheRun", [*BEGIN, "ReceiveDeadLetters", *GIVEN_BACK]
+    ),
     _failed("ValidationThatFailsFailsTheRun", [*BEGIN, *JUDGED, *GIVEN_BACK]),
     _failed("GuardThatFailsFailsTheRun", [*BEGIN, *JUDGED, "GuardLoop", *GIVEN_BACK]),
     _failed("RunThatLostItsLeaseSendsNothing", [*BEGIN, *GUARDED, *GIVEN_BACK], "LeaseLost"),
@@ -285,20 +288,20 @@ FAILURES = [
     ),
     _failed(
         "WatchThatFailsFailsTheRun",
-        [*BEGIN, *TURN, "WaitForOutcomes", "CountOutcomes", *FAILED],
+        [*BEGIN, *TURN, "WaitForOutcomes", "CountOutcomes", *GIVEN_BACK],
         **_canary(60),
     ),
-    _failed("RunThatCannotBeClosedFails", [*BEGIN, *TURN, *NO_MORE, *END, *FAILED]),
-    _failed("RestThatCannotBeInspectedFailsTheRun", [*BEGIN, *POLL, "InspectRest", *FAILED]),
-    _failed("HandOverThatFailsFailsTheRun", [*BEGIN, *TURN * 4, "HandOverRun", *FAILED]),
+    _failed("RunThatCannotBeClosedFails", [*BEGIN, *TURN, *NO_MORE, *END, *GIVEN_BACK]),
+    _failed("RestThatCannotBeInspectedFailsTheRun", [*BEGIN, *POLL, "InspectRest", *GIVEN_BACK]),
+    _failed("HandOverThatFailsFailsTheRun", [*BEGIN, *TURN * 4, "HandOverRun", *GIVEN_BACK]),
     _failed(
         "SuccessorThatCannotBeStartedFailsTheRun",
-        [*BEGIN, *TURN * 4, "HandOverRun", "StartSuccessor", *FAILED],
+        [*BEGIN, *TURN * 4, "HandOverRun", "StartSuccessor", *GIVEN_BACK],
     ),
-    _failed("FailureThatCannotBeRecordedIsStillLoud", [*BEGIN, "ReceiveDeadLetters", *FAILED]),
+    _failed("FailureThatCannotBeRecordedIsStillLoud", [*BEGIN, "ReceiveDeadLetters", *GIVEN_BACK]),
     _failed(
         "FailureOfARunWhoseLockIsAnothersIsRecordedWithoutIt",
-        [*BEGIN, "ReceiveDeadLetters", "FailRun", *FAILED],
+        [*BEGIN, "ReceiveDeadLetters", "GiveBackDeadLetters", "FailRun", *FAILED],
         "LeaseLost",
     ),
     _failed(
@@ -314,27 +317,27 @@ FAILURES = [
     ),
     _failed(
         "CanaryOfARunThatLostItsLeaseFailsTheRun",
-        [*BEGIN, *TURN, *LOOK, *FAILED],
+        [*BEGIN, *TURN, *LOOK, *GIVEN_BACK],
         "LeaseLost",
         **_canary(60),
     ),
     _failed(
         "MessageThatCannotBeLetGoFailsTheRun",
-        [*BEGIN, *GUARDED, "MoreToDo", *HELD, "LetGoMessages", *FAILED],
+        [*BEGIN, *GUARDED, "MoreToDo", *HELD, "LetGoMessages", *GIVEN_BACK],
     ),
     _failed(
         "MessageThatWasNotLetGoFailsTheRun",
-        [*BEGIN, *GUARDED, "MoreToDo", *HELD, *LET_GO, *FAILED],
+        [*BEGIN, *GUARDED, "MoreToDo", *HELD, *LET_GO, *GIVEN_BACK],
         "DynamoDb.ThrottlingError",
     ),
     _failed(
         "RunWhoseLockIsAnothersCannotBeClosed",
-        [*BEGIN, *TURN, *NO_MORE, *END, *FAILED],
+        [*BEGIN, *TURN, *NO_MORE, *END, *GIVEN_BACK],
         "LeaseLost",
     ),
     _failed(
         "RunWhoseLockIsAnothersIsNotHandedOver",
-        [*BEGIN, *TURN * 4, "HandOverRun", *FAILED],
+        [*BEGIN, *TURN * 4, "HandOverRun", *GIVEN_BACK],
         "LeaseLost",
     ),
     _failed("FailureIsRecordedAtTheSecondTry", ["InspectQueue", *FAILED]),

@@ -9,6 +9,7 @@ from tests.scenarios.paths import (
     FINISH,
     GIVEN_BACK,
     JUDGED,
+    NOTHING_RECEIVED,
     START,
     WAVE,
     WITH_A_BATCH,
@@ -185,9 +186,10 @@ def _fails_for_good(world: World, state: str) -> None:
     if state == "HoldDeadLetters":
         mocks |= {"RedriveMessages": given.returns({"Failed": refused(0)})}
     run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
-    failed = FAILED[1:] if state == "AcquireRun" else FAILED
+    failed = FAILED if state in NOTHING_RECEIVED else GIVEN_BACK
+    if state == "AcquireRun":
+        failed = FAILED[1:]
     if state in WITH_A_BATCH:
-        failed = GIVEN_BACK
         assert all(letter["IsVisible"] for letter in world.queued("DeadLetter"))
     assert run.states[-1 - len(failed) :] == [state, *failed]
     assert (run.status, run.error) == ("FAILED", BROKEN)
@@ -224,7 +226,7 @@ def _hands_over_and_fails(world: World, state: str, error: str) -> None:
         run = world.run(
             {"request": {"max_messages": 2}}, machine=short, mocks={state: given.throws(error)}
         )
-    assert run.states[-1 - len(FAILED) :] == [state, *FAILED]
+    assert run.states[-1 - len(GIVEN_BACK) :] == [state, *GIVEN_BACK]
     assert run.error == ("LeaseLost" if error == CANCELLED else error)
     assert len(world.queued("DeadLetter")) == 1
     world.recover()
@@ -251,7 +253,7 @@ def CountOutcomes_fails_for_good(world: World) -> None:  # noqa: N802 - named af
         world.dead_letter(world.message())
     request = {"canary": {"messages": 1, "watch_seconds": 60}}
     run = world.run({"request": request}, mocks={"CountOutcomes": given.throws(BROKEN)})
-    assert run.states == [*START, *JUDGED, *WAVE, "WaitForOutcomes", "CountOutcomes", *FAILED]
+    assert run.states == [*START, *JUDGED, *WAVE, "WaitForOutcomes", "CountOutcomes", *GIVEN_BACK]
     assert run.error == BROKEN
     assert len(world.queued("DeadLetter")) == 1
     world.recover()
@@ -262,8 +264,8 @@ def _cannot_let_go(world: World, answer: list[dict[str, Any]], error: str) -> No
     mocks = {"RedriveMessages": given.returns({"Failed": refused(0)}), "LetGoMessages": answer}
     run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
     read = [] if error == BROKEN else ["MoreToDo"]  # An answer is read there.
-    assert run.states[-2 - len(read) - len(FAILED) :] == [
-        "MoreToDo", "LetGoMessages", *read, *FAILED,
+    assert run.states[-2 - len(read) - len(GIVEN_BACK) :] == [
+        "MoreToDo", "LetGoMessages", *read, *GIVEN_BACK,
     ]  # fmt: skip
     assert run.error == error
     assert len(world.queued("DeadLetter")) == 1
@@ -304,7 +306,7 @@ def lease_that_was_lost_at_the_end(world: World) -> None:
     world.dead_letter(world.message())
     mocks = {"FinishRun": given.throws(CANCELLED)}
     run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
-    assert run.states[-1 - len(FAILED) :] == ["FinishRun", *FAILED]
+    assert run.states[-1 - len(GIVEN_BACK) :] == ["FinishRun", *GIVEN_BACK]
     assert run.error == "LeaseLost"
     assert world.run_row(run.name)["redriven"] == 1
     world.recover()
@@ -316,7 +318,7 @@ def failure_and_lease_that_was_lost(world: World) -> None:
     world.dead_letter(world.message())
     mocks = {"ReceiveDeadLetters": given.throws(BROKEN), "FailRun": given.throws(CANCELLED)}
     run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
-    assert run.states == [*START, "ReceiveDeadLetters", "FailRun", *FAILED]
+    assert run.states == [*START, "ReceiveDeadLetters", "GiveBackDeadLetters", "FailRun", *FAILED]
     assert run.error == "LeaseLost"
     world.recover()
 
@@ -326,7 +328,7 @@ def failure_that_cannot_be_recorded(world: World) -> None:
     """A run whose failure cannot be recorded fails with its first error; the sweep frees it."""
     mocks = {"ReceiveDeadLetters": given.throws("Sqs.First"), "FailRun": given.throws(BROKEN)}
     run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
-    assert run.states == [*START, "ReceiveDeadLetters", *FAILED]
+    assert run.states == [*START, "ReceiveDeadLetters", *GIVEN_BACK]
     assert run.error == "Sqs.First"
     # Where EventBridge tells of the end, the sweep did the same already.
     world.recover()
@@ -364,7 +366,7 @@ def work_queue_that_is_gone(world: World) -> None:
 def InspectRest_fails_for_good(world: World) -> None:  # noqa: N802 - named after its state
     """A run that cannot ask what is in flight does not say that the queue is empty."""
     run = world.run(mocks={"InspectRest": given.throws(BROKEN)})
-    assert run.states == [*START, *JUDGED[:2], "InspectRest", *FAILED]
+    assert run.states == [*START, *JUDGED[:2], "InspectRest", *GIVEN_BACK]
     assert run.error == BROKEN
 
 

@@ -7,8 +7,8 @@ from tests.canonical import once
 from tests.scenarios import given
 from tests.scenarios.paths import (
     DONE,
-    FAILED,
     FINISH,
+    GIVEN_BACK,
     JUDGED,
     NO_MORE,
     NOTHING_GOES,
@@ -157,7 +157,7 @@ def lease_that_was_lost_while_watched(world: World) -> None:
         {"request": request},
         mocks={"CountOutcomes": _counted(active=False, lease_lost=True)},
     )
-    assert run.states == [*START, *JUDGED, *WAVE, *WATCH, *FAILED]
+    assert run.states == [*START, *JUDGED, *WAVE, *WATCH, *GIVEN_BACK]
     assert run.error == "LeaseLost"
     assert len(world.queued("DeadLetter")) == 1
     # Where EventBridge tells of the end, the sweep did the same already.

@@ -13,6 +13,8 @@ FINISH = ["FinishRun"]
 DONE = ["AnyDeadLetters", *FINISH]
 FAILED = ["FailRun", "RunFailed"]
 GIVEN_BACK = ["GiveBackDeadLetters", *FAILED]  # what it had received
+# Before its first poll a run has nothing to give back.
+NOTHING_RECEIVED = ("InspectQueue", "ValidateInput")
 # In these states a run has in flight what it received.
 WITH_A_BATCH = (
     "ValidateMessages",
