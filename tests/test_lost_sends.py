@@ -24,6 +24,7 @@ from workflows import (
     failures,
     journey,
     ledger,
+    let_go,
     lost,
     mend,
     recovery,
@@ -312,3 +313,71 @@ def test_row_that_cannot_be_written_holds_up_no_other(monkeypatch):
     with pytest.raises(TimeoutError):
         lost.sweep()
     assert trouble.count("DEAD") == 2
+
+
+# --- What a lost message is once somebody acts on it ---------------------------------------
+
+
+def guard(gone):
+    """Write what a run's guard writes of a dead letter that the list takes for lost."""
+    write(
+        row(gone.message_id)
+        | {"status": "REDRIVEN", "trouble": lost.REDRIVING, "redrives": 1, "redriven_by": "run"}
+        | {"updated_at": clock.now()}
+    )
+
+
+def test_lost_message_that_a_run_found_and_sqs_refused_is_no_longer_gone(gone, later):
+    """As LetGoMessages writes it: the reason stays, and the letter is on the dead-letter queue."""
+    later(1)
+    guard(gone)
+    write(row() | {"status": "DEAD", "trouble": "DEAD"})
+
+    assert row()["reason"]["type"] == "LostByQueue"
+    assert [letter.lost for letter in listed()] == [False]
+    assert (lost.count_gone(), send()) == (0, 200)
+    later(lost.DEAD_LETTER_RETENTION_SECONDS + 901)
+    assert (lost.count_gone(), send()) == (1, 202)
+
+
+def test_lost_message_that_the_sweep_let_go_of_may_be_on_its_way(gone, later, work_queue):
+    later(lost.DEAD_LETTER_RETENTION_SECONDS - 60)
+    guard(gone)
+    runs.acquire("run", "api", an_operator(), {})
+    aws.dynamodb().update_item(
+        TableName="Runs",
+        Key={"run_id": "run"},
+        UpdateExpression="SET #status = :failed, failure = :failed",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":failed": "FAILED"},
+    )
+
+    assert let_go.recover() == ["m-1"]
+    assert [letter.lost for letter in listed()] == [False]
+    later(1_000)  # the dead-letter queue has dropped its copy, and the work queue may have one
+    assert (send(), work_queue()) == (200, [])
+
+    later(settings().work_queue_retention_seconds + 1)
+    assert send() == 202
+
+
+def test_what_a_worker_had_is_sent_again_only_when_no_copy_can_be_in_being(later, work_queue):
+    in_trouble(status="PROCESSING", trouble=None, lease_until=1, body=None)
+    assert recovery.recover().lost == ["m-1"]
+    assert (send(), work_queue()) == (200, [])
+
+    later(lost.DEAD_LETTER_RETENTION_SECONDS + 901)
+
+    assert send() == 202
+    assert len(work_queue()) == 1
+
+
+def test_row_that_a_run_made_is_sent_again_by_whoever_has_its_message(gone, work_queue):
+    """Such a row does not say who sent its message first."""
+    write({name: value for name, value in row().items() if name != "submitted_by"})
+
+    assert send() == 202
+
+    (copy,) = work_queue()
+    assert copy["Body"] == gone.body()
+    assert row()["status"] == "QUEUED"

@@ -4,10 +4,17 @@ import pytest
 
 from tests.conftest import ENVIRONMENT, a_message
 from tests.test_plan import dead, drawn, told
-from workflows import plan, status
+from tests.troubles import LIMIT, in_trouble, row
+from workflows import failures, lost, plan, status
 from workflows.filters import Filter
 
-GONE = {"reason": {"type": "LostByQueue", "message": "No queue has it."}, "body": None}
+
+def missed(number, status="QUEUED", **columns):
+    """Put a message into the ledger that the sweep has noted as lost; return its row."""
+    message = a_message(message_id=f"m-{number}")
+    in_trouble(status, message, **{"trouble": None, "body": None} | columns)
+    assert lost.note(row(message.message_id))
+    return row(message.message_id)
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +38,7 @@ def test_what_no_queue_has_is_told_and_is_no_part_of_the_plan(dead_letter_queue)
     dead_letter_queue(1)
     before = drawn()
     dead(2, dead_at="2026-01-01T00:00:00.000Z")
-    dead(3, **GONE)
+    missed(3)
 
     found = drawn()
 
@@ -55,17 +62,57 @@ def test_dead_letters_that_somebody_purged_are_told_by_the_queue_s_numbers(dead_
 def test_message_that_the_ledger_takes_for_lost_does_not_hide_one_that_it_has_not_met(
     dead_letter_queue,
 ):
-    dead(1, **GONE)
+    missed(1)
     dead_letter_queue(1)
 
     assert (drawn().missing, drawn().unnoted) == (1, 1)
 
 
 def test_overview_counts_the_lost_among_the_dead():
-    dead(1, **GONE)
+    missed(1)
     dead(2, dead_at="2026-01-01T00:00:00.000Z")
     dead(3, message=a_message(message_id="m-3"))
 
     counts = status.status().messages
 
     assert (counts.dead, counts.lost) == (3, 2)
+
+
+def listed():
+    letters, _ = failures.dead_letters(Filter(), 10, None)
+    return [letter.lost for letter in letters]
+
+
+def test_what_a_worker_had_when_it_was_missed_may_lie_there_and_is_planned(dead_letter_queue):
+    """SQS moves what a worker died of; its body was never in the ledger."""
+    missed(1, "PROCESSING", lease_until=1)
+    dead_letter_queue(1)
+
+    found = drawn()
+
+    assert told(found) == {"m-1": ("redrive", None)}
+    assert (found.missing, found.unnoted, plan.held(found)) == (0, 0, 1)
+    assert (status.status().messages.lost, listed()) == (0, [False])
+
+
+def test_what_a_worker_had_is_gone_when_the_dead_letter_queue_has_dropped_it(later):
+    missed(1, "PROCESSING", lease_until=1)
+
+    later(lost.DEAD_LETTER_RETENTION_SECONDS + 901)
+
+    assert (drawn().counts, listed()) == ({"missing": 1}, [True])
+
+
+def test_what_a_worker_had_and_is_out_of_redrives_is_planned_as_such():
+    missed(1, "PROCESSING", lease_until=1, redrives=LIMIT)
+
+    assert told(drawn()) == {"m-1": ("quarantine", "RedriveLimitReached")}
+    assert drawn(filter=Filter(type="another")).counts == {"left": 1}
+
+
+def test_hours_of_what_a_worker_had_count_from_before_it_was_missed():
+    missed(1, "PROCESSING", lease_until=1)
+
+    ((letter,), _) = failures.dead_letters(Filter(), 10, None)
+
+    assert letter.hours_until_dropped == (14 - 4) * 24

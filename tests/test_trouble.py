@@ -332,7 +332,9 @@ def test_hours_until_dropped_count_from_death(died, hours):
     [
         ({"dead_at": before(days=13, hours=23)}, False),
         ({"dead_at": before(days=14, minutes=20)}, True),
-        ({"reason": {"type": "LostByQueue", "message": "No queue has it."}}, True),
+        ({"status": "QUEUED", "trouble": "DEAD", "dead_at": before(minutes=9_999)}, True),
+        ({"status": "QUEUED", "trouble": "DEAD", "dead_at": before(minutes=9_998)}, False),
+        ({"status": "PROCESSING", "trouble": "DEAD", "dead_at": before(minutes=9_999)}, False),
         ({"dead_at": None}, False),
     ],
 )

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from workflows import clock, ledger, lost, trouble
 from workflows.filters import Filter
 from workflows.lost import DEAD_LETTER_RETENTION_SECONDS
+from workflows.settings import settings
 
 # A Lambda answers with 6 MB at most; what is beside the bodies needs far less than the rest.
 _BODIES_BYTES = 4_000_000
@@ -144,6 +145,8 @@ def groups() -> FailureGroups:
 
 def _dead_letter(row: trouble.Row) -> DeadLetter:
     left = DEAD_LETTER_RETENTION_SECONDS - clock.seconds_since(_dead_at(row))
+    if row["status"] == "PROCESSING":  # if SQS moved it, it did so before it was missed
+        left -= settings().work_queue_retention_seconds
     gone = lost.is_gone(row)
     hours = 0 if gone else round(max(0, left) / 3_600, 1)
     return DeadLetter.model_validate(

@@ -26,7 +26,8 @@ REDRIVING = "REDRIVING"
 DEAD_LETTER_RETENTION_SECONDS = 1_209_600
 # SQS counts from when it took the message, we from a write beside that; a run's batch lies between.
 _SLACK_SECONDS = 900
-_TRUSTING = ("ACCEPTED", "QUEUED", "REDRIVEN", "PROCESSING")
+_SENT = ("ACCEPTED", "QUEUED", "REDRIVEN")
+_TRUSTING = (*_SENT, "PROCESSING")
 _PASS_SECONDS = 86_400
 # Of a sweep that has 300 s and many fences to look at.
 _SECONDS_A_SWEEP = 45
@@ -41,7 +42,7 @@ def is_lost(row: dict[str, Any]) -> bool:
     """Tell whether a row is of a message whose copy the work queue cannot have any more.
 
     A worker's claim writes the row, so one that is at work is none. What a worker that died left
-    `PROCESSING` may have been moved to the dead-letter queue by SQS: the next run notes it then.
+    `PROCESSING` may have been moved to the dead-letter queue by SQS, so it is not known to be gone.
     """
     # Noted as `REDRIVING` is also what the last turn of a run sent that came to its end. What is
     # `SENDING` is sent again, and what is `DEAD` was let go of.
@@ -58,7 +59,8 @@ def note(row: dict[str, Any]) -> bool:
     seen = "updated_at = :seen" if "updated_at" in row else "attribute_not_exists(updated_at)"
     won, _ = ledger.update(
         row["message_id"],
-        "SET trouble = :dead, reason = :reason, updated_at = :now,"
+        # Both times, so that whatever writes the row after this ends what they say together.
+        "SET trouble = :dead, reason = :reason, updated_at = :now, dead_at = :now,"
         f" {journey.APPEND} REMOVE expires_at",
         "#status = :status AND redrives = :redrives"
         f" AND (attribute_not_exists(trouble) OR trouble = :redriving) AND {seen}",
@@ -78,23 +80,37 @@ def note(row: dict[str, Any]) -> bool:
 def is_gone(row: dict[str, Any]) -> bool:
     """Tell whether no queue is known to have what is listed as dead, so that no run finds it.
 
-    The work queue lost it, or the dead-letter queue had it for longer than it keeps a message.
+    The work queue lost it, or the dead-letter queue had it for longer than it keeps a message. What
+    was `PROCESSING` when it was missed may lie there, and is gone only after that time.
     """
-    by_work_queue = row.get("reason", {}).get("type") == LostByQueue.__name__
-    return by_work_queue or ("dead_at" in row and str(row["dead_at"]) < _dropped_before())
+    return _was_dropped_unclaimed(row) or _is_outdated(row)
 
 
 def count_gone() -> int:
     """Count those of the dead letters that are gone, by the index."""
-    return trouble.count(
+    values = {f":{status.lower()}": status for status in _SENT}
+    rows = trouble.read_all(
         "DEAD",
-        FilterExpression="#reason.#type = :lost OR #dead_at < :before",
-        ExpressionAttributeNames={"#reason": "reason", "#type": "type", "#dead_at": "dead_at"},
-        ExpressionAttributeValues={
-            ":lost": LostByQueue.__name__,
-            ":before": _dropped_before(),
-        },
+        ["status", "dead_at", "updated_at"],
+        # A filter may not name the index's own key, so `is_gone` decides.
+        FilterExpression=f"#status IN ({', '.join(values)}) OR #dead_at < :before",
+        ExpressionAttributeValues=values | {":before": _dropped_before()},
     )
+    return sum(map(is_gone, rows))
+
+
+def _was_dropped_unclaimed(row: dict[str, Any]) -> bool:
+    """Tell whether `note` was the last to write a row: a guard, a claim or a let-go would show."""
+    return row["status"] in _SENT and row.get("dead_at") == row["updated_at"]
+
+
+def _is_on_neither_queue(row: dict[str, Any]) -> bool:
+    """Tell whether the dead-letter queue dropped a message, and whatever a run sent is dropped."""
+    return _is_outdated(row) and clock.seconds_since(row["updated_at"]) > _kept_seconds()
+
+
+def _is_outdated(row: dict[str, Any]) -> bool:
+    return "dead_at" in row and str(row["dead_at"]) < _dropped_before()
 
 
 def _dropped_before() -> str:
@@ -105,9 +121,12 @@ def _dropped_before() -> str:
 def send_again(row: dict[str, Any]) -> bool:
     """Note that a producer sends a lost message again; False if it is not, or somebody was faster.
 
-    The row begins anew as `ACCEPTED`, with its past. If nobody sends it then, it is lost again.
+    The row begins anew as `ACCEPTED`, with its past. If nobody sends it then, it is lost again. Not
+    while a copy may be in being: one that a run guarded, or that waits on the dead-letter queue.
     """
-    if not (row.get("trouble") == "DEAD" and row["status"] in _TRUSTING and is_gone(row)):
+    # One that died with its body in the ledger is retried by a person, and not by its producer.
+    mine = row.get("trouble") == "DEAD" and (row["status"] in _TRUSTING or "body" not in row)
+    if not (mine and (_was_dropped_unclaimed(row) or _is_on_neither_queue(row))):
         return False
     won, _ = ledger.update(
         row["message_id"],

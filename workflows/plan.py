@@ -2,7 +2,8 @@
 
 Nothing is received, so no message group is locked and no receive count raised. What SQS itself has
 dead-lettered since the last run is not in the ledger yet, and so in no plan. What the ledger has
-and no queue is known to have is told as `missing`: no run finds it.
+and no queue is known to have is told as `missing`: no run finds it. What a worker had when it was
+missed is planned, because SQS may have moved it to the dead-letter queue.
 """
 
 import hashlib
@@ -131,12 +132,14 @@ def _chunks(gone: list[trouble.Row]) -> Iterator[list[DeadLetter]]:
 
 
 def _letter(row: dict[str, Any]) -> DeadLetter:
-    """Return a row as the dead letter that SQS would hand out."""
-    return {
+    """Return a row as the dead letter that SQS would hand out, without a body if it has none."""
+    letter: DeadLetter = {
         "MessageId": row["message_id"].removeprefix(FOREIGN_PREFIX),
-        "Body": row.get("body", ""),
         "Attributes": {"MessageGroupId": row["group_id"]},
     }
+    if "body" in row:
+        letter["Body"] = row["body"]
+    return letter
 
 
 def _planned(verdict: Verdict) -> Planned:

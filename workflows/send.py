@@ -75,13 +75,15 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
     # An operator may have edited it since: its producer's repetition is still the same message.
     if not ledger.is_copy(message, earlier):
         raise ConflictingMessage(f"message_id {message_id} was used for another message.")
+    # Made before anything is written. A row that a run made does not say who sent its message.
+    columns = ("group_id", "first_sent_at", "submitted_by", "trace_id")
+    kept = {name: earlier[name] for name in columns if name in earlier}
+    copy = Message.model_validate(message.model_dump() | kept)
     again = lost.send_again(earlier)
     if again or earlier["status"] == "ACCEPTED":
         # The queue lost it; or the first try stopped between ledger and queue, or is still under
         # way: the same bytes under the same deduplication id, which SQS takes for one message.
-        columns = ("group_id", "first_sent_at", "submitted_by", "trace_id")
-        kept = {name: earlier[name] for name in columns}
-        return _put(Message.model_validate(message.model_dump() | kept), duplicate=not again)
+        return _put(copy, duplicate=not again)
     return Sent(
         message_id=message_id,
         group_id=message.group_id,

@@ -164,11 +164,20 @@ def _place(row: Row) -> tuple[str, str]:
     return str(row["updated_at"]), str(row["message_id"])
 
 
-def read_all(trouble: str, columns: list[str]) -> Iterator[Row]:
-    """Yield some columns of every row of the index, longest in trouble first."""
+def read_all(trouble: str, columns: list[str], **condition: Any) -> Iterator[Row]:
+    """Yield some columns of every row of the index, longest in trouble first.
+
+    Args:
+        trouble: which.
+        columns: each is `#column` in the condition.
+        condition: of a query, to read only some of them.
+    """
     names = {f"#{column}": column for column in columns}
     for answer in _answers(
-        trouble, ProjectionExpression=", ".join(names), ExpressionAttributeNames=names
+        trouble,
+        ProjectionExpression=", ".join(names),
+        ExpressionAttributeNames=names,
+        **condition,
     ):
         yield from answer["Items"]
 

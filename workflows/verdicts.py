@@ -46,7 +46,10 @@ class ConsumerCrashed(Exception):
 
 
 class DeadLetter(TypedDict):
-    """What SQS's ReceiveMessage says of one message, as Step Functions hands it on."""
+    """What SQS's ReceiveMessage says of one message, as Step Functions hands it on.
+
+    A plan has none of SQS's: where the ledger lacks the body it has none, and `MessageId` is ours.
+    """
 
     MessageId: str
     Body: NotRequired[str]
@@ -106,6 +109,7 @@ class Judge:
         """
         read = [_read(letter.get("Body", ""), _group(letter)) for letter in dead_letters]
         known = [m.message_id for m in read if isinstance(m, Message)]
+        known += [letter["MessageId"] for letter in dead_letters if "Body" not in letter]
         rows = ledger.get_many(known + [_foreign_id(letter) for letter in dead_letters])
         edited = _edited(read, rows)
         waves: Counter[str] = Counter()
@@ -208,6 +212,8 @@ def _judge(
         verdict["payload_hash"] = row["payload_hash"]  # of a conflicting message: its payload's
         verdict["verdict"] = _BY_STATUS.get(row["status"], "quarantine")
         return verdict
+    if "Body" not in letter and letter["MessageId"] in rows:
+        return _unread(verdict, letter["MessageId"], rows[letter["MessageId"]])
     if isinstance(message, InvalidMessage):
         return _because(verdict, message)
     verdict["type"] = message.type
@@ -229,6 +235,18 @@ def _judge(
         verdict["left_because"] = "busy" if verdict["verdict"] == "left" else ""
     except (InvalidMessage, TooOld, UnknownMessage, RedriveLimitReached) as error:
         return _because(verdict, error)
+    return verdict
+
+
+def _unread(verdict: Verdict, message_id: str, row: dict[str, Any]) -> Verdict:
+    """Judge a dead letter by its row alone: its body may lie on the queue, and is not looked at."""
+    _fill(verdict, row, _is_leased(row))
+    verdict["ledger_id"] = message_id
+    verdict["payload_hash"] = row["payload_hash"]
+    verdict["first_sent_at"] = row["first_sent_at"]
+    if verdict["redrives"] >= verdict["redrive_limit"]:
+        return _because(verdict, RedriveLimitReached())
+    verdict["verdict"] = "redrive"
     return verdict
 
 
