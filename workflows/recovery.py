@@ -23,7 +23,6 @@ from workflows import (
     mend,
     retry,
     run_ends,
-    run_lock,
     runs,
 )
 from workflows.fence import START_GRACE_SECONDS, Fence
@@ -98,16 +97,24 @@ def recover_group(group_id: str) -> Recovered:
 
 
 def _recover_runs(parts: Parts) -> Recovered:
-    lock = parts.do(run_lock.find)
     run_id = parts.do(runs.recover)
-    parts.do(run_ends.note_all)
-    if run_id and lock:
-        parts.do(held.release_batch, str(lock["execution_arn"]))
+    for row in parts.do(run_ends.untold) or []:
+        parts.do(_end_run, row)
     return Recovered(
         run_id=run_id,
         released=parts.do(held.recover) or [],
         let_go=parts.do(let_go.recover) or [],
     )
+
+
+def _end_run(row: dict[str, Any]) -> None:
+    """Give back what a run had in flight, then tell how it ended, whoever noticed its end first.
+
+    That may have been somebody who looked at it, or a new run that took its lock.
+    """
+    if row["status"] in run_ends.FAILED:
+        held.release_batch(str(row["execution_arn"]))
+    run_ends.note(row["run_id"])
 
 
 def _recover_fences(

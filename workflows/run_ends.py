@@ -11,7 +11,7 @@ from workflows import clock, runs, telemetry
 from workflows.aws import dynamodb
 from workflows.settings import settings
 
-_FAILED = ("FAILED", "ABORTED", "TIMED_OUT")
+FAILED = ("FAILED", "ABORTED", "TIMED_OUT")
 # The newest: between two sweeps few runs end.
 _LOOKED_AT = 50
 
@@ -22,7 +22,7 @@ def note(run_id: str) -> None:
     if row is None:
         return
     counts = {name: int(row.get(name, 0)) for name in runs.COUNTERS}  # an older row has fewer
-    failed = row["status"] in _FAILED
+    failed = row["status"] in FAILED
     telemetry.count("MessagesReprocessed", counts["redriven"])
     telemetry.count("MessagesQuarantined", counts["quarantined"])
     telemetry.count("Errors", counts["failed"] + failed)
@@ -40,12 +40,10 @@ def note(run_id: str) -> None:
     )
 
 
-def note_all() -> None:
-    """Do so for every run of late: the events that tell of executions are best effort."""
+def untold() -> list[dict[str, Any]]:
+    """Return the runs of late whose end was not noted: the events of executions are best effort."""
     rows, _ = runs.page(_LOOKED_AT, None)
-    for row in rows:
-        if row["status"] not in runs.ACTIVE and "noted_at" not in row:
-            note(row["run_id"])
+    return [row for row in rows if row["status"] not in runs.ACTIVE and "noted_at" not in row]
 
 
 def _mark(run_id: str) -> dict[str, Any] | None:

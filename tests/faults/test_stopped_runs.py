@@ -1,10 +1,14 @@
 """A run that is stopped at one certain place: what is where, and what the counts say."""
 
+from unittest.mock import Mock
+
 import pytest
 
+from tests.conftest import an_operator
 from tests.faults.crashing_world import LATER
 from tests.invariants import broken
-from workflows import runs
+from tests.stack_fixtures import start_machine
+from workflows import held, runs
 
 
 @pytest.fixture
@@ -113,6 +117,47 @@ def test_batch_of_a_stopped_run_is_visible_as_soon_as_its_lock_is_freed(world, l
     assert world.redrive().output["received"] == 3
     world.settle()
     assert broken(world, moved=letters) == []
+
+
+def starts_another(_run_id):
+    runs.acquire("another", "api", an_operator(), {})
+
+
+def cancels_it(run_id):
+    with pytest.raises(runs.RunEnded):
+        runs.cancel(run_id, an_operator())
+
+
+@pytest.mark.fault(19)
+@pytest.mark.parametrize("act", [starts_another, cancels_it, runs.get])
+def test_batch_of_a_stopped_run_is_visible_whoever_noticed_its_end_first(world, letters, act):
+    run_id = stop_before(world, "ValidateMessages")
+    act(run_id)
+
+    world.recover()
+
+    assert {letter["IsVisible"] for letter in world.queued("DeadLetter")} == {True}
+    start_machine(world.stack, "redrive", {}, name="another")
+    world.stack.run_executions()
+    assert runs.get("another")["received"] == 3
+    world.settle()
+    assert broken(world, moved=letters) == []
+
+
+@pytest.mark.fault(19)
+def test_batch_that_could_not_be_given_back_is_given_back_by_the_next_sweep(
+    world, letters, monkeypatch
+):
+    stop_before(world, "ValidateMessages")
+    with monkeypatch.context() as patch:
+        patch.setattr(held, "release_batch", Mock(side_effect=ConnectionError))
+        with pytest.raises(ConnectionError):
+            world.recover()
+
+    world.recover()
+
+    assert {letter["IsVisible"] for letter in world.queued("DeadLetter")} == {True}
+    assert broken(world) == []
 
 
 def stop_before_entry(world, state, number):
