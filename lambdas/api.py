@@ -34,6 +34,7 @@ from workflows import (
     telemetry,
     users,
 )
+from workflows.asked import sentence
 from workflows.message import InvalidMessage, MessageTooLarge, RedriveLimitReached, loads
 
 
@@ -261,10 +262,12 @@ def problem(
 @app.exception_handler(RequestValidationError)
 def _invalid(error: RequestValidationError) -> Response[str]:
     # Only place and rule: the value may be a password or a payload.
-    fields = unknown_input.fields(error, app)
-    text = "; ".join(f"{found['field']}: {found['problem']}" for found in fields)
+    fields, more = unknown_input.fields(error, app)
     return problem(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", text, details={"fields": fields}
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid_request",
+        sentence(fields, more),
+        details={"fields": fields} | ({"more": more} if more else {}),
     )
 
 

@@ -1,4 +1,7 @@
-"""`/docs` and `/openapi.json` of the local stack without its stage, where people look for them."""
+"""`/docs` and `/openapi.json` of the local stack without its stage, where people look for them.
+
+With a slash at the end as well: browsers and people add one.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,10 +19,11 @@ def with_docs_at_the_root(app: App, base_path: Callable[[], str | None]) -> App:
     """
 
     async def answer(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] in PATHS:
+        asked = scope["path"].removesuffix("/") if scope["type"] == "http" else ""
+        if asked in PATHS and scope["method"] == "GET":
             base = base_path()
             if base:
-                path = f"/{base}{scope['path']}"
+                path = f"/{base}{asked}"
                 scope = scope | {"path": path, "raw_path": path.encode()}
         await app(scope, receive, send)
 

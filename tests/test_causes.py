@@ -140,6 +140,14 @@ def test_names_that_a_sender_made_up_split_no_cause_either():
     assert "template" not in reason(invalid(amount="x"))  # it would say the same
 
 
+def test_payload_with_many_unknown_fields_is_described_shortly():
+    found = invalid(**{f"{number:03}" + "x" * 99: 1 for number in range(99)})
+
+    assert len(str(found)) < 4_096
+    assert str(found).endswith("; and 79 more")
+    assert one_cause([found, invalid(note=1)])
+
+
 def test_envelope_s_made_up_fields_are_one_cause():
     found = []
     for name in ("priority", "note"):

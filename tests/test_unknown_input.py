@@ -1,12 +1,14 @@
 """Unknown input: no route passes over a parameter or a field that it does not know, or guesses."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
 
 from lambdas import show_docs
 from tests.conftest import CONTEXT, a_transaction, api_event, template
 from tests.troubles import in_trouble, row
+from workflows import asked
 from workflows.asked import names
 from workflows.redrive import RedriveRequest
 
@@ -115,11 +117,40 @@ def test_nearest_known_field_is_named(body, field, meant):
     assert found[f"body.{field}"] == f"is not known; did you mean {meant}?"
 
 
+def test_nearest_known_field_of_a_payload_is_named():
+    payload = a_transaction() | {"amuont": 1}
+
+    status, answer = call("POST", "/messages/send", {"type": "transaction", "payload": payload})
+
+    assert (status, answer["error"]["code"]) == (422, "invalid_message")
+    assert answer["error"]["message"] == "amuont: is not known; did you mean amount?"
+
+
 def test_what_resembles_nothing_is_told_what_is_known():
     found = refused(call("GET", "/groups", query={"xyz": "1"}))
 
     assert found == {"query.xyz": "is not known; known are fenced, limit, cursor"}
     assert refused(call("GET", "/messages/status", query={"x": "1"})) == {"query.x": "is not known"}
+
+
+@pytest.mark.parametrize("place", ["body", "query"])
+def test_answer_names_the_first_problems_and_how_many_more_there_are(place, monkeypatch):
+    """45,000 unknown fields made an answer of 6 MB."""
+    compared = Mock(return_value=[])
+    monkeypatch.setattr(asked, "get_close_matches", compared)
+    many = {f"{number:05}" + "x" * 99: "1" for number in range(9_000 if place == "body" else 90)}
+    status, answer = (
+        call("POST", "/users/login", {"email": "o@example.com", "password": "secret"} | many)
+        if place == "body"
+        else call("GET", "/groups", query=many)
+    )
+
+    error = answer["error"]
+    assert (status, error["code"]) == (422, "invalid_request")
+    assert [len(found["field"]) for found in error["details"]["fields"]] == [len(place) + 65] * 20
+    assert error["details"]["more"] == len(many) - 20
+    assert error["message"].endswith(f"; and {len(many) - 20} more")
+    assert compared.call_count == 20
 
 
 def test_parameter_that_is_given_twice_is_refused():

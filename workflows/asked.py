@@ -6,12 +6,16 @@ name is misspelled would select everything.
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+_Found = TypeVar("_Found")
 
 # Of a name that a client made up: enough to see what is wrong.
 _NAME_LENGTH = 64
+# Of what is wrong: nobody reads on, and an answer or a record has room for no more.
+_PROBLEMS_TOLD = 20
 
 
 class Asked(BaseModel):
@@ -32,6 +36,24 @@ def unknown(name: str, known: dict[str, str]) -> str:
     if near:
         return f"is not known; did you mean {known[near[0]]}?"
     return f"is not known; known are {', '.join(_beside(known))}" if known else "is not known"
+
+
+def first(found: Sequence[_Found]) -> tuple[Sequence[_Found], int]:
+    """Return those of all problems that are told, and how many more there are."""
+    return found[:_PROBLEMS_TOLD], max(0, len(found) - _PROBLEMS_TOLD)
+
+
+def sentence(told: list[dict[str, str]], more: int = 0) -> str:
+    """Write what `problem` gives one after the other, and how many `more` there are."""
+    parts = [f"{each['field']}: {each['problem']}" for each in told]
+    return "; ".join([*parts, f"and {more} more"] if more else parts)
+
+
+def describe(error: ValidationError, asked: Any, root: str = "body") -> str:
+    """Say what is wrong with which field, without the value: it may be confidential."""
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    found, more = first(errors)
+    return sentence([problem(dict(each), asked, root=root) for each in found], more)
 
 
 def problem(

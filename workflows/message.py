@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from workflows import clock
+from workflows.asked import describe, first, problem, sentence
 from workflows.canonical import as_floats
 
 # Ids travel in URLs, execution histories and deduplication ids (128 characters at most, of which
@@ -189,7 +190,7 @@ def parse(body: str, group_id: str | None) -> Message:
         message = Message.model_validate(loads(body))
         check_message_id(message.message_id)
     except ValidationError as error:
-        raise invalid(InvalidEnvelope, error) from None
+        raise invalid(InvalidEnvelope, error, Message) from None
     except ValueError as error:
         raise InvalidEnvelope(str(error)) from None
     if message.group_id != group_id:
@@ -224,20 +225,19 @@ def loads(text: str) -> Any:
     return value
 
 
-def describe(error: ValidationError) -> str:
-    """Say what is wrong with which field, without the value: it may be confidential."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, p['loc'])) or 'body'}: {p['msg']}" for p in problems)
-
-
-def invalid(kind: type[InvalidMessage], error: ValidationError) -> InvalidMessage:
+def invalid(
+    kind: type[InvalidMessage], error: ValidationError, asked: type[BaseModel]
+) -> InvalidMessage:
     """Return an error that says what pydantic found; a name that a sender made up is a field."""
-    found = kind(describe(error))
+    found = kind(describe(error, asked))
+    errors, _ = first(error.errors(include_url=False, include_input=False, include_context=False))
     causes = (
-        ("{field}" if p["type"] == "extra_forbidden" else ".".join(map(str, p["loc"])), p["msg"])
-        for p in error.errors(include_url=False, include_input=False, include_context=False)
+        f"{{field}}: {p['msg']}"
+        if p["type"] == "extra_forbidden"
+        else sentence([problem(dict(p), asked)])
+        for p in errors
     )
-    template = "; ".join(dict.fromkeys(f"{name or 'body'}: {text}" for name, text in causes))
+    template = "; ".join(dict.fromkeys(causes))
     found.template = template[:_FOUND_LENGTH] if template != str(found) else ""
     return found
 

@@ -77,7 +77,7 @@ def _model(message_type: str, payload: dict[str, Any]) -> BaseModel:
     try:
         model: BaseModel = TYPES[message_type].Payload.model_validate(payload)
     except ValidationError as error:
-        raise invalid(InvalidPayload, error) from None
+        raise invalid(InvalidPayload, error, TYPES[message_type].Payload) from None
     return model
 
 

@@ -12,14 +12,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from workflows import audit, plan, runs
-from workflows.asked import Asked, problem
+from workflows.asked import Asked, describe
 from workflows.aws import stepfunctions
 from workflows.filters import Filter
 from workflows.plan import Plan
 from workflows.settings import settings
-
-# The reason of a failed run is kept in its record and shown by lists.
-_PROBLEMS_TOLD = 5
 
 
 class PlanChanged(Exception):
@@ -71,6 +68,27 @@ def _of_a_run(request: RedriveRequest) -> RedriveRequest:
     return request
 
 
+class Continued(Asked):
+    """What a long run hands to its next execution; nobody else has any of it to give."""
+
+    run_id: str
+    part: float
+    counts: dict[str, float]
+    polls: float
+    held: float
+    step: float
+    watched: float
+    window_from: float
+    window_sent: float
+    reason: str = ""
+    oversized: float = 0
+    confirmed: list[Any] = Field(default_factory=list)
+    planned: float = 0
+
+
+_NOT_CONTINUED: Any = None
+
+
 class RunInput(Asked):
     """What the machine is started with: by the API, the schedule, a console, or by itself.
 
@@ -84,7 +102,8 @@ class RunInput(Asked):
     requested_by: Any = None
     trace_id: Any = None
     planned: int | None = Field(default=None, ge=0, repr=False)
-    continued: dict[str, Any] | None = Field(default=None, repr=False)
+    # Null is not its absence.
+    continued: Annotated[Continued, Field(repr=False)] = _NOT_CONTINUED
     # Which AWS's own pages tell a machine to add that starts another one.
     started_by: Any = Field(
         default=None, alias="AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID", repr=False
@@ -100,10 +119,8 @@ def read(given: Any) -> RedriveRequest:
     try:
         return RunInput.model_validate(given).request
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        told = [problem(dict(each), RunInput, root="input") for each in found[:_PROBLEMS_TOLD]]
-        text = "; ".join(f"{each['field']}: {each['problem']}" for each in told)
-        raise InvalidInput(f"The input is not understood. {_plain(text)}.") from None
+        text = _plain(describe(error, RunInput, root="input"))
+        raise InvalidInput(f"The input is not understood. {text}.") from None
 
 
 def _plain(text: str) -> str:
