@@ -75,7 +75,7 @@ OPERATOR = [
         [(200, {"counts": {"redrive": 2, "left": 4}})],
         says="acct-8 is ACTIVE.",
     ),
-    Step("run=", [(202, {})]),
+    Step("hash=", [(202, {})]),
     Step(
         "curl -s $api/messages/dlq/reprocess/$run",
         [(200, {"[status, redriven, outcome.processed]": ["SUCCEEDED", 2, 2]})],
