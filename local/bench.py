@@ -270,7 +270,7 @@ def _ledger_row(message: Message) -> dict[str, Any]:
         for name in ("message_id", "type", "group_id", "payload_hash")
     }
     row |= {"status": {"S": "DEAD"}, "trouble": {"S": "DEAD"}, "updated_at": {"S": clock.now()}}
-    row |= {"attempts": {"N": "4"}, "redrives": {"N": "0"}}
+    row |= {"attempts": {"N": "4"}, "attempts_total": {"N": "4"}, "redrives": {"N": "0"}}
     return row | {"execution_arns": {"L": []}, "journey": {"L": []}}
 
 

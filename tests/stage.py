@@ -159,5 +159,9 @@ class Stage(RuleBasedStateMachine):
         assert not wrong, "\n".join(wrong)
         self.model.see_end(self.service.effects())
         assert not self.service.items("Groups"), "a fence or a parked message is left"
-        locks = [row["run_id"] for row in self.service.items("Runs") if "#" in row["run_id"]]
+        locks = [
+            row["run_id"]
+            for row in self.service.items("Runs")
+            if row["run_id"].startswith(("LOCK#", "HELD#"))
+        ]
         assert not locks, f"{locks} are left"

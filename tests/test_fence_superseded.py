@@ -116,21 +116,30 @@ def test_two_executions_of_one_group_have_one_effect(group):
     assert fence_of() is None
 
 
-def test_copy_that_is_moved_before_its_message_is_dead_waits_for_that(group):
+def test_message_whose_dead_letter_was_moved_before_it_is_dead_gets_another(group):
     group.failing.add(1)
     group.deliver(1)
     execution = group.execution()
     execution.run(until="MarkDead")
-    copy_of_it = moved()
+    assert consume_all(moved()) == ["RETRYING"]  # acknowledged: it is on no queue now
 
-    with pytest.raises(MessageBusy):  # acknowledged, it would be dead without a copy on any queue
-        consume_all(copy_of_it)
     execution.run()
-    assert row(1)["status"] == "DEAD"
 
-    group.failing.clear()
-    assert consume_all(copy_of_it) == ["PROCESSED"]
-    assert (group.effects, row(1)["redrives"], fence_of()) == ([1], 1, None)
+    assert execution.states[-9:] == [
+        "MarkDead", "InspectFence", "StillOurs", "InspectMessage", "ValidateMessage",
+        "DeadLetter", "MarkDead", "HoldOrContinue", "GroupHeld",
+    ]  # fmt: skip
+    assert row(1)["status"] == "DEAD"
+    assert len(drain(aws.sqs(), DEAD_LETTERS)) == 1
+
+
+def test_copy_that_comes_when_its_message_is_just_dead_stays_on_the_queue(group, monkeypatch):
+    group.failing.add(1)
+    group.deliver(1)
+    monkeypatch.setattr(ledger, "copy_met", lambda _: False)
+
+    with pytest.raises(MessageBusy):
+        consume_all(Delivery(delivery(1).body, GROUP, "sqs-moved", "77", 1))
 
 
 def test_second_try_of_mark_dead_leaves_the_next_life_alone(group):

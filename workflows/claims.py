@@ -89,9 +89,9 @@ def claim(message: Message, sqs_message_id: str = "") -> Claim:
         return _claim_moved(message, row, sqs_message_id)
     verdict = _VERDICTS.get(row["status"], Verdict.BUSY)
     if verdict is Verdict.RETRYING and row.get("sqs_message_id", sqs_message_id) != sqs_message_id:
-        # A copy of its dead letter, which somebody moved while the machine goes from `DeadLetter`
-        # to `MarkDead`: acknowledged now, the message would be dead without a copy on any queue.
-        verdict = Verdict.BUSY
+        # Perhaps its dead letter, which somebody moved while the machine goes from `DeadLetter` to
+        # `MarkDead`: that fails when it finds the count changed, and makes another dead letter.
+        verdict = Verdict.RETRYING if ledger.copy_met(message.message_id) else Verdict.BUSY
     return Claim(verdict, int(row["redrives"]))
 
 

@@ -219,6 +219,20 @@ def _lease(
     return update(message_id, "SET lease_until = :until", condition, values | {":until": until})
 
 
+def copy_met(message_id: str) -> bool:
+    """Count a copy, other than the one that was claimed, of a message that is being retried.
+
+    It may be acknowledged then. False if the message is not being retried any more.
+    """
+    won, _ = update(
+        message_id,
+        "SET copies = if_not_exists(copies, :zero) + :one",
+        "#status = :retrying",
+        {":zero": 0, ":one": 1, ":retrying": "RETRYING"},
+    )
+    return won
+
+
 def failed_again(
     message_id: str, why: dict[str, str], *, final: bool, attempt: int, lease: Lease
 ) -> bool:

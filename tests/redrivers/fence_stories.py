@@ -181,6 +181,24 @@ def redriven_natively(world: World) -> Iterator[str]:
     yield from all_processed(world)
 
 
+@story(19, 26)
+def moved_back_after_a_stop(world: World) -> Iterator[str]:
+    """A retry is stopped before it notes a dead letter as dead; a person moves that back."""
+    world.freeze("broken")
+    (message,) = _group(world, 1, frozen_by="broken")
+    world.stack.before_state = lambda arn, state: state != "MarkDead"
+    world.send(message)
+    world.consume()
+    world.stack.before_state = lambda arn, state: True
+    _redrive_natively(world, message)
+    world.consume()  # acknowledges it: the retry has it
+    world.settle()  # within the five minutes in which SQS knows the dead letter's id
+    world.unfreeze("broken")
+    world.redrive()
+    world.settle()
+    yield from all_processed(world)
+
+
 @story(26)
 def moved_back_before_it_was_noted(world: World) -> Iterator[str]:
     """A person moves a dead letter back just before the retry notes it as dead."""
@@ -192,7 +210,7 @@ def moved_back_before_it_was_noted(world: World) -> Iterator[str]:
         if state == "MarkDead" and not moved:
             moved.append(state)
             _redrive_natively(world, message)
-            world.stack.poll()  # leaves it: acknowledged, it would be on no queue
+            world.stack.poll()  # acknowledges it: it is on no queue now
         return True
 
     world.stack.before_state = before_state

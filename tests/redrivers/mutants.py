@@ -148,7 +148,12 @@ MUTANTS = [
         (("retry", "MarkDead", "#status = :retrying", "#status = :retrying OR #status <> :dead"),),
     ),
     Mutant(
-        "A moved copy of a message that is being retried is acknowledged.",
+        "A message is dead-lettered under the deduplication id that it had before.",
+        "moved_back_after_a_stop",
+        (("retry", "DeadLetter", "$uuid()", '$row.message_id.S & ".r" & $row.redrives.N'),),
+    ),
+    Mutant(
+        "A moved copy of a message that is being retried is acknowledged and not counted.",
         "moved_back_before_it_was_noted",
         (("workflows.claims.claim", "!= sqs_message_id", "is None"),),
     ),

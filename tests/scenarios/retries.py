@@ -97,7 +97,15 @@ def guard_has_the_last_word(world: World) -> None:
     """The condition refuses an attempt beyond the limit, whatever was read before."""
     message = given.retrying(world, row={"attempts": MAX_ATTEMPTS})
     run = retry(world, message, mocks={"InspectMessage": inspected(message)})
-    assert run.states == ["StartGroup", *ROUND[:3], *LOOK, *HELD]
+    assert run.states == ["StartGroup", *ROUND[:3], *ASK, *LOOK, *HELD]
+
+
+@scenario(mocked=True)
+def superseded_attempt(world: World) -> None:
+    """An attempt that is overtaken has no effect; the owner of the fence counts another."""
+    message = given.retrying(world)
+    run = retry(world, message, mocks={"ProcessMessage": given.throws("Superseded")})
+    assert run.states == ["StartGroup", *ROUND, *ASK, *ROUND, *RELEASED]
 
 
 def _in_status(world: World, status: str) -> None:

@@ -29,10 +29,11 @@
 /* What ends a claim names the try that it is: nobody claimed the message again since. */
 #define CLAIMED(m) (status[m] == PROCESSING && total[m] == a)
 #define MAY_FENCE(m) ((our && holder == m && generation == sg) || (!our && holder == 0))    /* fence._raise */
-#ifdef MUTANT_COPY
-#define SAME_COPY(m) 1
-#else
 #define SAME_COPY(m) (sqs_id[m] == COPY)
+#ifdef MUTANT_COPY
+#define COUNT_COPY(m) skip
+#else
+#define COUNT_COPY(m) copies[m]++
 #endif
 #ifdef MUTANT_RELEASE
 #define DRAINED 1
@@ -93,7 +94,7 @@ proctype Consumer(byte w) {
             if :: WAS_MOVED(z) -> r = redrives[z]; v = VER(z); a = total[z]; pc = W_MOVED
                :: (status[z] == PROCESSED || status[z] == DISCARDED) && our -> r = redrives[z]; pc = W_SETTLE
                :: (status[z] == PROCESSED || status[z] == DISCARDED) && !our -> rec_ok()
-               :: status[z] == RETRYING && !SAME_COPY(z) -> rec_busy()   /* somebody moved it: it may be the machine's dead letter */
+               :: status[z] == RETRYING && !SAME_COPY(z) -> COUNT_COPY(z); r = redrives[z]; pc = W_ASK_RETRYING   /* ledger.copy_met: it may be the machine's dead letter */
                :: status[z] == RETRYING && SAME_COPY(z) -> r = redrives[z]; pc = W_ASK_RETRYING
                :: status[z] == PARKED || status[z] == QUARANTINED -> pc = W_ASK_KEPT
                :: (status[z] == PROCESSING && (leased[z] || sqs_id[z] == COPY || sqs_id[z] == 0)) || status[z] == REDRIVEN || status[z] == QUEUED -> rec_busy() fi

@@ -106,7 +106,7 @@
 #define BYHAND 99       /* redrive_mark */
 
 /* Rows of the ledger, by message */
-byte status[N1], trouble[N1], redrives[N1], limit[N1], attempts[N1], total[N1] /* attempts_total */, sqs_id[N1], mark[N1], redriven_by[N1];
+byte status[N1], trouble[N1], redrives[N1], limit[N1], attempts[N1], total[N1] /* attempts_total */, copies[N1], sqs_id[N1], mark[N1], redriven_by[N1];
 bit leased[N1], body[N1], final[N1];
 byte taker[N1]; bit sole[N1];                   /* the function that took a RETRYING row last; no lease ran when it did */
 bit effect[N1], died[N1];                       /* had its effect; was dead or quarantined under `continue` */
@@ -244,7 +244,7 @@ inline start_execution(a) { /* retry.start: a name is taken once */
 #endif
 inline note_processed(m) { /* ledger.processed. Zeroed is what nothing looks at again: fewer states */
   status[m] = PROCESSED; trouble[m] = 0; leased[m] = 0; taker[m] = 0; sole[m] = 0; body[m] = 0; final[m] = 0;
-  attempts[m] = 0; total[m] = 0; sqs_id[m] = 0; mark[m] = 0; redriven_by[m] = 0; limit[m] = redrives[m]; w_ids[m] = 0; d_ids[m] = 0;
+  attempts[m] = 0; total[m] = 0; copies[m] = 0; sqs_id[m] = 0; mark[m] = 0; redriven_by[m] = 0; limit[m] = redrives[m]; w_ids[m] = 0; d_ids[m] = 0;
 }
 #define WAITS_ALONE(s) (s == QUEUED || s == REDRIVEN || s == PROCESSING || ((s == DEAD || s == QUARANTINED) && !CONT))   /* recovery._needs_nobody */
 /* ledger.FREE: nobody is at it. Whatever begins another life of a message waits for that. */

@@ -15,7 +15,7 @@
       mending = m; r = redrives[m]; v = VER(m); pc = O_SEND; promises() }
 #define DISCARD(m) \
   :: d_step { pc == 0 && ops > 0 && !heal && (((status[m] == DEAD || status[m] == QUARANTINED || (status[m] == REDRIVEN && trouble[m] == T_DEAD)) && FREE(m)) || (status[m] == PROCESSING && !leased[m] && NOBODY_AT(m))) -> \
-      ops--; status[m] = DISCARDED; trouble[m] = 0; leased[m] = 0; body[m] = 0; attempts[m] = 0; total[m] = 0; sqs_id[m] = 0; mark[m] = 0; redriven_by[m] = 0; limit[m] = redrives[m]; w_ids[m] = 0; d_ids[m] = 0; \
+      ops--; status[m] = DISCARDED; trouble[m] = 0; leased[m] = 0; body[m] = 0; attempts[m] = 0; total[m] = 0; copies[m] = 0; sqs_id[m] = 0; mark[m] = 0; redriven_by[m] = 0; limit[m] = redrives[m]; w_ids[m] = 0; d_ids[m] = 0; \
       mending = m; r = redrives[m]; pc = O_FENCE; promises() }
 #if EDIT
 #define EDIT_BODY(m) \

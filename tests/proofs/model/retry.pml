@@ -23,9 +23,9 @@
 #endif
 /* attempts_total grows with every claim and every try: with it, status names one life of the message */
 #ifdef MUTANT_MARK_ATTEMPT
-#define MAY_MARK (status[h] == RETRYING)
+#define MAY_MARK (status[h] == RETRYING && copies[h] == k)
 #else
-#define MAY_MARK (status[h] == RETRYING && total[h] == a)
+#define MAY_MARK (status[h] == RETRYING && total[h] == a && copies[h] == k)
 #endif
 #define MAY_COUNT (status[h] == RETRYING && attempts[h] < MAXATT && total[h] == a)
 #ifdef MUTANT_CLAIM
@@ -45,7 +45,7 @@
 
 #define AT_WORK (pc == X_PROCESS || pc == X_PROCESSED)
 inline x_end() { if :: AT_WORK -> functions[h]-- :: else -> skip fi;
-  running[x] = 0; asleep[x] = 0; pc = 0; h = 0; g = 0; p = 0; v = 0; a = 0 }
+  running[x] = 0; asleep[x] = 0; pc = 0; h = 0; g = 0; p = 0; v = 0; a = 0; k = 0 }
 inline promote() { holder = p; waiting--; execution = running[x]; del_parked(p); status[p] = RETRYING; body[p] = 1; attempts[p] = 1; total[p]++; final[p] = 0 }
 inline take_lease(m, who) { sole[m] = !leased[m]; leased[m] = 1; taker[m] = who }
 inline note_failed(m, n, f, who) {
@@ -55,10 +55,10 @@ inline note_failed(m, n, f, who) {
   functions[m]-- }
 inline become_stray() { if :: AT_WORK && taker[h] == x + 1 -> taker[h] = STRAY :: else -> skip fi; ghosts--; g_pc = pc; g_m = h; g_a = a; g_v = v }
 inline note_effect(m) { note_processed(m); functions[m]-- }
-inline refused() { v = 0; a = 0; p = 0; pc = X_FENCE }
+inline refused() { v = 0; a = 0; k = 0; p = 0; pc = X_FENCE }
 
 proctype RetryMachine(byte x) {
-  byte pc, h, g, p, a; bit v;       /* holder, generation, the parked message that is next, attempts_total as read or given, the body as read */
+  byte pc, h, g, p, a, k; bit v;    /* holder, generation, the parked message that is next, attempts_total as read or given, copies and the body as read */
   do
   :: d_step { /* @retry.start */ pc == 0 && running[x] != 0 -> h = ARNM(running[x]); g = ARNG(running[x]); pc = X_INSPECT }
   /* stopped, failed, timed out; its function dies with it, or goes on */
@@ -73,10 +73,10 @@ proctype RetryMachine(byte x) {
   :: d_step { /* @world.zombie never */ pc != 0 && asleep[x] -> x_end() }
   /* InspectMessage, ValidateMessage */
   :: d_step { /* @retry.inspect */ pc == X_INSPECT && !asleep[x] ->
-      p = 0; a = 0;
+      p = 0; a = 0; k = 0;
       if :: status[h] == PROCESSED || status[h] == DISCARDED -> pc = X_NEXT
          :: CONT && (status[h] == DEAD || status[h] == QUARANTINED) -> pc = X_NEXT
-         :: status[h] == RETRYING && (final[h] || attempts[h] >= MAXATT) -> v = VER(h); a = total[h]; pc = X_DEAD_LETTER
+         :: status[h] == RETRYING && (final[h] || attempts[h] >= MAXATT) -> v = VER(h); a = total[h]; k = copies[h]; pc = X_DEAD_LETTER
          :: status[h] == RETRYING && !(final[h] || attempts[h] >= MAXATT) -> v = VER(h); a = total[h]; pc = X_GUARD
          :: (!CONT && (status[h] == DEAD || status[h] == QUARANTINED)) || status[h] == PROCESSING || status[h] == QUEUED || status[h] == PARKED || status[h] == REDRIVEN -> x_end()
       fi }

@@ -70,7 +70,7 @@ MUTANTS = [
     ),
     Search(
         "copy",
-        "a moved copy of a RETRYING message is acknowledged (flaw 2)",
+        "a moved copy of a RETRYING message is acknowledged and not counted (flaw 2)",
         "N=1 CRASH=0 FAILS=2 NATIVE=1 MUTANT_COPY",
         breaks="LOSS",
     ),

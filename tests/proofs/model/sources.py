@@ -116,6 +116,7 @@ SOURCES: dict[str, Condition] = {
     "consumer.claim": lambda: [
         *of_call(lambda: claims.claim(MESSAGE, "‹sqs id›")),
         *of_rule(claims._was_moved),
+        *of_call(lambda: ledger.copy_met("message")),
     ],
     "consumer.claim_moved": lambda: of_call(lambda: claims.claim(MESSAGE, "‹sqs id›"), 1),
     "consumer.quarantine": lambda: of_call(
