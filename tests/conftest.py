@@ -330,6 +330,7 @@ def token_key(cloud: None) -> str:
 @pytest.fixture
 def output(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
     """Give all that was written to standard output since the last call: log lines and metrics."""
+    telemetry.metrics.clear_metrics()  # of a test before that called no handler
     handler: Any = telemetry.logger.registered_handler
     before = handler.setStream(_Stdout())
     yield lambda: capsys.readouterr().out
