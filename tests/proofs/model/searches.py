@@ -29,13 +29,13 @@ PROVED = [
         "one",
         "one message; crashes and lost answers",
         "N=1 CRASH=1 LOST=1 FAILS=2",
-        states=6_897_773,
+        states=8_084_081,
     ),
     Search(
         "one-edit",
         "one message; edits, retries, discards; an execution that comes back",
         "N=1 CRASH=0 FAILS=2 OPS=2 EDIT=1 ZOMBIE=1",
-        states=6_498_949,
+        states=6_508_387,
     ),
     Search(
         "two-runs", "two runs, whose leases end", "N=1 NR=2 SLOW=1 CRASH=0 FAILS=1", states=28_569
