@@ -94,12 +94,12 @@ def test_invalid_request_of_the_schedule_fails_loudly_and_touches_nothing(miscon
     run = run_machine(misconfigured, "redrive", given)
 
     assert (run.status, run.states[-2:]) == ("FAILED", ["FailRun", "RunFailed"])
-    assert "ValidationError" in str(run.error)
+    assert "InvalidInput" in str(run.error)
     operator = Client(misconfigured.api_url).signed_in(**misconfigured.users["operator"])
     shown = operator.run(run.name).expect(200)
     assert (shown["status"], shown["trigger"]) == ("FAILED", "schedule")
     assert shown["request"] == given["request"]
-    assert (shown["received"], "ValidationError" in shown["failure"]) == (0, True)
+    assert (shown["received"], "InvalidInput" in shown["failure"]) == (0, True)
     assert len(queued(misconfigured, "DeadLetter", message.group_id)) == 1
     (record,) = operator.audit(limit=1).expect(200)["records"]
     assert (record["action"], record["actor"]) == ("end_run", "schedule")

@@ -101,12 +101,17 @@ class Dying:
 
 # The function, the messages, what is done, and how often the function is then invoked.
 FUNCTIONS: dict[str, tuple[str, Any, Any, int]] = {
-    "ValidateMessages": ("ValidateMessages", ten.mixed, acts.redrive, 1),
+    "ValidateMessages": (
+        "ValidateMessages",
+        ten.mixed,
+        acts.redrive,
+        2,
+    ),  # the first reads the input
     "ValidateMessages, four turns": (
         "ValidateMessages",
         ten.mixed,
         partial(acts.redrive, max_per_second=4),
-        4,
+        5,
     ),
     "CountOutcomes": (
         "CountOutcomes",
