@@ -19,6 +19,7 @@ from tests.faults.crashing_world import CrashingWorld
 from tests.faults.shares import part, shared
 from tests.invariants import broken
 from tests.moto_engine.stack import MotoStack
+from tests.stack_fixtures import put, row
 from workflows import ledger, message_types
 
 pytestmark = pytest.mark.timeout(300)
@@ -59,6 +60,7 @@ class Tasks:
         return self.error if unanswered else None
 
 
+LOCK = "LOCK#local-dead-letters.fifo"
 TROUBLES: dict[str, dict[str, Any]] = {
     "lost": {"error": "Sqs.SdkClientException", "done": True, "for_ever": False},
     "timed out": {"error": "States.Timeout", "done": False, "for_ever": True},
@@ -78,6 +80,20 @@ def refused(world: CrashingWorld) -> None:
     body = world.healthy[2].body()  # of the first wave, and not the only one
     with refusing("sqs.SendMessageBatch", lambda entry: entry["MessageBody"] == body):
         acts.redrive(world)
+
+
+def overtaken(world: CrashingWorld) -> None:
+    """Redrive while another run takes the lock, so that this one fails with a batch in flight."""
+
+    def before(arn: str, state: str) -> bool:
+        lock = row(world.stack, "Runs", LOCK)
+        if state == "GuardLoop" and lock:
+            put(world.stack, "Runs", lock | {"holder": "another", "lease_until": 1})
+        return True
+
+    world.stack.before_state = before
+    world.begin()
+    world.go_on()
 
 
 def outrun(world: CrashingWorld) -> None:
@@ -144,7 +160,7 @@ CASES = {
     "run by a schedule": Case(nothing, partial(acts.redrive, trigger="schedule")),
     "run that is not sent": Case(ten.few, refused, 3),
     "run in parts": Case(ten.healthy, partial(acts.redrive, max_per_second=4), 6, turns=1),
-    "run that fails": Case(ten.few, partial(acts.redrive, dry_run=True), 5),
+    "run that fails": Case(ten.few, overtaken, 5),
     "retry out of attempts": Case(acts.parked, acts.drain, 2),
     "drain of ten": Case(acts.nine_waiting, acts.drain, 8),
     "drain of what was redriven": Case(acts.redriven, CrashingWorld.consume, 3),
