@@ -21,7 +21,8 @@
 #define W_START_AGAIN 19
 #define W_ASK_RETRYING 20
 #define W_ASK_KEPT 21
-#define W_ACK 22
+#define W_COUNT 22
+#define W_ACK 23
 
 #define MESSAGE ((1-i)*m0 + i*m1)
 #define COPY ((1-i)*b0 + i*b1)
@@ -94,7 +95,7 @@ proctype Consumer(byte w) {
             if :: WAS_MOVED(z) -> r = redrives[z]; v = VER(z); a = total[z]; pc = W_MOVED
                :: (status[z] == PROCESSED || status[z] == DISCARDED) && our -> r = redrives[z]; pc = W_SETTLE
                :: (status[z] == PROCESSED || status[z] == DISCARDED) && !our -> rec_ok()
-               :: status[z] == RETRYING && !SAME_COPY(z) -> COUNT_COPY(z); r = redrives[z]; pc = W_ASK_RETRYING   /* ledger.copy_met: it may be the machine's dead letter */
+               :: status[z] == RETRYING && !SAME_COPY(z) -> r = redrives[z]; pc = W_COUNT   /* it may be the machine's dead letter */
                :: status[z] == RETRYING && SAME_COPY(z) -> r = redrives[z]; pc = W_ASK_RETRYING
                :: status[z] == PARKED || status[z] == QUARANTINED -> pc = W_ASK_KEPT
                :: (status[z] == PROCESSING && (leased[z] || sqs_id[z] == COPY || sqs_id[z] == 0)) || status[z] == REDRIVEN || status[z] == QUEUED -> rec_busy() fi
@@ -171,6 +172,7 @@ proctype Consumer(byte w) {
 #define ASK_ANEW snapshot(); our = (sh == MESSAGE)
 #endif
   :: d_step { /* @consumer.held retrying */ pc == W_ASK_RETRYING -> ASK_ANEW; if :: our && sa == ARN(MESSAGE, r, sg) -> pc = W_START_AGAIN :: else -> rec_ok() fi }
+  :: d_step { /* @consumer.copy_met */ pc == W_COUNT -> if :: status[MESSAGE] == RETRYING -> COUNT_COPY(MESSAGE); pc = W_ASK_RETRYING :: else -> rec_busy() fi }
   :: d_step { /* @consumer.held kept */ pc == W_ASK_KEPT -> ASK_ANEW; rec_ok() }
   :: d_step { /* @consumer.start again */ pc == W_START_AGAIN -> start_execution(sa); rec_ok() }
   :: d_step { /* @consumer.held again */ pc == W_ASK -> snapshot(); rec_ok() }

@@ -29,16 +29,42 @@ PROVED = [
         "one",
         "one message; crashes and lost answers",
         "N=1 CRASH=1 LOST=1 FAILS=2",
-        states=8_084_081,
+        states=8_404_914,
+    ),
+    Search(
+        "one-stray",
+        "one message; a function outlives its execution's wait; native move, people",
+        "N=1 CRASH=0 FAILS=2 NATIVE=1 OPS=1 GHOSTS=1",
+        states=3_199_494,
     ),
     Search(
         "one-edit",
         "one message; edits, retries, discards; an execution that comes back",
         "N=1 CRASH=0 FAILS=2 OPS=2 EDIT=1 ZOMBIE=1",
-        states=6_508_387,
+        states=6_509_691,
     ),
     Search(
-        "two-runs", "two runs, whose leases end", "N=1 NR=2 SLOW=1 CRASH=0 FAILS=1", states=28_569
+        "two-runs", "two runs, whose leases end", "N=2 NR=2 SLOW=1 CRASH=0 FAILS=1", states=705_878
+    ),
+    Search(
+        "three-crash",
+        "three messages; crashes",
+        "N=3 BATCH=1 CRASH=1 FAILS=1",
+        long=True,
+        states=24_735_871,
+    ),
+    Search(
+        "three-people",
+        "three messages; native move, people",
+        "N=3 BATCH=1 CRASH=0 FAILS=1 NATIVE=1 OPS=1",
+        states=13_652_877,
+    ),
+    Search("two-edit", "two messages; edits", "N=2 CRASH=0 FAILS=1 OPS=2 EDIT=1", states=494_942),
+    Search(
+        "two-stray",
+        "two messages; a function outlives its execution's wait; people",
+        "N=2 BATCH=1 CRASH=0 FAILS=1 OPS=1 GHOSTS=1",
+        states=2_804_298,
     ),
 ]
 _COMES_BACK = "N=1 CRASH=0 FAILS=2 OPS=2 EDIT=1 ZOMBIE=1"

@@ -116,8 +116,8 @@ SOURCES: dict[str, Condition] = {
     "consumer.claim": lambda: [
         *of_call(lambda: claims.claim(MESSAGE, "‹sqs id›")),
         *of_rule(claims._was_moved),
-        *of_call(lambda: ledger.copy_met("message")),
     ],
+    "consumer.copy_met": lambda: of_call(lambda: ledger.copy_met("message")),
     "consumer.claim_moved": lambda: of_call(lambda: claims.claim(MESSAGE, "‹sqs id›"), 1),
     "consumer.quarantine": lambda: of_call(
         lambda: ledger.quarantine(MESSAGE, _BODY, _CARRIED, RedriveLimitReached(), CLAIM.attempt)

@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 MODEL = Path(__file__).parent
 # -DSAFETY: no cycles are looked for. -DHC4: a state is kept as a hash, so that many fit.
 _COMPILE = ["gcc", "-O2", "-w", "-o", "pan", "pan.c"]
-_COMPILE += ["-DSAFETY", "-DNOREDUCE", "-DHC4", "-DVECTORSZ=1024", "-DMEMLIM=6000"]
+_COMPILE += ["-DNO_RESIZE", "-DSAFETY", "-DNOREDUCE", "-DHC4", "-DVECTORSZ=1024", "-DMEMLIM=6000"]
 # -E: processes that wait for ever are how every story ends.
-_SEARCH = ["./pan", "-E", "-m1000000", "-w24"]
+_SEARCH = ["./pan", "-E", "-m1000000", "-w26"]
 _STORED = re.compile(r"^\s*(\d+) states, stored", re.MULTILINE)
 _STEP = re.compile(r"proc\s+\d+ \((\w+):\d+\) (\w+\.pml):(\d+)")
 _FAILED = re.compile(r"(\w+\.pml):(\d+), Error: assertion violated")
