@@ -46,6 +46,33 @@ PROVED = [
     Search(
         "two-runs", "two runs, whose leases end", "N=2 NR=2 SLOW=1 CRASH=0 FAILS=1", states=705_878
     ),
+    Search("two", "two messages; crashes", "N=2 CRASH=1 FAILS=1", long=True, states=13_238_841),
+    Search(
+        "two-native",
+        "two messages; native move, lost answers",
+        "N=2 CRASH=0 FAILS=2 NATIVE=1 LOST=1",
+        states=6_406_568,
+    ),
+    Search(
+        "continue",
+        "two messages; `OnDeadLetter=continue`; an execution that comes back",
+        "N=2 CONT=1 CRASH=0 FAILS=1 ZOMBIE=1",
+        long=True,
+        states=21_169_587,
+    ),
+    Search(
+        "overlap",
+        "two messages, two workers; a visibility timeout ends too early",
+        "N=2 NW=2 NX=1 NR=0 OVERLAP=1 MAXRC=2 NC=3 CRASH=0 FAILS=1 INVALID=0",
+        states=9_105_219,
+    ),
+    Search(
+        "three",
+        "three messages; an execution that comes back",
+        "N=3 BATCH=1 CRASH=0 FAILS=1 INVALID=0 ZOMBIE=1",
+        long=True,
+        states=13_042_540,
+    ),
     Search(
         "three-crash",
         "three messages; crashes",
