@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from lambdas import show_docs
 from local import collection
 from local.client import Client
+from local.deadline import wait_until
 from tests.flows import finished, forget_dead_letters, settled
 
 SCRIPT = re.compile(r'  pm\.collectionVariables\.set\("(\w+)", pm\.response\.json\(\)\.(\w+)\);')
@@ -148,6 +149,16 @@ class Importer:
 
 @pytest.mark.xdist_group("flows of runs")
 @pytest.mark.timeout(300)
+def at_rest(watch, message_id):
+    """Return a message's status once nothing more happens to it by itself."""
+
+    def found():
+        status = watch.message(message_id).expect(200)["status"]
+        return status if status in ("DEAD", "PROCESSED", "DISCARDED") else None
+
+    return wait_until(found, 120, f"{message_id} is at rest")
+
+
 def test_every_request_of_the_file_is_answered(stack):
     forget_dead_letters(stack)
     user = stack.users["operator"]
@@ -165,8 +176,7 @@ def test_every_request_of_the_file_is_answered(stack):
     statuses = {}
     for item in requests():
         if route(item) in need:
-            status = watch.message(importer.variables["message_id"]).expect(200)["status"]
-            if status in ("PROCESSED", "DISCARDED"):
+            if at_rest(watch, importer.variables["message_id"]) != "DEAD":
                 importer.send(dies).expect(202)
             settled(watch, importer.variables["message_id"], "DEAD")
         answer = importer.send(item)
