@@ -21,21 +21,15 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import AfterValidator, BaseModel, Field
 
 from lambdas import unknown_input
-from workflows import (
-    audit,
-    groups,
-    ledger,
-    mend,
-    paging,
-    period,
-    redrive,
-    runs,
-    send,
-    telemetry,
-    users,
-)
-from workflows.asked import sentence
-from workflows.message import InvalidMessage, MessageTooLarge, RedriveLimitReached, loads
+from workflows import send
+from workflows.access import users
+from workflows.groups import view
+from workflows.ledger import audit, lookup, transitions
+from workflows.messages.message import InvalidMessage, MessageTooLarge, RedriveLimitReached, loads
+from workflows.operator import mend
+from workflows.redrive import requests, runs
+from workflows.runtime import paging, period, telemetry
+from workflows.runtime.asked import sentence
 
 
 class ErrorBody(BaseModel):
@@ -110,14 +104,14 @@ _STATUSES: list[tuple[type[Exception], HTTPStatus, str]] = [
     (MessageTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "message_too_large"),
     (send.ConflictingMessage, HTTPStatus.CONFLICT, "message_id_conflict"),
     (send.InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
-    (ledger.MessageNotFound, HTTPStatus.NOT_FOUND, "message_not_found"),
+    (lookup.MessageNotFound, HTTPStatus.NOT_FOUND, "message_not_found"),
     (runs.RunActive, HTTPStatus.CONFLICT, "run_active"),
-    (redrive.PlanChanged, HTTPStatus.CONFLICT, "plan_changed"),
+    (requests.PlanChanged, HTTPStatus.CONFLICT, "plan_changed"),
     (runs.RunEnded, HTTPStatus.CONFLICT, "run_ended"),
     (runs.RunNotFound, HTTPStatus.NOT_FOUND, "run_not_found"),
-    (groups.GroupNotFenced, HTTPStatus.NOT_FOUND, "group_not_fenced"),
-    (ledger.NotInTrouble, HTTPStatus.CONFLICT, "message_not_in_trouble"),
-    (ledger.BeingTried, HTTPStatus.CONFLICT, "message_being_tried"),
+    (view.GroupNotFenced, HTTPStatus.NOT_FOUND, "group_not_fenced"),
+    (transitions.NotInTrouble, HTTPStatus.CONFLICT, "message_not_in_trouble"),
+    (transitions.BeingTried, HTTPStatus.CONFLICT, "message_being_tried"),
     (mend.ResetNeeded, HTTPStatus.CONFLICT, "reset_needed"),
     (RedriveLimitReached, HTTPStatus.CONFLICT, "redrive_limit_reached"),
     (mend.ForeignMessage, HTTPStatus.CONFLICT, "foreign_message"),

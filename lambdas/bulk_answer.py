@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from lambdas.api import ErrorBody, explain
-from workflows.bulk import Outcome
+from workflows.operator.bulk import Outcome
 
 
 def _is_none(value: object) -> bool:

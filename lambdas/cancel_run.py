@@ -8,7 +8,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.api import PathId, acting, answers, app, location, problems, serve, trace_id
 from lambdas.run_record import RunRecord
-from workflows import runs, telemetry
+from workflows.redrive import runs
+from workflows.runtime import telemetry
 
 
 @app.delete(

@@ -7,10 +7,10 @@ from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, proce
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from workflows import telemetry
-from workflows.carried import Carried
 from workflows.consume import Batch, Delivery, MessageBusy
-from workflows.settings import settings
+from workflows.messages.carried import Carried
+from workflows.runtime import telemetry
+from workflows.runtime.settings import settings
 
 # A failure sends back the rest of its own group only; the other groups go on.
 _processor = SqsFifoPartialProcessor(skip_group_on_error=True)

@@ -10,7 +10,7 @@ from aws_lambda_powertools.event_handler.openapi.models import OpenAPI, Schema
 from pydantic import TypeAdapter
 
 from lambdas.glossary import FIELDS, PARAMETERS
-from workflows.message_types import TYPES
+from workflows.messages.message_types import TYPES
 
 _REF = "#/components/schemas/"
 # Powertools' own shape of a failure, which nothing here answers with.

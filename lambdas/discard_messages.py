@@ -8,9 +8,10 @@ from pydantic import BaseModel
 
 from lambdas.api import PathId, acting, answers, app, caller, problems, serve, trace_id
 from lambdas.bulk_answer import Results, answer
-from workflows import bulk, telemetry
-from workflows.bulk import DiscardSelection
-from workflows.discard import DiscardRequest, discard
+from workflows.operator import bulk
+from workflows.operator.bulk import DiscardSelection
+from workflows.operator.discard import DiscardRequest, discard
+from workflows.runtime import telemetry
 
 
 class Discarded(BaseModel):

@@ -8,9 +8,10 @@ from pydantic import BaseModel, Field
 
 from lambdas.api import PathId, acting, answers, app, caller, problems, serve, trace_id
 from lambdas.bulk_answer import Results, answer
-from workflows import bulk, telemetry
-from workflows.bulk import EditSelection
-from workflows.edit import EditRequest, asked, edit, merge
+from workflows.operator import bulk
+from workflows.operator.bulk import EditSelection
+from workflows.operator.edit import EditRequest, asked, edit, merge
+from workflows.runtime import telemetry
 
 
 class Edited(BaseModel):

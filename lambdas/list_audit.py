@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 
 from lambdas.api import answers, app, caller, problems, serve, trace_id
 from lambdas.page_query import Cursor, Limit
-from workflows import audit, telemetry
+from workflows.ledger import audit
+from workflows.runtime import telemetry
 
 _TIME = "A date, or an ISO 8601 time with its zone."
 

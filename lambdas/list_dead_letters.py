@@ -15,9 +15,10 @@ from lambdas.trouble_query import (
     NewerThan,
     OlderThan,
 )
-from workflows import failures, telemetry
-from workflows.failures import DeadLetter, FailureGroups
-from workflows.filters import Filter
+from workflows.messages.filters import Filter
+from workflows.operator import failures
+from workflows.operator.failures import DeadLetter, FailureGroups
+from workflows.runtime import telemetry
 
 
 class DeadLetterPage(BaseModel):

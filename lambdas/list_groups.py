@@ -8,13 +8,14 @@ from pydantic import BaseModel
 
 from lambdas.api import answers, app, caller, problems, serve, trace_id
 from lambdas.page_query import Cursor, Limit
-from workflows import groups, telemetry
+from workflows.groups import view
+from workflows.runtime import telemetry
 
 
 class GroupPage(BaseModel):
     """Fenced groups, longest fenced first; ask again with `cursor` for the next page."""
 
-    groups: list[groups.Group]
+    groups: list[view.Group]
     cursor: str | None = None
 
 
@@ -34,7 +35,7 @@ def list_groups(
     """List a page of groups."""
     caller("producer")
     with telemetry.operation("list_groups", trace_id()):
-        found, following = groups.page(limit, cursor)
+        found, following = view.page(limit, cursor)
         return GroupPage(groups=found, cursor=following)
 
 

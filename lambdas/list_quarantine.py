@@ -15,9 +15,10 @@ from lambdas.trouble_query import (
     NewerThan,
     OlderThan,
 )
-from workflows import failures, telemetry
-from workflows.failures import QuarantinedMessage
-from workflows.filters import Filter
+from workflows.messages.filters import Filter
+from workflows.operator import failures
+from workflows.operator.failures import QuarantinedMessage
+from workflows.runtime import telemetry
 
 
 class QuarantinePage(BaseModel):

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from lambdas.api import answers, app, caller, problems, serve, trace_id
 from lambdas.page_query import Cursor, Limit
 from lambdas.run_record import RunRecord
-from workflows import runs, telemetry
+from workflows.redrive import runs
+from workflows.runtime import telemetry
 
 
 class RunPage(BaseModel):

@@ -7,8 +7,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from lambdas.api import answers, app, problems, serve, trace_id
-from workflows import credentials, telemetry, tokens, users
-from workflows.asked import Asked
+from workflows.access import credentials, tokens, users
+from workflows.runtime import telemetry
+from workflows.runtime.asked import Asked
 
 
 class Login(Asked):

@@ -5,7 +5,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Json, ValidationError
 
-from workflows import run_ends, telemetry
+from workflows.redrive import run_ends
+from workflows.runtime import telemetry
 
 
 class _Output(BaseModel):

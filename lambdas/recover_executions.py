@@ -5,8 +5,9 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Json, ValidationError
 
-from workflows import recovery, telemetry
-from workflows.message import Identifier
+from workflows import recovery
+from workflows.messages.message import Identifier
+from workflows.runtime import telemetry
 
 
 class _Input(BaseModel):

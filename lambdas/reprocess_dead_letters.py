@@ -9,9 +9,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from lambdas.api import acting, answers, app, caller, location, problems, serve, trace_id
-from workflows import redrive, telemetry
-from workflows.plan import Plan
-from workflows.settings import settings
+from workflows.redrive import requests
+from workflows.redrive.plan import Plan
+from workflows.runtime import telemetry
+from workflows.runtime.settings import settings
 
 _EXAMPLES: Any = {
     "plan": {"summary": "What would happen; nothing does", "value": {"dry_run": True}},
@@ -47,10 +48,10 @@ class RunStarted(BaseModel):
     | problems(401, 403, 409, 422),
 )
 def reprocess_dead_letters(
-    request: Annotated[redrive.RedriveRequest | None, Body(openapi_examples=_EXAMPLES)] = None,
+    request: Annotated[requests.RedriveRequest | None, Body(openapi_examples=_EXAMPLES)] = None,
 ) -> Response[RunStarted | Plan]:
     """Start or plan a run in the caller's name."""
-    wanted = request or redrive.RedriveRequest()
+    wanted = request or requests.RedriveRequest()
     queue = settings().dead_letter_queue_name
     if wanted.dry_run:
         caller("operator")
@@ -58,13 +59,13 @@ def reprocess_dead_letters(
             return Response(
                 status_code=HTTPStatus.OK,
                 content_type="application/json",
-                body=redrive.dry_run(wanted),
+                body=requests.dry_run(wanted),
             )
     with (
         acting("start_run", wanted.options()) as actor,
         telemetry.operation("reprocess_dlq", trace_id(), queue_name=queue) as details,
     ):
-        run = redrive.start(wanted, actor)
+        run = requests.start(wanted, actor)
         details |= {"run_id": run["run_id"]}
     return Response(
         status_code=HTTPStatus.ACCEPTED,

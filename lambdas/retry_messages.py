@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field
 
 from lambdas.api import PathId, acting, answers, app, caller, location, problems, serve, trace_id
 from lambdas.bulk_answer import Results, answer
-from workflows import bulk, telemetry
-from workflows.bulk import RetrySelection
-from workflows.mend import RetryRequest, retry
+from workflows.operator import bulk
+from workflows.operator.bulk import RetrySelection
+from workflows.operator.mend import RetryRequest, retry
+from workflows.runtime import telemetry
 
 
 class Retried(BaseModel):

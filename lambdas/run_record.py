@@ -4,9 +4,9 @@ from typing import Any
 
 from pydantic import BaseModel, field_validator
 
-from workflows import runs
-from workflows.outcome import Outcome
-from workflows.progress import Progress
+from workflows.redrive import runs
+from workflows.redrive.outcome import Outcome
+from workflows.redrive.progress import Progress
 
 
 class RunRecord(BaseModel):

@@ -8,10 +8,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.api import answers, app, caller, location, problems, serve, trace_id
-from workflows import telemetry
-from workflows.message import Identifier
+from workflows.messages.message import Identifier
+from workflows.runtime import telemetry
+from workflows.runtime.settings import settings
 from workflows.send import InvalidRequest, SendRequest, Sent, send
-from workflows.settings import settings
 
 _PAYMENT = {"account_id": "acct-7", "kind": "credit", "amount": "12.34", "currency": "EUR"}
 _EXAMPLES: Any = {

@@ -5,7 +5,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.api import PathId, answers, app, caller, problems, serve, trace_id
-from workflows import groups, telemetry
+from workflows.groups import view
+from workflows.runtime import telemetry
 
 
 @app.get(
@@ -13,13 +14,13 @@ from workflows import groups, telemetry
     summary="Show a fenced group and its parked messages in order",
     description="Needs the role `producer`. 404 for a group that is not fenced.",
     tags=["Groups"],
-    responses=answers(200, groups.FencedGroup, "The group.") | problems(401, 403, 404, 422),
+    responses=answers(200, view.FencedGroup, "The group.") | problems(401, 403, 404, 422),
 )
-def show_group(group_id: PathId) -> groups.FencedGroup:
+def show_group(group_id: PathId) -> view.FencedGroup:
     """Show one group."""
     caller("producer")
     with telemetry.operation("show_group", trace_id(), group_id=group_id):
-        return groups.show(group_id)
+        return view.show(group_id)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

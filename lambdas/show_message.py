@@ -6,9 +6,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from lambdas.api import PathId, answers, app, caller, problems, serve, trace_id
-from workflows import journey, ledger, telemetry
-from workflows.failures import Reason
-from workflows.journey import Event
+from workflows.ledger import journey, lookup
+from workflows.ledger.journey import Event
+from workflows.operator.failures import Reason
+from workflows.runtime import telemetry
 
 
 class LedgerRecord(BaseModel):
@@ -49,12 +50,12 @@ def show_message(message_id: PathId) -> LedgerRecord:
     """Show one record."""
     caller("producer")
     with telemetry.operation("show_message", trace_id(), message_id=message_id):
-        row = ledger.get(message_id)
+        row = lookup.get(message_id)
         return LedgerRecord.model_validate(
             row
             | {
-                "fingerprint": ledger.fingerprint_of(row),
-                "redrives_left": ledger.redrives_left(row),
+                "fingerprint": lookup.fingerprint_of(row),
+                "redrives_left": lookup.redrives_left(row),
                 "edited": bool(row.get("superseded_hashes")),
                 "journey": journey.told(row),
             }

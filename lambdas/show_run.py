@@ -6,7 +6,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.api import PathId, answers, app, caller, problems, serve, trace_id
 from lambdas.run_record import RunReport
-from workflows import outcome, progress, runs, telemetry
+from workflows.redrive import outcome, progress, runs
+from workflows.runtime import telemetry
 
 
 @app.get(

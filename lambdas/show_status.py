@@ -5,9 +5,9 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.api import answers, app, caller, problems, serve, trace_id
-from workflows import telemetry
-from workflows.settings import settings
-from workflows.status import Status, status
+from workflows.operator.overview import Status, status
+from workflows.runtime import telemetry
+from workflows.runtime.settings import settings
 
 
 @app.get(

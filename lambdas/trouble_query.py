@@ -4,7 +4,7 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from workflows.filters import NEWER_THAN, OLDER_THAN, Fingerprint, Id, Moment
+from workflows.messages.filters import NEWER_THAN, OLDER_THAN, Fingerprint, Id, Moment
 
 ByGroup = Annotated[Id | None, Query(description="Of this message group only.")]
 ByType = Annotated[Id | None, Query(alias="type", description="Of this message type only.")]

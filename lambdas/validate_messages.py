@@ -8,9 +8,10 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from workflows import redrive, telemetry
-from workflows.redrive import RedriveRequest
-from workflows.verdicts import Judge
+from workflows.redrive import requests
+from workflows.redrive.judge import Judge
+from workflows.redrive.requests import RedriveRequest
+from workflows.runtime import telemetry
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -19,13 +20,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     Or take {input, run_id, trace_id}, the machine's whole input; return {request}, as set.
 
     Raises:
-        workflows.redrive.InvalidInput: the machine catches it by name; its text names the fields.
+        workflows.redrive.requests.InvalidInput: the machine catches it by name; its text names
+            the fields.
         pydantic.ValidationError: the run was started with a request that the API would refuse.
         ValueError: or with one for which the API would start none, or not without looking.
     """
     if "input" in event:
         with telemetry.action("validate_input", event["trace_id"], run_id=event["run_id"]):
-            return {"request": redrive.read(event["input"]).options()}
+            return {"request": requests.read(event["input"]).options()}
     with telemetry.action("validate_dlq", event["trace_id"]) as details:
         request = RedriveRequest.model_validate(event["request"])
         if request.dry_run or request.plan_hash:

@@ -24,8 +24,8 @@ from local.emulator import EmulatorFailed
 from local.ministack_quirks import MINISTACK_VERSION
 from local.narration import say, table
 from local.stack import Stack
-from workflows import clock
-from workflows.message import Message
+from workflows.messages.message import Message
+from workflows.runtime import clock
 
 MESSAGES = 200
 ROUNDS = 3

@@ -26,7 +26,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import env_file, running
-from workflows import users
+from workflows.access import users
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,8 +14,8 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from tests import stack_fixtures
 from tests.aws_stack import AwsStack
-from workflows.message import Message, foreign_hash, stem
-from workflows.message_types import meaning_hash
+from workflows.messages.message import Message, foreign_hash, stem
+from workflows.messages.message_types import meaning_hash
 
 if TYPE_CHECKING:
     from tests.world import World

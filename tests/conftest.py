@@ -24,9 +24,11 @@ from moto.dynamodb.models import dynamodb_backends
 from tests.moto_engine import quick
 from tests.redrive_runs import empty_queues  # noqa: F401 - a fixture, for every test module
 from tests.stack_fixtures import stack  # noqa: F401 - likewise
-from workflows import audit, aws, clock, telemetry, tokens
-from workflows.message import Message
-from workflows.settings import settings
+from workflows.access import tokens
+from workflows.ledger import audit
+from workflows.messages.message import Message
+from workflows.runtime import aws, clock, telemetry
+from workflows.runtime.settings import settings
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"  # moto's

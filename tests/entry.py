@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from workflows.aws import dynamodb
-from workflows.message import Identifier, InvalidMessage
-from workflows.settings import settings
+from workflows.messages.message import Identifier, InvalidMessage
+from workflows.runtime.aws import dynamodb
+from workflows.runtime.settings import settings
 
 
 class EntryFailed(Exception):

@@ -13,10 +13,14 @@ from tests import retry_by_hand
 from tests.conftest import ACCOUNT, ENVIRONMENT, REGION, a_message, a_transaction
 from tests.interleaving import pause, watch
 from tests.retry_by_hand import RetryByHand
-from workflows import aws, fence, ledger, message_types, recovery
+from workflows import recovery
 from workflows.consume import Batch, Delivery, MessageBusy
-from workflows.fence import START_GRACE_SECONDS, FenceTaken
-from workflows.transaction import AccountFrozen
+from workflows.groups import fence
+from workflows.groups.fence import START_GRACE_SECONDS, FenceTaken
+from workflows.ledger import lookup
+from workflows.messages import message_types
+from workflows.messages.transaction import AccountFrozen
+from workflows.runtime import aws
 
 GROUP = "acc-1"
 _MACHINE = ENVIRONMENT["RETRY_STATE_MACHINE_ARN"]
@@ -57,7 +61,7 @@ def fail(number=1):
 
 def row(number, group=GROUP):
     """Return a message's row in the ledger."""
-    return ledger.get(f"{group}-{number}")
+    return lookup.get(f"{group}-{number}")
 
 
 def change(number, group=GROUP, **columns):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from boto3.dynamodb.types import TypeDeserializer
 
 from tests.stack_fixtures import Deferring, queued
-from workflows.message import Message
+from workflows.messages.message import Message
 
 
 class Known(Protocol):

@@ -11,8 +11,8 @@ from typing import Any
 
 from tests import engines
 from tests.findings import Findings, Known, message_id_in
-from workflows.message import Message
-from workflows.settings import settings
+from workflows.messages.message import Message
+from workflows.runtime.settings import settings
 
 LOST = "Lost"
 TWO_STATES = "Two states"

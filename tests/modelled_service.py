@@ -28,9 +28,9 @@ from tests.conftest import ACCOUNT, CONTEXT, REGION, Calls, WorkerDied, api_even
 from tests.findings import message_id_in
 from tests.moto_engine.stack import MotoStack
 from tests.stack_fixtures import Execution, queued
-from workflows import message_types
-from workflows.message import FOREIGN_PREFIX, Message
-from workflows.settings import settings
+from workflows.messages import message_types
+from workflows.messages.message import FOREIGN_PREFIX, Message
+from workflows.runtime.settings import settings
 
 Deed = Callable[[], bool | None]
 _MESSAGE = "/messages/{message_id}"

@@ -19,7 +19,7 @@ from tests.stack_fixtures import (
     row,
     run_machine,
 )
-from workflows.aws import plain
+from workflows.runtime.aws import plain
 
 MAX_REDRIVES = 3  # the template's default
 QUEUE = "local-dead-letters.fifo"

@@ -27,7 +27,7 @@ def scratch_project(folder: Path, *, crashing: bool = False) -> Path:
         shutil.copy(ROOT / name, folder / name)
     (folder / "local").symlink_to(ROOT / "local")
     shutil.copy(Path(__file__).parent / "entry.py", folder / "workflows" / "entry.py")
-    types = "workflows/message_types.py"
+    types = "workflows/messages/message_types.py"
     mutate(folder, types, "import clock, transaction\n", "import clock, entry, transaction\n")
     mutate(folder, types, '{"transaction": ', '{"entry": entry, "transaction": ')
     if crashing:

@@ -18,8 +18,8 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from local.deadline import wait_until
 from local.stack import Stack
 from tests import mocks as mocked
-from workflows import clock
-from workflows.message import Message
+from workflows.messages.message import Message
+from workflows.runtime import clock
 
 # A Wait of 8 s takes 0.08 s; scaled, so that the order of things stays what it is.
 WAIT_SCALE = 0.01

@@ -15,8 +15,8 @@ from tests import model
 from tests.invariants import broken
 from tests.model import Entry, Model
 from tests.modelled_service import Service
-from workflows import runs
-from workflows.message import parse
+from workflows.messages.message import parse
+from workflows.redrive import runs
 
 MESSAGES = 12  # at most, in a story
 _LEASE_SECONDS = 900

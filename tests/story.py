@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from tests import model
 from tests.model import Entry
 from tests.stage import MESSAGES, Stage
-from workflows import runs
+from workflows.redrive import runs
 
 _STRANGERS = 3  # in a story
 _DEATHS = 2  # of a message's workers, at most: with a third one SQS promises no order

@@ -9,12 +9,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.conftest import ENVIRONMENT, Calls, WorkerDied, a_message, an_operator, audited
-from workflows import audit, aws, claims, clock, discard, ledger, redrive, runs
-from workflows.carried import NOTHING
-from workflows.discard import DiscardRequest
-from workflows.paging import InvalidCursor
-from workflows.period import InvalidPeriod
-from workflows.redrive import RedriveRequest
+from workflows.ledger import audit, claims, lookup, transitions
+from workflows.messages.carried import NOTHING
+from workflows.operator import discard
+from workflows.operator.discard import DiscardRequest
+from workflows.redrive import requests, runs
+from workflows.redrive.requests import RedriveRequest
+from workflows.runtime import aws, clock
+from workflows.runtime.paging import InvalidCursor
+from workflows.runtime.period import InvalidPeriod
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -31,11 +34,11 @@ def _cloud(tables, queues, machines):
 def dead(message_id="m-1", **changes):
     message = a_message(message_id=message_id, **changes)
     attempt = claims.claim(message).attempt
-    aws.transact([ledger.dead(message, message.body(), NOTHING, OSError(CANARY), attempt)])
+    aws.transact([transitions.dead(message, message.body(), NOTHING, OSError(CANARY), attempt)])
 
 
 def status_of(message_id="m-1"):
-    return ledger.get(message_id)["status"]
+    return lookup.get(message_id)["status"]
 
 
 def note(at, action="discard_message", **about):
@@ -77,7 +80,7 @@ def test_discard_is_recorded_with_who_from_where_what_and_result():
     (record,) = audited()
     at = record["at"]
     assert (record.pop("day"), record.pop("entry").split("#")[0]) == (at[:10], at)
-    assert at == ledger.get("m-1")["updated_at"][: len(at)]
+    assert at == lookup.get("m-1")["updated_at"][: len(at)]
     assert record == WHO | {
         "at": at,
         "trace_id": "trace-1",
@@ -89,7 +92,7 @@ def test_discard_is_recorded_with_who_from_where_what_and_result():
 
 
 def test_start_of_a_run_is_recorded_with_its_execution():
-    row = redrive.start(RedriveRequest(max_messages=5), an_operator())
+    row = requests.start(RedriveRequest(max_messages=5), an_operator())
 
     (record,) = audited()
     assert {name: record[name] for name in WHO} == WHO
@@ -103,7 +106,7 @@ def test_start_of_a_run_is_recorded_with_its_execution():
     "act",
     [
         lambda: discard.discard("m-1", WHY, an_operator()),
-        lambda: redrive.start(RedriveRequest(), an_operator()),
+        lambda: requests.start(RedriveRequest(), an_operator()),
     ],
     ids=["discard", "start"],
 )
@@ -133,9 +136,9 @@ def test_worker_that_dies_leaves_deed_and_record_or_neither(end, calls: Calls):
 
 
 def test_discard_of_what_is_not_in_trouble_leaves_no_record_of_a_deed():
-    ledger.accept(a_message())
+    transitions.accept(a_message())
 
-    with pytest.raises(ledger.NotInTrouble):
+    with pytest.raises(transitions.NotInTrouble):
         discard.discard("m-1", WHY, an_operator())
 
     assert audited() == []
@@ -144,11 +147,11 @@ def test_discard_of_what_is_not_in_trouble_leaves_no_record_of_a_deed():
 def test_second_discard_changes_nothing_and_is_recorded_as_that():
     dead()
     discard.discard("m-1", WHY, an_operator())
-    first = ledger.get("m-1")
+    first = lookup.get("m-1")
 
     again = discard.discard("m-1", DiscardRequest(reason="x"), an_operator(email="x@example.com"))
 
-    assert again == first == ledger.get("m-1")
+    assert again == first == lookup.get("m-1")
     found = [(record["actor"], record["result"]) for record in audited()]
     assert found == [("o@example.com", "DISCARDED"), ("x@example.com", "UNCHANGED")]
     assert audited()[1]["input"] == {"reason": "x"}
@@ -163,7 +166,7 @@ def test_refusal_is_recorded_by_the_error_s_class_and_never_its_text():
 
 
 def test_record_is_never_overwritten(monkeypatch):
-    monkeypatch.setattr("workflows.audit.secrets.token_hex", lambda _: "0")
+    monkeypatch.setattr("workflows.ledger.audit.secrets.token_hex", lambda _: "0")
     monkeypatch.setattr(clock, "now", lambda: "2026-11-24T12:00:00.000Z")
     part = audit.entry(an_operator(), "start_run", result="STARTED", input={})
     other = audit.entry(an_operator(), "start_run", result="ABORTED", input={})
@@ -175,7 +178,7 @@ def test_record_is_never_overwritten(monkeypatch):
 
 def test_no_record_holds_a_payload():
     dead(payload={CANARY: CANARY})
-    with pytest.raises(ledger.MessageNotFound):
+    with pytest.raises(lookup.MessageNotFound):
         discard.discard("m-2", WHY, an_operator())
     discard.discard("m-1", WHY, an_operator())
     discard.discard("m-1", WHY, an_operator())

@@ -8,8 +8,9 @@ import pytest
 
 from lambdas.authorize_request import handler
 from tests.conftest import CONTEXT, ENVIRONMENT
-from workflows import clock, tokens
-from workflows.users import User
+from workflows.access import tokens
+from workflows.access.users import User
+from workflows.runtime import clock
 
 API = "arn:aws:execute-api:us-east-1:123456789012:api1234567"
 ANN = User("ann@example.com", ("operator", "producer"))

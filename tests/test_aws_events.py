@@ -12,8 +12,8 @@ from tests.aws_events import bare, binary, in_base64, sqs_event, sqs_record, sta
 from tests.aws_events import text as text_attribute
 from tests.conftest import CONTEXT, a_message, template
 from tests.fenced_group import GROUP, fail, generations, row, stop_executions
-from workflows import tokens
-from workflows.users import User
+from workflows.access import tokens
+from workflows.access.users import User
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 

@@ -5,13 +5,14 @@ from pydantic import ValidationError
 
 from tests.conftest import a_message, a_transaction, an_operator, audited
 from tests.troubles import in_trouble, row, sent
-from workflows import bulk, discard, edit, mend, trouble
-from workflows.bulk import EditSelection, Selection, each
-from workflows.discard import DiscardRequest
-from workflows.filters import Filter
-from workflows.mend import RetryRequest
-from workflows.message import fingerprint
-from workflows.paging import InvalidCursor
+from workflows.ledger import trouble
+from workflows.messages.filters import Filter
+from workflows.messages.message import fingerprint
+from workflows.operator import bulk, discard, edit, mend
+from workflows.operator.bulk import EditSelection, Selection, each
+from workflows.operator.discard import DiscardRequest
+from workflows.operator.mend import RetryRequest
+from workflows.runtime.paging import InvalidCursor
 
 ACTOR = an_operator()
 MISSING = {"type": "KeyError", "message": "It is missing."}

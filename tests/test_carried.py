@@ -7,12 +7,13 @@ import pytest
 
 from lambdas import consume_messages
 from tests.conftest import CONTEXT, a_message, a_transaction, an_operator, drain
-from workflows import edit, ledger, mend
-from workflows.aws import dynamodb
-from workflows.carried import NOTHING, Carried
-from workflows.fence import PARKED
-from workflows.message import MessageTooLarge
-from workflows.settings import settings
+from workflows.groups.fence import PARKED
+from workflows.ledger import lookup, transitions
+from workflows.messages.carried import NOTHING, Carried
+from workflows.messages.message import MessageTooLarge
+from workflows.operator import edit, mend
+from workflows.runtime.aws import dynamodb
+from workflows.runtime.settings import settings
 
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
 BINARY = bytes(range(256))
@@ -140,7 +141,7 @@ def test_consumer_dead_letters_with_what_came(dead_letters):
     assert attributes == SENT | {name: attributes[name] for name in OURS}
     assert attributes["ReasonType"]["StringValue"] == "TransactionRejected"
     assert trace == TRACE
-    assert ledger.get("m-1")["carried"] == CARRIED.column
+    assert lookup.get("m-1")["carried"] == CARRIED.column
 
 
 def test_foreign_message_is_dead_lettered_with_what_came(dead_letters):
@@ -153,8 +154,8 @@ def test_foreign_message_is_dead_lettered_with_what_came(dead_letters):
 def test_message_that_fails_is_kept_with_what_came(tables, machines, frozen):
     consume(a_message())
 
-    assert ledger.get("m-1")["status"] == "RETRYING"
-    assert ledger.get("m-1")["carried"] == CARRIED.column
+    assert lookup.get("m-1")["status"] == "RETRYING"
+    assert lookup.get("m-1")["carried"] == CARRIED.column
 
 
 def test_message_is_parked_with_what_came(tables, machines, frozen):
@@ -167,14 +168,14 @@ def test_message_is_parked_with_what_came(tables, machines, frozen):
 
 def test_processed_message_keeps_nothing_of_it(tables, machines, frozen):
     consume(a_message())
-    ledger.processed("m-1")
+    transitions.processed("m-1")
 
-    assert "carried" not in ledger.get("m-1")
+    assert "carried" not in lookup.get("m-1")
 
 
 def test_exhausted_message_is_quarantined_with_what_came(tables, machines):
     message = a_message()
-    ledger.accept(message)
+    transitions.accept(message)
     dynamodb().update_item(
         TableName="Messages",
         Key={"message_id": "m-1"},
@@ -184,8 +185,8 @@ def test_exhausted_message_is_quarantined_with_what_came(tables, machines):
     )
     consume(message)
 
-    assert ledger.get("m-1")["status"] == "QUARANTINED"
-    assert ledger.get("m-1")["carried"] == CARRIED.column
+    assert lookup.get("m-1")["status"] == "QUARANTINED"
+    assert lookup.get("m-1")["carried"] == CARRIED.column
 
 
 @pytest.fixture
@@ -231,10 +232,10 @@ def test_edited_message_leaves_room_for_what_came(dead_letters, monkeypatch, mis
     first = a_message(payload=a_transaction(kind="debit"))
     consume(first, padding={"DataType": "String", "StringValue": "x" * 4_096})
     edited = first.model_copy(update={"payload": a_transaction(kind="debit", amount="11.00")})
-    size = len(edited.body()) + 1_024 + Carried.beside(ledger.get("m-1")).size
+    size = len(edited.body()) + 1_024 + Carried.beside(lookup.get("m-1")).size
     monkeypatch.setenv("MAX_MESSAGE_BYTES", str(size - missing))
     settings.cache_clear()
 
     with pytest.raises(MessageTooLarge) if missing else nullcontext():
         edit.edit("m-1", edited.payload, an_operator())
-    assert ("edited_at" in ledger.get("m-1")) == (not missing)
+    assert ("edited_at" in lookup.get("m-1")) == (not missing)

@@ -14,9 +14,10 @@ from tests.redrive_runs import ledger, on_dlq, redrive
 from tests.stack_fixtures import dead_letter, transaction
 from tests.test_redrive_machine import judged, verdicts
 from tests.test_trouble import put
-from workflows import aws, failures, filters, message_types, trouble
 from workflows.consume import Batch, Delivery
-from workflows.message import (
+from workflows.ledger import trouble
+from workflows.messages import filters, message_types
+from workflows.messages.message import (
     Cause,
     InvalidEnvelope,
     InvalidMessage,
@@ -25,7 +26,9 @@ from workflows.message import (
     parse,
     reason,
 )
-from workflows.transaction import AccountFrozen, TransactionRejected
+from workflows.messages.transaction import AccountFrozen, TransactionRejected
+from workflows.operator import failures
+from workflows.runtime import aws
 
 NAMES = ["bob", "ann-marie", "a" * 119]
 FROZEN = "Account {account_id} is frozen."

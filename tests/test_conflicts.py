@@ -25,9 +25,14 @@ from lambdas import discard_messages, retry_messages, send_message
 from tests.conftest import CONTEXT, a_transaction, api_event, audited
 from tests.fenced_group import GROUP, change, consume_all, delivery, fail, fence_of, freeze, row
 from tests.troubles import in_trouble, sent
-from workflows import aws, fence, held, ledger, mend, recovery, run_lock
-from workflows.fence import START_GRACE_SECONDS
-from workflows.settings import settings
+from workflows import recovery
+from workflows.groups import fence
+from workflows.groups.fence import START_GRACE_SECONDS
+from workflows.ledger import lookup, transitions, writes
+from workflows.operator import mend
+from workflows.redrive import held, run_lock
+from workflows.runtime import aws
+from workflows.runtime.settings import settings
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -251,7 +256,7 @@ def test_retry_that_meets_a_transaction_is_202_and_noted():
         assert retry() == 202
 
     assert refused
-    assert "trouble" not in ledger.get("m-1")
+    assert "trouble" not in lookup.get("m-1")
     assert (results(), len(sent())) == (["REDRIVEN"], 1)
 
 
@@ -261,11 +266,11 @@ def test_retry_that_is_never_noted_is_202_and_the_sweep_notes_it(later):
     with meeting("update_item", FOR_EVER) as refused:
         assert retry() == 202
     assert len(refused) == TRIES
-    assert ledger.get("m-1")["trouble"] == "SENDING"
+    assert lookup.get("m-1")["trouble"] == "SENDING"
 
     later(mend.SENDING_SECONDS + 1)
     assert recovery.recover().resent == ["m-1"]
-    assert "trouble" not in ledger.get("m-1")
+    assert "trouble" not in lookup.get("m-1")
     assert (results(), len(sent())) == (["REDRIVEN"], 1)
 
 
@@ -298,7 +303,7 @@ def test_other_errors_are_for_botocore_s_own_rules(error, tries):
         meeting("update_item", FOR_EVER, error=conflict(error)) as refused,
         pytest.raises(ClientError, match=error),
     ):
-        ledger.queued("m-1")
+        transitions.queued("m-1")
 
     assert len(refused) == tries
 
@@ -307,7 +312,7 @@ def test_other_errors_are_for_botocore_s_own_rules(error, tries):
 
 
 def change_of(message_id):
-    return ledger.change(message_id, "SET updated_at = :now", "#status = :it", {":it": "DEAD"})
+    return writes.change(message_id, "SET updated_at = :now", "#status = :it", {":it": "DEAD"})
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ from botocore.exceptions import ClientError
 
 from tests.conftest import ENVIRONMENT, WorkerDied, a_message, a_transaction, drain
 from tests.fenced_group import consume_all, fence_of, freeze
-from workflows import aws, claims, ledger, message_types
 from workflows.consume import Delivery, MessageBusy
-from workflows.fence import FenceTaken
-from workflows.message import reason
-from workflows.settings import settings
-from workflows.transaction import AccountFrozen
+from workflows.groups.fence import FenceTaken
+from workflows.ledger import claims, lookup, transitions
+from workflows.messages import message_types
+from workflows.messages.message import reason
+from workflows.messages.transaction import AccountFrozen
+from workflows.runtime import aws
+from workflows.runtime.settings import settings
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -51,7 +53,7 @@ def balance():
 
 
 def row():
-    return ledger.get("m-1")
+    return lookup.get("m-1")
 
 
 def change_row(**attributes):
@@ -305,22 +307,22 @@ def test_dead_and_quarantined_rows_keep_the_very_bytes_too(dead_letters, status)
 
 
 def test_worker_whose_lease_ran_out_leaves_the_other_one_s_result(monkeypatch, later):
-    processed = ledger.processed
+    processed = transitions.processed
 
     def slow(message_id):
-        monkeypatch.setattr(ledger, "processed", processed)
+        monkeypatch.setattr(transitions, "processed", processed)
         later(LEASE + 1)
         assert deliver() == "PROCESSED"
         processed(message_id)
 
-    monkeypatch.setattr(ledger, "processed", slow)
+    monkeypatch.setattr(transitions, "processed", slow)
     assert deliver() == "PROCESSED"
     assert (balance(), row()["status"]) == (10, "PROCESSED")
 
 
 def test_worker_that_fails_after_another_one_succeeded_starts_no_retry(monkeypatch, executions):
     def slow(message):
-        ledger.processed(message.message_id)
+        transitions.processed(message.message_id)
         raise AccountFrozen
 
     monkeypatch.setattr(message_types, "process", slow)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.credentials import check_password, clean_email
-from workflows.users import InvalidUser, WrongCredentials, add_user, sign_in
+from workflows.access.credentials import check_password, clean_email
+from workflows.access.users import InvalidUser, WrongCredentials, add_user, sign_in
 
 EMAIL = "ann@example.com"
 ACCENTS = "d\u00e9j\u00e0 vu \u1e69 \uac00\u212b"

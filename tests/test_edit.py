@@ -16,11 +16,14 @@ from tests.conftest import (
 )
 from tests.interleaving import every_order, watch
 from tests.troubles import LIMIT, in_trouble, row, sent
-from workflows import aws, claims, mend
-from workflows.edit import asked, edit, merge, patched
-from workflows.ledger import MessageNotFound, NotInTrouble
-from workflows.mend import BodyMissing, ForeignMessage, MessageChanged, RetryRequest
-from workflows.message import InvalidPayload, MessageTooLarge, UnknownType, parse
+from workflows.ledger import claims
+from workflows.ledger.lookup import MessageNotFound
+from workflows.ledger.transitions import NotInTrouble
+from workflows.messages.message import InvalidPayload, MessageTooLarge, UnknownType, parse
+from workflows.operator import mend
+from workflows.operator.edit import asked, edit, merge, patched
+from workflows.operator.mend import BodyMissing, ForeignMessage, MessageChanged, RetryRequest
+from workflows.runtime import aws
 
 ACTOR = an_operator()
 NEW = a_transaction(amount="11.00")

@@ -6,11 +6,13 @@ import pytest
 
 from tests.conftest import ENVIRONMENT, a_message, a_transaction, drain
 from tests.fenced_group import fence_of, freeze
-from workflows import aws, claims, clock, fence, groups, ledger
-from workflows.claims import Claim, Verdict
 from workflows.consume import Batch, Delivery, MessageBusy
-from workflows.message import Message
-from workflows.settings import settings
+from workflows.groups import fence, view
+from workflows.ledger import claims, lookup, transitions, writes
+from workflows.ledger.claims import Claim, Verdict
+from workflows.messages.message import Message
+from workflows.runtime import aws, clock
+from workflows.runtime.settings import settings
 
 LIMIT = int(ENVIRONMENT["MAX_REDRIVES"])
 LEASE = int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
@@ -26,7 +28,7 @@ def dead_letters(tables, queues, machines, recursion_limit):
 
 
 def row():
-    return ledger.get("m-1")
+    return lookup.get("m-1")
 
 
 def change(**columns):
@@ -48,7 +50,7 @@ def edit(new=NEW, **columns):
 
 
 def edited(status="DEAD", new=NEW, **columns):
-    ledger.accept(OLD)
+    transitions.accept(OLD)
     edit(new, status=status, **columns)
 
 
@@ -161,7 +163,7 @@ def test_edited_message_is_parked_as_edited():
 
     assert deliver(OLD) == "PARKED"
 
-    assert groups.show("acc-1").parked_message_ids == ["m-1"]
+    assert view.show("acc-1").parked_message_ids == ["m-1"]
     items: Any = aws.dynamodb().scan(TableName="Groups")["Items"]
     assert [item["body"] for item in items if "body" in item] == [NEW.body()]
 
@@ -184,7 +186,7 @@ def test_quarantine_of_a_superseded_copy_keeps_the_edited_body():
     ],
 )
 def test_native_redrive_obeys_the_row_s_limit_or_else_the_parameter(columns, verdict):
-    ledger.accept(OLD)
+    transitions.accept(OLD)
     change(status="DEAD", **columns)
 
     assert claims.claim(OLD).verdict is verdict
@@ -192,7 +194,7 @@ def test_native_redrive_obeys_the_row_s_limit_or_else_the_parameter(columns, ver
 
 def changed_before(monkeypatch, write, **columns):
     """Have the row change just before the `write`-th write of the ledger."""
-    update, seen = ledger.update, []
+    update, seen = writes.update, []
 
     def raced(message_id, *arguments, **names):
         seen.append(message_id)
@@ -200,11 +202,11 @@ def changed_before(monkeypatch, write, **columns):
             edit(**columns)
         return update(message_id, *arguments, **names)
 
-    monkeypatch.setattr(ledger, "update", raced)
+    monkeypatch.setattr(writes, "update", raced)
 
 
 def test_edit_between_look_and_claim_is_not_overlooked(monkeypatch):
-    ledger.accept(OLD)
+    transitions.accept(OLD)
     change(status="DEAD")
     changed_before(monkeypatch, 2)
 
@@ -216,7 +218,7 @@ def test_edit_between_look_and_claim_is_not_overlooked(monkeypatch):
 
 
 def test_other_redrive_between_look_and_claim_is_no_reason_for_quarantine(monkeypatch):
-    ledger.accept(OLD)
+    transitions.accept(OLD)
     change(status="DEAD")
     changed_before(monkeypatch, 2, redrives=1)
 
@@ -224,7 +226,7 @@ def test_other_redrive_between_look_and_claim_is_no_reason_for_quarantine(monkey
 
 
 def test_edit_between_claim_and_quarantine_gives_the_message_its_new_chance(monkeypatch):
-    ledger.accept(OLD)
+    transitions.accept(OLD)
     change(status="DEAD", redrives=LIMIT, body=OLD.body())
     changed_before(monkeypatch, 3)
 
@@ -236,7 +238,7 @@ def test_edit_between_claim_and_quarantine_gives_the_message_its_new_chance(monk
 
 @pytest.mark.parametrize("status", ["REDRIVEN", "PROCESSING"])
 def test_claim_ends_the_sending_of_a_retry_by_hand(status):
-    ledger.accept(OLD)
+    transitions.accept(OLD)
     change(status=status, trouble="SENDING", updated_at=clock.now(), redriven_by="run-1")
 
     assert claims.claim(OLD).verdict is Verdict.PROCESS
@@ -245,7 +247,7 @@ def test_claim_ends_the_sending_of_a_retry_by_hand(status):
 
 
 def test_claim_that_is_refused_leaves_the_sending_to_whom_it_belongs():
-    ledger.accept(OLD)
+    transitions.accept(OLD)
     change(status="REDRIVEN", trouble="SENDING", updated_at=clock.now())
 
     assert claims.claim(STRANGER).verdict is Verdict.CONFLICT
@@ -253,7 +255,7 @@ def test_claim_that_is_refused_leaves_the_sending_to_whom_it_belongs():
 
 
 def test_held_group_of_an_edited_message_goes_on_once_it_is_processed():
-    ledger.accept(REJECTED)
+    transitions.accept(REJECTED)
     one = Delivery(REJECTED.body(), "acc-1", "sqs-1", "1", 1)
     assert Batch([one]).consume(one) == "DEAD"
     assert fence_of().holder == "m-1"
@@ -265,6 +267,6 @@ def test_held_group_of_an_edited_message_goes_on_once_it_is_processed():
 
 def test_redrives_left_never_goes_below_none():
     limit = settings().max_redrives
-    assert ledger.redrives_left({"redrives": 1}) == limit - 1
-    assert ledger.redrives_left({"redrives": 9}) == 0
-    assert ledger.redrives_left({"redrives": 9, "redrive_limit": 12}) == 3
+    assert lookup.redrives_left({"redrives": 1}) == limit - 1
+    assert lookup.redrives_left({"redrives": 9}) == 0
+    assert lookup.redrives_left({"redrives": 9, "redrive_limit": 12}) == 3

@@ -15,9 +15,11 @@ from tests.fenced_group import (
     generations,
     row,
 )
-from workflows import claims, discard, ledger, message_types
-from workflows.discard import DiscardRequest
-from workflows.settings import settings
+from workflows.ledger import claims, lookup, transitions
+from workflows.messages import message_types
+from workflows.operator import discard
+from workflows.operator.discard import DiscardRequest
+from workflows.runtime.settings import settings
 
 LEASE = int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
 LIMIT = int(ENVIRONMENT["MAX_REDRIVES"])
@@ -171,7 +173,7 @@ def test_message_that_is_not_in_trouble_cannot_be_discarded(value):
     fail()
     change(1, status=value)
 
-    with pytest.raises(ledger.NotInTrouble, match=f"{GROUP}-1 is {value}"):
+    with pytest.raises(transitions.NotInTrouble, match=f"{GROUP}-1 is {value}"):
         discard.discard(f"{GROUP}-1", WHY, an_operator())
     assert fence_of()
 
@@ -186,5 +188,5 @@ def test_discarding_another_than_the_holder_leaves_the_fence():
 
 
 def test_unknown_message_cannot_be_discarded():
-    with pytest.raises(ledger.MessageNotFound, match="none"):
+    with pytest.raises(lookup.MessageNotFound, match="none"):
         discard.discard("none", WHY, an_operator())

@@ -13,8 +13,11 @@ from tests import retry_by_hand
 from tests.conftest import an_operator
 from tests.fenced_group import GROUP, change, fence_of, watched_group
 from tests.interleaving import every_order, random_orders
-from workflows import aws, discard, fence, recovery
-from workflows.discard import DiscardRequest
+from workflows import recovery
+from workflows.groups import fence
+from workflows.operator import discard
+from workflows.operator.discard import DiscardRequest
+from workflows.runtime import aws
 
 pytestmark = pytest.mark.timeout(300)
 

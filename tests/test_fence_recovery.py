@@ -22,22 +22,15 @@ from tests.fenced_group import (
     stop_executions,
 )
 from tests.troubles import in_trouble, sent
-from workflows import (
-    aws,
-    fence,
-    groups,
-    held,
-    ledger,
-    let_go,
-    mend,
-    recovery,
-    retry,
-    run_lock,
-    runs,
-)
-from workflows.fence import START_GRACE_SECONDS
+from workflows import recovery, retry
+from workflows.groups import fence, view
+from workflows.groups.fence import START_GRACE_SECONDS
+from workflows.ledger import lookup
+from workflows.operator import mend
 from workflows.recovery import RESERVE_SECONDS
-from workflows.settings import settings
+from workflows.redrive import held, let_go, run_lock, runs
+from workflows.runtime import aws
+from workflows.runtime.settings import settings
 
 
 @pytest.fixture(autouse=True)
@@ -201,7 +194,7 @@ def done():
     return {
         "runs": run_lock.find() is None,
         "held": "Item" not in record,
-        "let_go": ledger.get("guarded")["trouble"] == "DEAD",
+        "let_go": lookup.get("guarded")["trouble"] == "DEAD",
         "mend": bool(sent()),
     } | {group: fence_of(group).generation == 2 for group in GROUPS}
 
@@ -274,7 +267,7 @@ def test_part_that_fails_keeps_nothing_else_waiting(monkeypatch, part):
 @pytest.mark.usefixtures("much_to_do")
 def test_rows_that_cannot_be_read_keep_the_other_fences_from_nothing(monkeypatch):
     monkeypatch.setattr(recovery, "_CHUNK", 2)
-    read, chunks = ledger.get_many, []
+    read, chunks = lookup.get_many, []
 
     def read_all_but_the_first(ids):
         chunks.append(ids)
@@ -341,11 +334,11 @@ def test_every_fence_has_its_turn_though_there_is_never_time_for_all(monkeypatch
 
 def test_pages_list_each_fenced_group_once_oldest_first():
     fence_groups(5)
-    first, cursor = groups.page(2, None)
-    second, cursor = groups.page(2, cursor)
-    third, end = groups.page(2, cursor)
+    first, cursor = view.page(2, None)
+    second, cursor = view.page(2, cursor)
+    third, end = view.page(2, cursor)
 
     listed = [group.group_id for group in first + second + third]
     assert (listed, end) == ([f"group-{number}" for number in range(5)], None)
     assert {group.reason for group in first} == {"DEAD"}
-    assert (groups.counts().fenced, groups.counts().parked) == (5, 0)
+    assert (view.counts().fenced, view.counts().parked) == (5, 0)

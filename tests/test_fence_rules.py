@@ -15,11 +15,13 @@ from tests.fenced_group import (
     message,
     row,
 )
-from workflows import claims, fence, groups, message_types
-from workflows.carried import NOTHING
 from workflows.consume import Batch, MessageBusy
-from workflows.fence import FenceTaken
-from workflows.transaction import AccountFrozen
+from workflows.groups import fence, view
+from workflows.groups.fence import FenceTaken
+from workflows.ledger import claims
+from workflows.messages import message_types
+from workflows.messages.carried import NOTHING
+from workflows.messages.transaction import AccountFrozen
 
 ERROR = AccountFrozen("Account acc-1 is frozen.")
 
@@ -30,7 +32,7 @@ def cloud_of_the_consumer(tables, queues, machines):
 
 
 def parked():
-    return groups.show(GROUP).parked_message_ids
+    return view.show(GROUP).parked_message_ids
 
 
 # Raising

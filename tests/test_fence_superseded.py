@@ -20,12 +20,16 @@ from tests.fenced_group import (
     row,
     watched_group,
 )
-from workflows import aws, claims, discard, edit, fence, ledger, mend, recovery, retry
-from workflows.carried import NOTHING
-from workflows.claims import Verdict
+from workflows import recovery, retry
 from workflows.consume import Batch, Delivery, MessageBusy
-from workflows.discard import DiscardRequest
-from workflows.settings import settings
+from workflows.groups import fence
+from workflows.ledger import claims, transitions
+from workflows.ledger.claims import Verdict
+from workflows.messages.carried import NOTHING
+from workflows.operator import discard, edit, mend
+from workflows.operator.discard import DiscardRequest
+from workflows.runtime import aws
+from workflows.runtime.settings import settings
 
 WORK, DEAD_LETTERS = ENVIRONMENT["WORK_QUEUE_URL"], ENVIRONMENT["DEAD_LETTER_QUEUE_URL"]
 LAST = int(ENVIRONMENT["MAX_ATTEMPTS"])
@@ -136,7 +140,7 @@ def test_message_whose_dead_letter_was_moved_before_it_is_dead_gets_another(grou
 def test_copy_that_comes_when_its_message_is_just_dead_stays_on_the_queue(group, monkeypatch):
     group.failing.add(1)
     group.deliver(1)
-    monkeypatch.setattr(ledger, "copy_met", lambda _: False)
+    monkeypatch.setattr(transitions, "copy_met", lambda _: False)
 
     with pytest.raises(MessageBusy):
         consume_all(Delivery(delivery(1).body, GROUP, "sqs-moved", "77", 1))
@@ -163,7 +167,7 @@ def test_second_try_of_mark_dead_leaves_the_next_life_alone(group):
 def outlived(group):
     """Let a message die while the function of its last try, which nobody waits for, goes on."""
     before_last_try(group)
-    lease = ledger.take(ID, int(row(1)["attempts_total"]))
+    lease = transitions.take(ID, int(row(1)["attempts_total"]))
     assert lease is not None
     replaced(group)
     assert (row(1)["status"], row(1)["lease_until"]) == ("DEAD", lease.until)
@@ -183,7 +187,7 @@ def deeds():
 def test_function_that_outlives_its_execution_is_waited_for(group, deed):
     outlived(group)
 
-    with pytest.raises(ledger.BeingTried):
+    with pytest.raises(transitions.BeingTried):
         deeds()[deed]()
     assert row(1)["status"] == "DEAD"
 
@@ -207,7 +211,7 @@ def called_twice(group):
     """Let two functions be at one attempt: the answer of the first was lost. Give their leases."""
     group.failing.add(1)
     group.deliver(1)
-    first, second = ledger.take(ID, 1), ledger.take(ID, 1)
+    first, second = transitions.take(ID, 1), transitions.take(ID, 1)
     assert first is not None
     assert second is not None
     assert (first.sole, second.sole) == (True, False)
@@ -217,7 +221,7 @@ def called_twice(group):
 
 def note(lease, attempt=1):
     why = {"type": "X", "message": "x"}
-    ledger.failed_again(ID, why, final=True, attempt=attempt, lease=lease)
+    transitions.failed_again(ID, why, final=True, attempt=attempt, lease=lease)
 
 
 def test_late_note_of_a_failed_try_leaves_the_next_one_alone(called_twice):
@@ -237,10 +241,10 @@ def test_lease_that_another_may_still_have_is_not_given_back(called_twice):
 
 def test_lease_of_the_next_attempt_holds_for_the_function_of_the_last_too(group):
     stray = before_last_try(group)  # its function runs on while Step Functions counts the next try
-    lease = ledger.take(ID, int(row(1)["attempts_total"]))
+    lease = transitions.take(ID, int(row(1)["attempts_total"]))
     change(1, attempts_total=row(1)["attempts_total"] + 1)
 
-    next_one = ledger.take(ID, int(row(1)["attempts_total"]))
+    next_one = transitions.take(ID, int(row(1)["attempts_total"]))
 
     assert lease is not None
     assert next_one is not None
@@ -293,7 +297,7 @@ def test_exhausted_message_that_got_a_new_budget_is_not_quarantined(later, group
     assert row(1)["status"] == "DEAD"
 
     attempt = int(seen["attempts_total"])
-    assert not ledger.quarantine(message, message.body(), NOTHING, OSError(), attempt)
+    assert not transitions.quarantine(message, message.body(), NOTHING, OSError(), attempt)
     assert row(1)["status"] == "DEAD"
 
 

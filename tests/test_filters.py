@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from tests.conftest import a_transaction
-from workflows import clock
-from workflows.asked import describe
-from workflows.filters import Filter, Subject, matches
+from workflows.messages.filters import Filter, Subject, matches
+from workflows.runtime import clock
+from workflows.runtime.asked import describe
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 

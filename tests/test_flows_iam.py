@@ -22,7 +22,7 @@ from tests.stack_fixtures import (
     row,
     transaction,
 )
-from workflows.fence import FENCED
+from workflows.groups.fence import FENCED
 
 pytestmark = [pytest.mark.xdist_group("iam"), pytest.mark.timeout(180)]
 

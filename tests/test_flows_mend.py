@@ -19,7 +19,7 @@ from tests.stack_fixtures import (
     row,
     transaction,
 )
-from workflows.message import fingerprint
+from workflows.messages.message import fingerprint
 
 pytestmark = pytest.mark.xdist_group("flows")
 

@@ -16,8 +16,8 @@ from tests.flows import (
 )
 from tests.redrive_runs import all_visible, consume
 from tests.stack_fixtures import dead_letter, history, put, queued, record, row, transaction
-from workflows import clock
-from workflows.message import fingerprint
+from workflows.messages.message import fingerprint
+from workflows.runtime import clock
 
 pytestmark = pytest.mark.xdist_group("flows of runs")
 

@@ -10,8 +10,8 @@ from local.deadline import wait_until
 from tests.flows import assert_problem, dead_message, finished, settled
 from tests.redrive_runs import LOCK, consume, recover
 from tests.stack_fixtures import dead_letter, delete, put, put_on_dlq, row, transaction
-from workflows.outcome import Outcome
-from workflows.runs import COUNTERS
+from workflows.redrive.outcome import Outcome
+from workflows.redrive.runs import COUNTERS
 
 pytestmark = pytest.mark.xdist_group("flows")
 

@@ -26,10 +26,13 @@ from lambdas import (
     validate_messages,
 )
 from tests.conftest import CONTEXT, ENVIRONMENT, a_message, a_transaction, api_event, drain
-from workflows import audit, aws, claims, failures, ledger, runs, trouble
-from workflows import status as overview
-from workflows.carried import NOTHING
-from workflows.outcome import Outcome
+from workflows.ledger import audit, claims, lookup, transitions, trouble
+from workflows.messages.carried import NOTHING
+from workflows.operator import failures
+from workflows.operator import overview as overview
+from workflows.redrive import runs
+from workflows.redrive.outcome import Outcome
+from workflows.runtime import aws
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -79,19 +82,19 @@ BODIES: dict[str, Any] = {
 }
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z"
 FAILURES = {
-    "send": (ledger, "accept"),
+    "send": (transitions, "accept"),
     "status": (overview, "_depths"),
-    "message": (ledger, "get"),
+    "message": (lookup, "get"),
     "dlq": (failures, "dead_letters"),
     "dlq_groups": (failures, "groups"),
     "quarantine": (failures, "quarantined"),
     "reprocess": (runs, "acquire"),
     "runs": (runs, "page"),
     "run": (runs, "get"),
-    "discard": (ledger, "discarded"),
+    "discard": (transitions, "discarded"),
     "audit": (audit, "page"),
-    "retry": (ledger, "get"),
-    "edit": (ledger, "get"),
+    "retry": (lookup, "get"),
+    "edit": (lookup, "get"),
     "retry many": (trouble, "chunks"),
     "edit many": (trouble, "chunks"),
     "discard many": (trouble, "chunks"),
@@ -300,7 +303,7 @@ def test_request_without_any_header_is_answered():
 
 
 def in_trouble(change, message=MESSAGE, *execution):
-    attempt = ledger.get(message.message_id)["attempts_total"]
+    attempt = lookup.get(message.message_id)["attempts_total"]
     assert (
         aws.transact(
             [change(message, message.body(), NOTHING, OSError("why"), *execution, attempt)]
@@ -312,7 +315,7 @@ def in_trouble(change, message=MESSAGE, *execution):
 def test_status_has_the_promised_shape(queues):
     send()
     claims.claim(a_message(message_id="m-2"))
-    in_trouble(ledger.dead, a_message(message_id="m-2"))
+    in_trouble(transitions.dead, a_message(message_id="m-2"))
 
     status, body = call("status")
 
@@ -329,7 +332,7 @@ def test_status_has_the_promised_shape(queues):
 
 def test_age_of_the_oldest_dead_message_is_in_seconds(later):
     claims.claim(MESSAGE)
-    in_trouble(ledger.dead)
+    in_trouble(transitions.dead)
     later(3_600)
 
     assert 3_599 <= call("status")[1]["dead_letter_queue"]["oldest_age_seconds"] <= 3_601
@@ -343,7 +346,7 @@ def test_status_receives_nothing(calls):
 
 def test_message_s_record_has_all_but_its_body():
     claims.claim(MESSAGE)
-    in_trouble(ledger.retrying, MESSAGE, "arn:1")
+    in_trouble(transitions.retrying, MESSAGE, "arn:1")
 
     status, body = call("message")
 
@@ -386,8 +389,8 @@ def test_record_tells_the_whole_journey_of_a_message():
         {"event": "retried", "by": "o@example.com", "number": 2},
         {"event": "discarded", "by": "o@example.com"},
     ]
-    ledger.accept(MESSAGE)
-    row = ledger.get("m-1") | {"journey": [event | {"at": at} for event in events]}
+    transitions.accept(MESSAGE)
+    row = lookup.get("m-1") | {"journey": [event | {"at": at} for event in events]}
     row |= {"processed_at": at, "superseded_hashes": ["f" * 64], "redrives": 2, "redrive_limit": 5}
     row |= {"original_body": CANARY, "body": CANARY}
     aws.dynamodb().put_item(TableName="Messages", Item=row)
@@ -418,13 +421,13 @@ def test_record_from_before_there_were_journeys_is_shown():
 
 @pytest.mark.parametrize("message_id", ["a:b@c=d+e.f", "sqs:0000-1111", "a" * 120, "7"])
 def test_record_is_found_under_every_id_there_can_be(message_id):
-    ledger.accept(a_message(message_id=message_id))
+    transitions.accept(a_message(message_id=message_id))
 
     assert call("message", path=f"/messages/{message_id}")[1]["message_id"] == message_id
 
 
 def test_id_is_read_whether_it_comes_encoded_or_not():
-    ledger.accept(a_message(message_id="a:b@c"))
+    transitions.accept(a_message(message_id="a:b@c"))
 
     for path in ("/messages/a:b@c", "/messages/a%3Ab%40c"):
         status, body = call("message", path=path)
@@ -771,7 +774,7 @@ def test_consumer_s_log_follows_the_message_s_trace_and_never_tells_its_body(out
 
 def being_retried(message):
     claims.claim(message)
-    in_trouble(ledger.retrying, message, "arn:1")
+    in_trouble(transitions.retrying, message, "arn:1")
     known = {"message_id": "m-1", "group_id": "acc-1", "trace_id": "t-9", "attempt": 1}
     return known | {"body": message.body()}
 

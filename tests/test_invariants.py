@@ -24,7 +24,8 @@ from tests.invariants import (
 )
 from tests.moto_engine.stack import MotoStack
 from tests.world import World
-from workflows import discard, message_types
+from workflows.messages import message_types
+from workflows.operator import discard
 
 
 class Ended(World):

@@ -18,10 +18,14 @@ from tests.fenced_group import (
     running,
 )
 from tests.retry_by_hand import RetryByHand
-from workflows import aws, claims, discard, journey, ledger, message_types, retry
-from workflows.discard import DiscardRequest
-from workflows.message import InvalidMessage
-from workflows.transaction import AccountFrozen
+from workflows import retry
+from workflows.ledger import claims, journey, transitions
+from workflows.messages import message_types
+from workflows.messages.message import InvalidMessage
+from workflows.messages.transaction import AccountFrozen
+from workflows.operator import discard
+from workflows.operator.discard import DiscardRequest
+from workflows.runtime import aws
 
 LEASE = int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
 LIMIT = int(ENVIRONMENT["MAX_REDRIVES"])
@@ -127,7 +131,7 @@ def test_attempts_are_numbered_over_all_redrives_and_native_ones_are_told():
 def test_parked_message_is_numbered_from_what_it_had_when_it_was_parked():
     freeze()
     consume_all(delivery(1))
-    ledger.accept(message(2))
+    transitions.accept(message(2))
     change(2, attempts_total=3)
     consume_all(delivery(2))
     freeze("ACTIVE")
@@ -182,7 +186,7 @@ def test_quarantine_and_discard_are_told():
 
 
 def test_row_from_before_there_were_journeys_begins_one():
-    ledger.accept(message(1))
+    transitions.accept(message(1))
     old = row(1)
     del old["journey"], old["attempts_total"]
     aws.dynamodb().put_item(TableName="Messages", Item=old)

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import ENVIRONMENT, a_message, a_transaction
-from workflows import aws, claims, clock, ledger, trouble
-from workflows.carried import NOTHING
-from workflows.claims import Verdict
-from workflows.ledger import MessageNotFound
-from workflows.message import reason
-from workflows.message_types import meaning_hash
-from workflows.transaction import AccountFrozen
+from workflows.ledger import claims, lookup, transitions, trouble, writes
+from workflows.ledger.claims import Verdict
+from workflows.ledger.lookup import MessageNotFound
+from workflows.messages.carried import NOTHING
+from workflows.messages.message import reason
+from workflows.messages.message_types import meaning_hash
+from workflows.messages.transaction import AccountFrozen
+from workflows.runtime import aws, clock
 
 ID = "m-1"
 MESSAGE = a_message()
@@ -26,7 +27,7 @@ LEASE = int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
 STATUSES = ["ACCEPTED", "QUEUED", "PROCESSING", "PROCESSED", "RETRYING", "DEAD", "REDRIVEN",
             "QUARANTINED", "DISCARDED", "PARKED"]  # fmt: skip
 UNTIL = 1  # of a lease that is over
-LEASED = ledger.Lease(UNTIL, sole=True)
+LEASED = transitions.Lease(UNTIL, sole=True)
 TROUBLES = {"DEAD", "QUARANTINED", "RETRYING"}
 CLAIMS = {
     "ACCEPTED": Verdict.PROCESS,
@@ -48,12 +49,12 @@ def _messages(tables):
 
 
 def row(message_id=ID):
-    return ledger.get(message_id)
+    return lookup.get(message_id)
 
 
 def put(status, message=MESSAGE, **attributes):
     """Write a row as if it had come to this status some way or other."""
-    ledger.accept(message)
+    transitions.accept(message)
     trouble = {"trouble": status, "body": message.body()} if status in TROUBLES else {}
     item = row(message.message_id) | {"status": status} | trouble | attributes
     aws.dynamodb().put_item(TableName="Messages", Item=item)
@@ -61,7 +62,7 @@ def put(status, message=MESSAGE, **attributes):
 
 def attempt():
     """Return the attempt that the row is at: what its worker, or its execution, knows."""
-    found: dict[str, Any] = ledger.get_many([ID]).get(ID, {})
+    found: dict[str, Any] = lookup.get_many([ID]).get(ID, {})
     return int(found.get("attempts_total", 0))
 
 
@@ -81,8 +82,8 @@ def write(part):
 def fall_into(trouble, execution_arn="arn:1"):
     """Take a claimed message into trouble."""
     if trouble == "RETRYING":
-        return write(ledger.retrying(MESSAGE, BODY, NOTHING, ERROR, execution_arn, attempt()))
-    dead = write(ledger.dead(MESSAGE, BODY, NOTHING, ERROR, attempt()))
+        return write(transitions.retrying(MESSAGE, BODY, NOTHING, ERROR, execution_arn, attempt()))
+    dead = write(transitions.dead(MESSAGE, BODY, NOTHING, ERROR, attempt()))
     if trouble == "QUARANTINED":
         exhaust()
     return dead
@@ -91,25 +92,25 @@ def fall_into(trouble, execution_arn="arn:1"):
 def exhaust():
     """Take a dead message, as one that is out of redrives, into quarantine."""
     aws.dynamodb().put_item(TableName="Messages", Item=row() | {"redrive_limit": 0})
-    assert ledger.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
+    assert transitions.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
 
 
 STEPS = {
-    "queued": (lambda: ledger.queued(ID), {"ACCEPTED": "QUEUED"}),
-    "processed": (lambda: ledger.processed(ID), dict.fromkeys(STATUSES, "PROCESSED")),
-    "parked": (lambda: write(ledger.parked(MESSAGE, attempt())), {"PROCESSING": "PARKED"}),
+    "queued": (lambda: transitions.queued(ID), {"ACCEPTED": "QUEUED"}),
+    "processed": (lambda: transitions.processed(ID), dict.fromkeys(STATUSES, "PROCESSED")),
+    "parked": (lambda: write(transitions.parked(MESSAGE, attempt())), {"PROCESSING": "PARKED"}),
     "retrying": (lambda: fall_into("RETRYING"), {"PROCESSING": "RETRYING"}),
     "dead": (lambda: fall_into("DEAD"), {"PROCESSING": "DEAD"}),
     "quarantine": (
-        lambda: ledger.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt()),
+        lambda: transitions.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt()),
         {"DEAD": "QUARANTINED", "PROCESSING": "QUARANTINED"},  # of a worker that is gone
     ),
     "discarded": (
-        lambda: write(ledger.discarded(ID, GIVEN_UP)),
+        lambda: write(transitions.discarded(ID, GIVEN_UP)),
         dict.fromkeys(["DEAD", "QUARANTINED"], "DISCARDED"),
     ),
     "failed_again": (
-        lambda: ledger.failed_again(ID, WHY, final=False, attempt=attempt(), lease=LEASED),
+        lambda: transitions.failed_again(ID, WHY, final=False, attempt=attempt(), lease=LEASED),
         {"RETRYING": "RETRYING"},
     ),
     "claim": (
@@ -153,7 +154,7 @@ def test_only_a_claim_makes_a_row(step):
 
 
 def test_accepted_row_says_who_sent_what_when():
-    assert ledger.accept(MESSAGE) is None
+    assert transitions.accept(MESSAGE) is None
 
     found = row()
     assert_expires_in_90_days(found)
@@ -176,10 +177,10 @@ def test_accepted_row_says_who_sent_what_when():
 
 
 def test_id_that_is_taken_gives_the_older_row_and_stays():
-    ledger.accept(MESSAGE)
+    transitions.accept(MESSAGE)
     before = row()
 
-    assert ledger.accept(OTHER) == before
+    assert transitions.accept(OTHER) == before
     assert row() == before
 
 
@@ -212,7 +213,7 @@ def test_claim_makes_the_row_of_a_message_that_came_without_the_api():
 
 
 def test_claim_keeps_who_sent_the_message_first():
-    ledger.accept(MESSAGE)
+    transitions.accept(MESSAGE)
     claims.claim(a_message(submitted_by="o@example.com", trace_id="trace-2"))
 
     assert (row()["submitted_by"], row()["trace_id"]) == ("p@example.com", "trace-1")
@@ -304,7 +305,7 @@ def test_message_of_dead_workers_is_exhausted_at_the_limit_and_can_be_quarantine
     later(LEASE + 1)
 
     assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.EXHAUSTED, 3, attempt=1)
-    assert ledger.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
+    assert transitions.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
     assert (row()["status"], row()["body"]) == ("QUARANTINED", BODY)
 
 
@@ -312,13 +313,13 @@ def test_message_in_a_living_worker_s_hands_is_not_quarantined():
     claims.claim(MESSAGE)
     before = row()
 
-    assert not ledger.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
+    assert not transitions.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
     assert row() == before
 
 
 def test_dead_message_that_a_faster_worker_took_is_busy(monkeypatch):
     put("DEAD")
-    update, seen = ledger.update, []
+    update, seen = writes.update, []
 
     def raced(message_id, *arguments, **names):
         seen.append(message_id)
@@ -326,7 +327,7 @@ def test_dead_message_that_a_faster_worker_took_is_busy(monkeypatch):
             put("PROCESSING", redrives=1, lease_until=clock.epoch() + LEASE)
         return update(message_id, *arguments, **names)
 
-    monkeypatch.setattr(ledger, "update", raced)
+    monkeypatch.setattr(writes, "update", raced)
     assert claims.claim(MESSAGE).verdict is Verdict.BUSY
 
 
@@ -366,9 +367,9 @@ def test_row_in_trouble_holds_body_and_reason_and_is_free_and_lasting(trouble):
 
 
 def test_parked_row_is_free_untried_and_lasting():
-    ledger.accept(MESSAGE)
+    transitions.accept(MESSAGE)
     claims.claim(MESSAGE)
-    write(ledger.parked(MESSAGE, attempt()))
+    write(transitions.parked(MESSAGE, attempt()))
 
     found = row()
     assert (found["status"], found["attempts"]) == ("PARKED", 0)
@@ -379,7 +380,7 @@ def test_parked_row_is_free_untried_and_lasting():
 def test_row_that_was_lasting_expires_once_it_is_processed(status):
     put(status)
     aws.dynamodb().put_item(TableName="Messages", Item=without_expiry(row()))
-    ledger.processed(ID)
+    transitions.processed(ID)
 
     assert_expires_in_90_days(row())
 
@@ -397,7 +398,7 @@ def test_discarded_row_keeps_body_reason_and_who_gave_it_up_but_not_forever(trou
     claims.claim(MESSAGE)
     fall_into(trouble)
 
-    write(ledger.discarded(ID, GIVEN_UP))
+    write(transitions.discarded(ID, GIVEN_UP))
 
     found = row()
     assert (found["status"], found["discarded"]) == ("DISCARDED", GIVEN_UP)
@@ -409,7 +410,7 @@ def test_discarded_row_keeps_body_reason_and_who_gave_it_up_but_not_forever(trou
 @pytest.mark.parametrize("final", [True, False])
 def test_failed_retry_leaves_its_reason_and_whether_it_is_final(final):
     put("RETRYING", lease_until=UNTIL)
-    ledger.failed_again(ID, WHY, final=final, attempt=0, lease=LEASED)
+    transitions.failed_again(ID, WHY, final=final, attempt=0, lease=LEASED)
 
     assert row()["reason"] == WHY | {"final": final}
 
@@ -417,7 +418,7 @@ def test_failed_retry_leaves_its_reason_and_whether_it_is_final(final):
 @pytest.mark.parametrize("status", sorted(TROUBLES))
 def test_processed_row_forgets_its_trouble_but_not_its_journey(status):
     put(status, reason=WHY, attempts=3, redrives=1, execution_arns=["arn:1"])
-    ledger.processed(ID)
+    transitions.processed(ID)
 
     found = row()
     assert not {"trouble", "body", "reason", "lease_until"} & found.keys()
@@ -425,11 +426,11 @@ def test_processed_row_forgets_its_trouble_but_not_its_journey(status):
 
 
 def test_first_processing_time_stays(monkeypatch):
-    ledger.accept(MESSAGE)
+    transitions.accept(MESSAGE)
     monkeypatch.setattr(clock, "now", lambda: "2026-01-01T00:00:00.000Z")
-    ledger.processed(ID)
+    transitions.processed(ID)
     monkeypatch.setattr(clock, "now", lambda: "2026-01-02T00:00:00.000Z")
-    ledger.processed(ID)
+    transitions.processed(ID)
 
     assert row()["processed_at"] == "2026-01-01T00:00:00.000Z"
 
@@ -446,7 +447,7 @@ def test_index_shows_messages_in_trouble_and_no_others(status):
 
 @pytest.mark.parametrize(
     "leave",
-    [lambda: ledger.processed(ID), lambda: write(ledger.discarded(ID, GIVEN_UP))],
+    [lambda: transitions.processed(ID), lambda: write(transitions.discarded(ID, GIVEN_UP))],
 )
 def test_index_follows_a_message_through_its_trouble(leave):
     def seen():
@@ -483,14 +484,14 @@ def test_many_rows_are_read_by_id_and_unknown_ids_are_absent():
     for number in range(3):
         put("DEAD", a_message(message_id=f"m-{number}"), **dict.fromkeys(columns, "any"))
 
-    found = ledger.get_many(["m-0", "m-2", "m-2", "unknown"])
+    found = lookup.get_many(["m-0", "m-2", "m-2", "unknown"])
 
     assert set(found) == {"m-0", "m-2"}
     assert set(found["m-0"]) == columns | {
         "message_id", "status", "redrives", "payload_hash", "meaning_hash", "execution_arns",
         "first_sent_at", "type", "group_id", "attempts_total",
     }  # fmt: skip
-    assert ledger.get_many([]) == {}
+    assert lookup.get_many([]) == {}
 
 
 def test_what_one_answer_left_out_is_asked_for_again(monkeypatch):
@@ -505,7 +506,7 @@ def test_what_one_answer_left_out_is_asked_for_again(monkeypatch):
         return answer | {"UnprocessedKeys": {table: wanted | {"Keys": rest}} if rest else {}}
 
     monkeypatch.setattr(aws.dynamodb(), "batch_get_item", one_at_a_time)
-    assert set(ledger.get_many(["m-0", "m-1", "m-2"])) == {"m-0", "m-1", "m-2"}
+    assert set(lookup.get_many(["m-0", "m-1", "m-2"])) == {"m-0", "m-1", "m-2"}
 
 
 _PARAMS = "provide-client-params.dynamodb"

@@ -4,24 +4,15 @@ import pytest
 
 from tests.conftest import ENVIRONMENT, a_message, a_transaction, an_operator
 from tests.troubles import in_trouble, row, sent
-from workflows import (
-    aws,
-    claims,
-    discard,
-    edit,
-    failures,
-    ledger,
-    let_go,
-    mend,
-    plan,
-    runs,
-    trouble,
-)
-from workflows.claims import Verdict
-from workflows.discard import DiscardRequest
-from workflows.filters import Filter
-from workflows.lost import REDRIVING
-from workflows.mend import RetryRequest
+from workflows.ledger import claims, lookup, transitions, trouble
+from workflows.ledger.claims import Verdict
+from workflows.ledger.lost import REDRIVING
+from workflows.messages.filters import Filter
+from workflows.operator import discard, edit, failures, mend
+from workflows.operator.discard import DiscardRequest
+from workflows.operator.mend import RetryRequest
+from workflows.redrive import let_go, plan, runs
+from workflows.runtime import aws
 
 RUN = "20261124T120000Z-abcdef01"
 
@@ -100,14 +91,14 @@ def test_message_that_went_on_is_not_let_go_of(since):
 def test_message_that_was_claimed_after_the_sweep_read_it_is_the_worker_s(monkeypatch):
     given_run("ABORTED")
     message = guarded()
-    read = ledger.get_many
+    read = lookup.get_many
 
     def read_and_lose_the_race(ids):
         rows = read(ids)
         assert claims.claim(message, "sqs-1").verdict is Verdict.PROCESS
         return rows
 
-    monkeypatch.setattr(ledger, "get_many", read_and_lose_the_race)
+    monkeypatch.setattr(lookup, "get_many", read_and_lose_the_race)
 
     assert let_go.recover() == []
     assert row()["status"] == "PROCESSING"
@@ -144,7 +135,7 @@ def test_copy_that_does_come_of_an_edited_one_is_processed_as_edited(message):
     assert claim.redrives == 1
     assert claim.body is not None
     assert "20.00" in claim.body
-    with pytest.raises(ledger.NotInTrouble):
+    with pytest.raises(transitions.NotInTrouble):
         edit.edit("m-1", a_transaction(amount="30.00"), an_operator())
 
 
@@ -157,9 +148,9 @@ def test_copy_that_does_come_of_a_discarded_one_has_no_effect(message):
 def test_copy_that_does_come_first_cannot_be_discarded_or_retried_any_more(message):
     assert claims.claim(message, "sqs-1").verdict is Verdict.PROCESS
 
-    with pytest.raises(ledger.NotInTrouble):
+    with pytest.raises(transitions.NotInTrouble):
         discard.discard("m-1", DiscardRequest(reason="a test"), an_operator())
-    with pytest.raises(ledger.NotInTrouble):
+    with pytest.raises(transitions.NotInTrouble):
         mend.retry("m-1", RetryRequest(), an_operator())
     assert sent() == []
 

@@ -9,8 +9,9 @@ from botocore.exceptions import ClientError
 from lambdas import discard_messages, list_audit, reprocess_dead_letters
 from lambdas.list_audit import AuditRecord
 from tests.conftest import CONTEXT, Calls, a_message, api_event, audited
-from workflows import aws, claims, ledger
-from workflows.carried import NOTHING
+from workflows.ledger import claims, transitions
+from workflows.messages.carried import NOTHING
+from workflows.runtime import aws
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -32,7 +33,7 @@ def _cloud(tables, queues, machines):
 def dead(message_id="m-1", **changes):
     message = a_message(message_id=message_id, **changes)
     attempt = claims.claim(message).attempt
-    aws.transact([ledger.dead(message, message.body(), NOTHING, OSError(CANARY), attempt)])
+    aws.transact([transitions.dead(message, message.body(), NOTHING, OSError(CANARY), attempt)])
 
 
 def answer_of(module, *event, **more):

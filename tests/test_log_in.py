@@ -7,7 +7,7 @@ import pytest
 
 from lambdas.log_in import handler
 from tests.conftest import CONTEXT, ENVIRONMENT, api_event
-from workflows import tokens, users
+from workflows.access import tokens, users
 
 EMAIL = "ann@example.com"
 PASSWORD = "correct horse battery"

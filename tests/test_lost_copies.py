@@ -7,23 +7,16 @@ from tests.conftest import an_operator
 from tests.invariants import broken
 from tests.moto_engine.stack import MotoStack
 from tests.world import World
-from workflows import (
-    aws,
-    clock,
-    discard,
-    edit,
-    failures,
-    journey,
-    ledger,
-    mend,
-    message_types,
-    recovery,
-)
-from workflows import lost as lost_by_queue
-from workflows.discard import DiscardRequest
-from workflows.filters import Filter
-from workflows.mend import RetryRequest
-from workflows.settings import settings
+from workflows import recovery
+from workflows.ledger import journey, lookup
+from workflows.ledger import lost as lost_by_queue
+from workflows.messages import message_types
+from workflows.messages.filters import Filter
+from workflows.operator import discard, edit, failures, mend
+from workflows.operator.discard import DiscardRequest
+from workflows.operator.mend import RetryRequest
+from workflows.runtime import aws, clock
+from workflows.runtime.settings import settings
 
 ACTOR = an_operator()
 
@@ -97,7 +90,7 @@ def test_holder_whose_copy_is_lost_is_listed_once_and_a_retry_drains_the_group(w
     assert recovery.recover().lost == [lost.message_id]
     assert recovery.recover().lost == []
 
-    row = ledger.get(lost.message_id)
+    row = lookup.get(lost.message_id)
     assert (row["status"], row["trouble"], listed()) == ("REDRIVEN", "DEAD", [lost.message_id])
     sent, told = journey.told(row)[-2:]
     assert (sent.event in ("redriven", "retried"), sent.number) == (True, 1)
@@ -157,14 +150,14 @@ def test_copy_that_the_queue_may_still_have_is_waited_for(world, group, by):
 
 @pytest.mark.parametrize("status", ["DEAD", "PARKED", "QUARANTINED", "RETRYING"])
 def test_holder_in_another_state_is_never_lost(world, group, lost, status):
-    assert lost_by_queue.is_lost(ledger.get(lost.message_id))
+    assert lost_by_queue.is_lost(lookup.get(lost.message_id))
 
-    assert not lost_by_queue.is_lost(ledger.get(lost.message_id) | {"status": status})
+    assert not lost_by_queue.is_lost(lookup.get(lost.message_id) | {"status": status})
 
 
 def test_retry_that_was_perhaps_not_sent_is_sent_again_and_not_lost(world, group):
     retry(group[0])
-    write(ledger.get(group[0].message_id) | {"trouble": mend.SENDING})
+    write(lookup.get(group[0].message_id) | {"trouble": mend.SENDING})
     purge(world)
     world.stack.elapse(settings().work_queue_retention_seconds + 901)
 
@@ -175,7 +168,7 @@ def test_retry_that_was_perhaps_not_sent_is_sent_again_and_not_lost(world, group
 
 
 def test_holder_that_was_claimed_or_sent_again_since_it_was_read_is_left_alone(world, group, lost):
-    seen = ledger.get(lost.message_id)
+    seen = lookup.get(lost.message_id)
     for change in (
         {"status": "PROCESSING"}, {"redrives": 2}, {"trouble": mend.SENDING}, {"trouble": "DEAD"},
         {"updated_at": clock.now()},
@@ -183,6 +176,6 @@ def test_holder_that_was_claimed_or_sent_again_since_it_was_read_is_left_alone(w
         write(seen | change)
 
         assert not lost_by_queue.note(seen)
-        assert ledger.get(lost.message_id) == seen | change
+        assert lookup.get(lost.message_id) == seen | change
     write(seen)
     assert lost_by_queue.note(seen)

@@ -15,28 +15,17 @@ from tests.conftest import (
     drain,
 )
 from tests.troubles import in_trouble, row
-from workflows import (
-    aws,
-    claims,
-    clock,
-    discard,
-    edit,
-    failures,
-    journey,
-    ledger,
-    let_go,
-    lost,
-    mend,
-    recovery,
-    runs,
-    trouble,
-)
-from workflows.claims import Verdict
-from workflows.discard import DiscardRequest
-from workflows.filters import Filter
-from workflows.mend import BodyMissing, RetryRequest
-from workflows.settings import settings
-from workflows.verdicts import DeadLetter, Judge
+from workflows import recovery
+from workflows.ledger import claims, conditions, journey, lost, transitions, trouble
+from workflows.ledger.claims import Verdict
+from workflows.messages.filters import Filter
+from workflows.operator import discard, edit, failures, mend
+from workflows.operator.discard import DiscardRequest
+from workflows.operator.mend import BodyMissing, RetryRequest
+from workflows.redrive import let_go, runs
+from workflows.redrive.judge import DeadLetter, Judge
+from workflows.runtime import aws, clock
+from workflows.runtime.settings import settings
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +83,7 @@ def test_message_that_was_lost_is_sent_again_under_its_id(gone, work_queue):
     assert row()["expires_at"] > 0
     assert listed() == []
     assert claims.claim(gone, "sqs-1").verdict is Verdict.PROCESS
-    ledger.processed("m-1")
+    transitions.processed("m-1")
     told = [event.event for event in journey.told(row())]
     assert told == ["sent", "lost", "sent_again", "processed"]
 
@@ -113,7 +102,7 @@ def test_late_copy_is_processed_once_whether_it_was_sent_again_or_not(gone):
     assert claims.claim(gone, "late").verdict is Verdict.PROCESS
     assert listed() == []
     assert send() == 200
-    ledger.processed("m-1")
+    transitions.processed("m-1")
 
     assert claims.claim(gone, "another").verdict is Verdict.SETTLED
 
@@ -249,7 +238,7 @@ def test_run_that_leaves_out_a_lost_message_notes_that_the_queue_has_it(gone):
 
 def test_old_copy_of_a_lost_retry_by_hand_is_redriven_and_not_left_for_ever():
     message = in_trouble(
-        status="REDRIVEN", trouble=None, redrives=1, redrive_mark=f"{ledger.BY_HAND}1"
+        status="REDRIVEN", trouble=None, redrives=1, redrive_mark=f"{conditions.BY_HAND}1"
     )
     assert judged(message)["left_because"] == "busy"
     recovery.recover()

@@ -25,13 +25,15 @@ from tests.conftest import (
 )
 from tests.test_redrive_learnt import judge_one
 from tests.troubles import LIMIT, in_trouble, row
-from workflows import aws, canonical, claims, ledger, message_types, transaction
-from workflows.claims import Verdict
 from workflows.consume import Batch, Delivery
-from workflows.edit import edit, merge
-from workflows.filters import Filter
-from workflows.message import InvalidPayload, loads, parse
-from workflows.message_types import meaning_hash
+from workflows.ledger import claims, lookup, transitions
+from workflows.ledger.claims import Verdict
+from workflows.messages import canonical, message_types, transaction
+from workflows.messages.filters import Filter
+from workflows.messages.message import InvalidPayload, loads, parse
+from workflows.messages.message_types import meaning_hash
+from workflows.operator.edit import edit, merge
+from workflows.runtime import aws
 from workflows.send import ConflictingMessage, SendRequest, send
 
 ACTOR = an_operator()
@@ -127,7 +129,7 @@ def test_bytes_that_travel_are_the_sender_s_spelling():
 
 def test_message_that_was_only_recorded_goes_in_the_spelling_of_the_repetition(monkeypatch):
     """The ledger has no body yet, and the first try may have reached the queue as well."""
-    ledger.accept(copy("10"))
+    transitions.accept(copy("10"))
 
     assert ask("10.0").duplicate
     (body,) = on_queue()
@@ -138,7 +140,7 @@ def test_message_that_was_only_recorded_goes_in_the_spelling_of_the_repetition(m
 @pytest.mark.parametrize("amount", ["10", '"10.0"'])
 @pytest.mark.parametrize("status", ["QUEUED", "REDRIVEN", "DEAD"])
 def test_copy_spelled_otherwise_is_claimed(amount, status):
-    ledger.accept(copy("10.00"))
+    transitions.accept(copy("10.00"))
     change(status=status)
 
     claim = claims.claim(copy(amount), "sqs-1")
@@ -148,7 +150,7 @@ def test_copy_spelled_otherwise_is_claimed(amount, status):
 
 
 def test_copy_spelled_otherwise_is_quarantined_when_it_came_back_too_often():
-    ledger.accept(copy("10.00"))
+    transitions.accept(copy("10.00"))
     change(status="DEAD", redrives=LIMIT)
 
     assert deliver(copy('"10.0"').body()) == "EXHAUSTED"
@@ -193,7 +195,7 @@ def of_old_code(**columns):
 
 
 def test_row_from_before_is_known_by_its_spelling():
-    ledger.accept(copy('"10.00"'))
+    transitions.accept(copy('"10.00"'))
     of_old_code(status="QUEUED")
 
     assert ask('"10.00"').duplicate
@@ -210,8 +212,8 @@ def test_row_that_was_edited_before_keeps_its_older_copies():
 
     assert (claim.verdict, claim.body) == (Verdict.PROCESS, row()["body"])
     assert claims.claim(copy("10.0"), "sqs-1").verdict is Verdict.BUSY  # a copy: no conflict
-    assert ledger.is_current(copy("9.00"), row())
-    assert not ledger.is_current(copy("10"), row())
+    assert lookup.is_current(copy("9.00"), row())
+    assert not lookup.is_current(copy("10"), row())
 
 
 def test_row_from_before_is_edited_by_what_its_body_says():

@@ -8,10 +8,20 @@ from botocore.exceptions import ClientError
 from tests.conftest import WorkerDied, a_message, a_transaction, an_operator, audited
 from tests.interleaving import every_order, watch
 from tests.troubles import LIMIT, in_trouble, row, sent
-from workflows import aws, clock, edit, ledger, mend, recovery
-from workflows.ledger import MessageNotFound, NotInTrouble
-from workflows.mend import BodyMissing, ForeignMessage, MessageChanged, ResetNeeded, RetryRequest
-from workflows.message import RedriveLimitReached
+from workflows import recovery
+from workflows.ledger import lookup, writes
+from workflows.ledger.lookup import MessageNotFound
+from workflows.ledger.transitions import NotInTrouble
+from workflows.messages.message import RedriveLimitReached
+from workflows.operator import edit, mend
+from workflows.operator.mend import (
+    BodyMissing,
+    ForeignMessage,
+    MessageChanged,
+    ResetNeeded,
+    RetryRequest,
+)
+from workflows.runtime import aws, clock
 
 ACTOR = an_operator()
 NOW = RetryRequest()
@@ -192,10 +202,10 @@ def test_two_operators_count_once_in_every_order():
 
 def guarded_by_a_run():
     """Count a redrive as the redrive machine's GuardLoop does."""
-    row = ledger.get("m-1")
+    row = lookup.get("m-1")
     if row["status"] != "DEAD":
         return {"status": "left"}
-    won, _ = ledger.update(
+    won, _ = writes.update(
         "m-1",
         "SET #status = :redriven, redrives = redrives + :one, redrive_mark = :mark,"
         " updated_at = :now REMOVE trouble",

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from lambdas import discard_messages, edit_messages, retry_messages
 from tests.conftest import CONTEXT, a_message, a_transaction, api_event, audited
 from tests.troubles import in_trouble, row, sent
-from workflows import ledger
+from workflows.ledger import lookup
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -103,13 +103,13 @@ def test_edit_of_a_message_that_a_stopped_run_may_have_sent_is_200():
 
 def test_edit_of_a_message_that_goes_on_at_once_is_200(monkeypatch):
     in_trouble()
-    read = ledger.get
+    read = lookup.get
 
     def read_once_and_then_find_it_gone_on(message_id):
         found = read(message_id)
         return found | {"status": "PROCESSING"} if "superseded_hashes" in found else found
 
-    monkeypatch.setattr(ledger, "get", read_once_and_then_find_it_gone_on)
+    monkeypatch.setattr(lookup, "get", read_once_and_then_find_it_gone_on)
 
     status, edited = edit(NEW)
     assert (status, edited["status"]) == (200, "PROCESSING")

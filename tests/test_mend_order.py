@@ -19,11 +19,14 @@ from tests.fenced_group import (
 )
 from tests.interleaving import every_order, random_orders, watch
 from tests.troubles import in_trouble
-from workflows import aws, claims, clock, discard, mend
-from workflows.claims import Verdict
-from workflows.discard import DiscardRequest
-from workflows.ledger import ABANDONED_SECONDS, NotInTrouble
-from workflows.mend import RetryRequest
+from workflows.ledger import claims
+from workflows.ledger.claims import Verdict
+from workflows.ledger.conditions import ABANDONED_SECONDS
+from workflows.ledger.transitions import NotInTrouble
+from workflows.operator import discard, mend
+from workflows.operator.discard import DiscardRequest
+from workflows.operator.mend import RetryRequest
+from workflows.runtime import aws, clock
 
 ACTOR = an_operator()
 HOLDER = f"{GROUP}-1"

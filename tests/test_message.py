@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.conftest import a_message, a_transaction
-from workflows import message as envelope
-from workflows.message import (
+from workflows.messages import message as envelope
+from workflows.messages.message import (
     ATTRIBUTE_RESERVE_BYTES,
     RESERVED_IDS,
     InvalidEnvelope,
@@ -27,7 +27,7 @@ from workflows.message import (
     reason,
     stem,
 )
-from workflows.transaction import AccountFrozen
+from workflows.messages.transaction import AccountFrozen
 
 GROUP = "acc-1"
 BODY = a_message().body()

@@ -295,7 +295,11 @@ def test_batch_that_names_an_item_twice_is_refused_whole(small, bare):
 @pytest.mark.parametrize(
     ("message", "log", "name"),
     [
-        ("m", "Traceback\n  File\nworkflows.transaction.AccountFrozen: m", "AccountFrozen"),
+        (
+            "m",
+            "Traceback\n  File\nworkflows.messages.transaction.AccountFrozen: m",
+            "AccountFrozen",
+        ),
         ("", "Traceback\n  File\nKeyboard", "Keyboard"),
         ("a\nb: c\n", "x\nRuntimeError: 1\n\nDuring\n\npkg.f.<locals>.Odd: a\nb: c\n", "Odd"),
         ("Worker process died", "", "Runtime.ExitError"),

@@ -7,7 +7,7 @@ from openapi_spec_validator import validate
 
 from lambdas import show_docs
 from tests.conftest import CONTEXT, STAGE, api_event, template
-from workflows.message import RESERVED_IDS
+from workflows.messages.message import RESERVED_IDS
 
 OPEN = {("/users/login", "post")}
 # The description does not describe itself.

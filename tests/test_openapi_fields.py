@@ -10,8 +10,8 @@ from lambdas import show_docs
 from lambdas.glossary import FIELDS, PARAMETERS
 from tests.conftest import CONTEXT, STAGE, api_event
 from tests.test_openapi import operations
-from workflows import users
-from workflows.message_types import TYPES
+from workflows.access import users
+from workflows.messages.message_types import TYPES
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 

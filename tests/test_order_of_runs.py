@@ -222,7 +222,12 @@ def test_groups_keep_their_order_through_runs(entries, way):
 def test_without_the_rule_of_groups_the_order_is_lost(tmp_path):
     """The scenarios can fail: what is left out is overtaken if its group does not wait for it."""
     project = scratch_project(tmp_path / "project")
-    mutate(project, "workflows/verdicts.py", 'elif verdict["group"] in self._waiting', "elif False")
+    mutate(
+        project,
+        "workflows/redrive/judge.py",
+        'elif verdict["group"] in self._waiting',
+        "elif False",
+    )
     # The machine holds up a group, too.
     machine = "statemachines/redrive.asl.json"
     behind = r"[outcome in [\"refused\", \"left\"]].group"

@@ -7,11 +7,14 @@ import pytest
 
 from tests.conftest import ENVIRONMENT, a_message, a_transaction, an_operator
 from tests.troubles import LIMIT, WHY, in_trouble, row
-from workflows import aws, clock, edit, mend, plan, redrive, trouble
-from workflows.filters import Filter
-from workflows.message_types import TYPES
-from workflows.redrive import RedriveRequest
-from workflows.verdicts import Judge
+from workflows.ledger import trouble
+from workflows.messages.filters import Filter
+from workflows.messages.message_types import TYPES
+from workflows.operator import edit, mend
+from workflows.redrive import plan, requests
+from workflows.redrive.judge import Judge
+from workflows.redrive.requests import RedriveRequest
+from workflows.runtime import aws, clock
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -44,7 +47,7 @@ def with_payload(number, **payload):
 
 
 def drawn(**request):
-    return redrive.dry_run(RedriveRequest.model_validate(request))
+    return requests.dry_run(RedriveRequest.model_validate(request))
 
 
 def told(found):

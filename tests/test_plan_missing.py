@@ -5,14 +5,16 @@ import pytest
 from tests.conftest import ENVIRONMENT, a_message
 from tests.test_plan import dead, drawn, told
 from tests.troubles import LIMIT, in_trouble, row
-from workflows import failures, lost, plan, status
-from workflows.filters import Filter
+from workflows.ledger import lost
+from workflows.messages.filters import Filter
+from workflows.operator import failures, overview
+from workflows.redrive import plan
 
 
 def missed(number, status="QUEUED", **columns):
     """Put a message into the ledger that the sweep has noted as lost; return its row."""
     message = a_message(message_id=f"m-{number}")
-    in_trouble(status, message, **{"trouble": None, "body": None} | columns)
+    in_trouble(overview, message, **{"trouble": None, "body": None} | columns)
     assert lost.note(row(message.message_id))
     return row(message.message_id)
 
@@ -73,7 +75,7 @@ def test_overview_counts_the_lost_among_the_dead():
     dead(2, dead_at="2026-01-01T00:00:00.000Z")
     dead(3, message=a_message(message_id="m-3"))
 
-    counts = status.status().messages
+    counts = overview.status().messages
 
     assert (counts.dead, counts.lost) == (3, 2)
 
@@ -92,7 +94,7 @@ def test_what_a_worker_had_when_it_was_missed_may_lie_there_and_is_planned(dead_
 
     assert told(found) == {"m-1": ("redrive", None)}
     assert (found.missing, found.unnoted, plan.held(found)) == (0, 0, 1)
-    assert (status.status().messages.lost, listed()) == (0, [False])
+    assert (overview.status().messages.lost, listed()) == (0, [False])
 
 
 def test_what_a_worker_had_is_gone_when_the_dead_letter_queue_has_dropped_it(later):

@@ -24,7 +24,8 @@ from lambdas import (
 from tests.conftest import CONTEXT, ENVIRONMENT, TOKEN_KEY, a_transaction, api_event, template
 from tests.moto_engine.stack import MotoStack
 from tests.world import World
-from workflows import send, users
+from workflows import send
+from workflows.access import users
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 

@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import a_message, a_transaction
 from tests.moto_engine.stack import MotoStack
 from tests.stack_fixtures import start_machine
-from workflows import claims, ledger
-from workflows.claims import Verdict
+from workflows.ledger import claims, lookup
+from workflows.ledger.claims import Verdict
 
 MESSAGE = a_message()
 INVALID = a_message(payload=a_transaction(amount="1.00", currency="nothing"))
@@ -43,11 +43,11 @@ def test_row_that_was_claimed_again_since_the_verdict_is_left_to_its_worker(
     def before_state(_arn, state):
         if state == "GuardLoop" and not claimed:
             assert claims.claim(message, "sqs-1").verdict is Verdict.PROCESS  # delivered again
-            claimed.append(ledger.get(message.message_id))
+            claimed.append(lookup.get(message.message_id))
         return True
 
     stack.before_state = before_state
     start_machine(stack, "redrive", {"request": {"max_messages": 1} | request_})
     stack.run_executions()
 
-    assert [ledger.get(message.message_id)] == claimed
+    assert [lookup.get(message.message_id)] == claimed

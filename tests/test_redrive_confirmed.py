@@ -9,7 +9,7 @@ from tests.conftest import an_operator
 from tests.moto_engine.stack import MotoStack
 from tests.redrive_runs import START
 from tests.world import World
-from workflows import mend
+from workflows.operator import mend
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.stack_fixtures import (
     run_machine,
     transaction,
 )
-from workflows.message import fingerprint
+from workflows.messages.message import fingerprint
 
 pytestmark = [
     pytest.mark.xdist_group("redrive options"),

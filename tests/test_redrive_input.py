@@ -10,7 +10,7 @@ from tests.moto_engine.stack import MotoStack
 from tests.redrive_expressions import states
 from tests.redrive_runs import FAILED, LOCK, START
 from tests.stack_fixtures import dead_letter, row, run_machine, transaction
-from workflows.redrive import InvalidInput, read
+from workflows.redrive.requests import InvalidInput, read
 
 NOT_UNDERSTOOD = [
     ({"dry_run": True}, "dry_run: is not known; did you mean request.dry_run?"),

@@ -23,7 +23,7 @@ from tests.stack_fixtures import (
     run_machine,
     transaction,
 )
-from workflows import clock
+from workflows.runtime import clock
 
 pytestmark = [
     pytest.mark.xdist_group("redrive options"),

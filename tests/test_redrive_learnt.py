@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.conftest import ENVIRONMENT, a_message, a_transaction
-from workflows import aws, clock, ledger, verdicts
-from workflows.filters import Filter
-from workflows.message import fingerprint
+from workflows.ledger import conditions, lookup, transitions
+from workflows.messages.filters import Filter
+from workflows.messages.message import fingerprint
+from workflows.redrive.judge import Judge
+from workflows.runtime import aws, clock
 
 RUN = "20261124T120000Z-abcdef01"
 LIMIT = int(ENVIRONMENT["MAX_REDRIVES"])
@@ -32,13 +34,13 @@ def letter(message=MESSAGE, group="acc-1", sqs_id="0000-sqs", **attributes):
 
 
 def given_row(status="DEAD", message=MESSAGE, **attributes):
-    ledger.accept(message)
-    changed = ledger.get(message.message_id) | {"status": status} | attributes
+    transitions.accept(message)
+    changed = lookup.get(message.message_id) | {"status": status} | attributes
     aws.dynamodb().put_item(TableName="Messages", Item=changed)
 
 
 def judge(*letters, only=EVERYTHING):
-    return verdicts.Judge(RUN, only).judge(list(letters))
+    return Judge(RUN, only).judge(list(letters))
 
 
 def judge_one(message=MESSAGE, only=EVERYTHING, **where):
@@ -67,10 +69,10 @@ def test_message_of_a_crashed_worker_is_noted_and_redriven(columns):
 
 
 def test_message_that_a_person_sent_again_is_left_and_one_that_died_since_is_not():
-    given_row("REDRIVEN", redrive_mark=ledger.BY_HAND + "1", redrives=1)
+    given_row("REDRIVEN", redrive_mark=conditions.BY_HAND + "1", redrives=1)
     assert judge_one()["verdict"] == "left"
 
-    given_row("DEAD", redrive_mark=ledger.BY_HAND + "1", redrives=1)
+    given_row("DEAD", redrive_mark=conditions.BY_HAND + "1", redrives=1)
     assert judge_one()["verdict"] == "redrive"
 
 
@@ -142,7 +144,7 @@ def test_message_is_too_old_fourteen_days_after_it_was_first_sent(beyond, kind):
 
 
 def test_type_without_an_age_has_none(monkeypatch):
-    monkeypatch.setattr("workflows.transaction.MAX_AGE_SECONDS", None)
+    monkeypatch.setattr("workflows.messages.transaction.MAX_AGE_SECONDS", None)
     message = first_sent(400 * 86_400)
     given_row(message=message)
 

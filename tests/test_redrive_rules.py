@@ -8,10 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import ENVIRONMENT, a_message, a_transaction
-from workflows import aws, clock, ledger, verdicts
-from workflows.filters import Filter
-from workflows.message import FOREIGN_PREFIX, foreign_hash
-from workflows.redrive import RedriveRequest
+from workflows.ledger import lookup, transitions
+from workflows.messages.filters import Filter
+from workflows.messages.message import FOREIGN_PREFIX, foreign_hash
+from workflows.redrive.judge import Judge, Verdict
+from workflows.redrive.requests import RedriveRequest
+from workflows.runtime import aws, clock
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -32,13 +34,13 @@ def letter(message=MESSAGE, group="acc-1", sqs_id="0000-sqs"):
 
 
 def given_row(status="DEAD", message=MESSAGE, **attributes):
-    ledger.accept(message)
-    changed = ledger.get(message.message_id) | {"status": status} | attributes
+    transitions.accept(message)
+    changed = lookup.get(message.message_id) | {"status": status} | attributes
     aws.dynamodb().put_item(TableName="Messages", Item=changed)
 
 
 def judge(letters, run_id=RUN, only=None):
-    return verdicts.Judge(run_id, only or Filter()).judge(letters)
+    return Judge(run_id, only or Filter()).judge(letters)
 
 
 def judge_one(message=MESSAGE, **where):
@@ -334,7 +336,7 @@ def test_every_verdict_has_the_same_fields():
     found = judge([letter(), letter("{", sqs_id="1111-sqs")], RUN)
 
     for verdict in found:
-        assert set(verdict) == verdicts.Verdict.__required_keys__
+        assert set(verdict) == Verdict.__required_keys__
     assert found[0]["reason"] == NO_REASON
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from local.stack import ROOT
 from tests.redrive_expressions import evaluate_all, states
-from workflows.redrive import RedriveRequest
+from workflows.redrive.requests import RedriveRequest
 
 TIMEOUT = json.loads((ROOT / "statemachines" / "redrive.asl.json").read_text())["TimeoutSeconds"]
 HAND_OVER = 4 * 3_600  # of this the rule of MoreToDo

@@ -28,8 +28,8 @@ from tests.stack_fixtures import (
     transaction,
     waits_scaled,
 )
-from workflows import clock
-from workflows.message import ATTRIBUTE_RESERVE_BYTES
+from workflows.messages.message import ATTRIBUTE_RESERVE_BYTES
+from workflows.runtime import clock
 
 MAX_ATTEMPTS = 4  # of samconfig.toml's local parameters
 MAX_MESSAGE_BYTES = 12_000  # the template's default

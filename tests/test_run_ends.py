@@ -9,9 +9,11 @@ import pytest
 from lambdas import note_run_ends, recover_executions
 from lambdas.run_record import RunRecord, RunReport
 from tests.conftest import CONTEXT, ENVIRONMENT, a_message, an_operator
-from workflows import aws, clock, held, ledger, outcome, progress, run_ends, runs
-from workflows.outcome import Outcome
-from workflows.runs import RunEnded, RunNotFound
+from workflows.ledger import lookup, transitions
+from workflows.redrive import held, outcome, progress, run_ends, runs
+from workflows.redrive.outcome import Outcome
+from workflows.redrive.runs import RunEnded, RunNotFound
+from workflows.runtime import aws, clock
 
 QUEUE = "dead-letter.fifo"
 MACHINE = ENVIRONMENT["REDRIVE_STATE_MACHINE_ARN"]
@@ -102,8 +104,8 @@ def test_watch_tells_a_cancelled_run_from_one_that_lost_its_lock(begin):
 
 def redriven(number, status, run_id="run-1"):
     message = a_message(message_id=f"m-{number}")
-    ledger.accept(message)
-    row = ledger.get(message.message_id) | {"status": status, "redriven_by": run_id}
+    transitions.accept(message)
+    row = lookup.get(message.message_id) | {"status": status, "redriven_by": run_id}
     aws.dynamodb().put_item(TableName="Messages", Item=row)
 
 

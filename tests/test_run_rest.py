@@ -12,8 +12,8 @@ from tests.scenarios import given
 from tests.scenarios.paths import WITH_A_BATCH
 from tests.troubles import in_trouble
 from tests.world import World
-from workflows import redrive
-from workflows.redrive import RedriveRequest
+from workflows.redrive import requests
+from workflows.redrive.requests import RedriveRequest
 
 
 @pytest.fixture
@@ -163,10 +163,10 @@ def cloud_with_one_dead_letter(tables, queues, machines):
 
 def test_run_that_is_held_to_a_plan_knows_how_many_it_held(cloud_with_one_dead_letter):
     request = RedriveRequest()
-    found = redrive.dry_run(request)
+    found = requests.dry_run(request)
 
     held = request.model_copy(update={"plan_hash": found.plan_hash})
-    run = redrive.start(held, an_operator())
+    run = requests.start(held, an_operator())
 
     execution = cloud_with_one_dead_letter.describe_execution(executionArn=run["execution_arn"])
     assert json.loads(execution["input"])["planned"] == 1

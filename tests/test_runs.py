@@ -8,10 +8,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.conftest import ENVIRONMENT, WorkerDied, an_operator
-from workflows import aws, clock, redrive, retry, run_lock, runs
-from workflows.paging import InvalidCursor
-from workflows.redrive import RedriveRequest
-from workflows.runs import RunActive, RunEnded, RunNotFound
+from workflows import retry
+from workflows.redrive import requests, run_lock, runs
+from workflows.redrive.requests import RedriveRequest
+from workflows.redrive.runs import RunActive, RunEnded, RunNotFound
+from workflows.runtime import aws, clock, executions
+from workflows.runtime.paging import InvalidCursor
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -174,7 +176,7 @@ SUCCESSOR = MACHINE.replace("stateMachine", "execution") + ":run-1-s2"
 def handed_over(begin, sfn, monkeypatch):
     """Hand a run over to a successor while somebody asks for its execution's status."""
     begin("run-1")
-    status_of = retry.execution_status
+    status_of = executions.execution_status
 
     def hand_over(arn):
         monkeypatch.setattr(retry, "execution_status", status_of)
@@ -246,7 +248,7 @@ def begun_after_all(begin, later, monkeypatch):
     """Let an execution that was given up begin, after somebody asked for its status."""
     begin("run-1")
     later(61)
-    status_of = retry.execution_status
+    status_of = executions.execution_status
 
     def ask(_):
         monkeypatch.setattr(retry, "execution_status", status_of)
@@ -344,7 +346,7 @@ def test_row_is_set_right_when_it_is_read_after_a_stop(begin, sfn):
 def test_row_that_the_machine_closed_meanwhile_keeps_its_word(begin, sfn, monkeypatch):
     begin("run-1")
     stop(sfn, "run-1")
-    status = retry.execution_status
+    status = executions.execution_status
 
     def closed(arn):
         put_run("run-1", status="SUCCEEDED", redriven=3)
@@ -428,7 +430,7 @@ def test_forged_cursor_is_told_so_and_asks_nothing(calls, cursor):
 
 
 def test_start_takes_the_lock_and_starts_the_machine_under_the_run_s_name(sfn):
-    row = redrive.start(RedriveRequest(max_messages=5), an_operator())
+    row = requests.start(RedriveRequest(max_messages=5), an_operator())
 
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", row["run_id"])
     found = sfn.describe_execution(executionArn=row["execution_arn"])
@@ -443,10 +445,10 @@ def test_start_takes_the_lock_and_starts_the_machine_under_the_run_s_name(sfn):
 
 
 def test_second_start_is_refused_while_the_first_run_lives(sfn):
-    first = redrive.start(ALL, an_operator())
+    first = requests.start(ALL, an_operator())
 
     with pytest.raises(RunActive, match=first["run_id"]):
-        redrive.start(ALL, an_operator(trace_id="trace-2"))
+        requests.start(ALL, an_operator(trace_id="trace-2"))
     assert len(sfn.list_executions(stateMachineArn=MACHINE)["executions"]) == 1
 
 
@@ -455,11 +457,11 @@ def test_run_that_cannot_be_started_gives_the_lock_back(calls, code):
     calls.error = ClientError({"Error": {"Code": code}}, "StartExecution")
     calls.error_at = "before StartExecution"
     with pytest.raises(ClientError, match=code):
-        redrive.start(ALL, an_operator())
+        requests.start(ALL, an_operator())
 
     (failed,) = runs.page(10, None)[0]
     assert (failed["status"], lock()) == ("FAILED", None)
-    assert redrive.start(ALL, an_operator(trace_id="trace-2"))["status"] == "RUNNING"
+    assert requests.start(ALL, an_operator(trace_id="trace-2"))["status"] == "RUNNING"
 
 
 ENDS = [f"{end} {call}" for call in ("UpdateItem", "TransactWriteItems", "StartExecution")
@@ -470,18 +472,18 @@ ENDS = [f"{end} {call}" for call in ("UpdateItem", "TransactWriteItems", "StartE
 def test_starter_that_dies_locks_nobody_out(calls, later, sfn, end):
     calls.error_at = end
     with pytest.raises(WorkerDied):
-        redrive.start(ALL, an_operator())
+        requests.start(ALL, an_operator())
 
     if end == "after StartExecution":  # the run is on its way
         with pytest.raises(RunActive):
-            redrive.start(ALL, an_operator(trace_id="trace-2"))
+            requests.start(ALL, an_operator(trace_id="trace-2"))
     else:
         later(61)
-        assert redrive.start(ALL, an_operator(trace_id="trace-2"))["status"] == "RUNNING"
+        assert requests.start(ALL, an_operator(trace_id="trace-2"))["status"] == "RUNNING"
 
 
 def test_start_makes_the_calls_whose_ends_are_tried_above(calls):
-    redrive.start(ALL, an_operator())
+    requests.start(ALL, an_operator())
 
     assert calls.ends == ENDS
 

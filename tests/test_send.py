@@ -6,9 +6,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.conftest import ENVIRONMENT, WorkerDied, a_transaction, an_operator, drain
-from workflows import aws, ledger, message
-from workflows.edit import edit
-from workflows.message import InvalidMessage, MessageTooLarge
+from workflows.ledger import lookup, transitions
+from workflows.messages import message
+from workflows.messages.message import InvalidMessage, MessageTooLarge
+from workflows.operator.edit import edit
+from workflows.runtime import aws
 from workflows.send import ConflictingMessage, InvalidRequest, SendRequest, Sent, send
 
 LIMIT = int(ENVIRONMENT["MAX_MESSAGE_BYTES"]) - message.ATTRIBUTE_RESERVE_BYTES
@@ -37,7 +39,7 @@ def test_message_is_queued_as_it_was_asked_for(work_queue):
     assert queued["Attributes"]["MessageGroupId"] == "acc-1"
     assert queued["Attributes"]["MessageDeduplicationId"] == "m-1"
     assert "MessageAttributes" not in queued
-    assert ledger.get("m-1")["status"] == "QUEUED"
+    assert lookup.get("m-1")["status"] == "QUEUED"
 
 
 def test_trace_and_sender_travel_in_the_body(work_queue):
@@ -61,7 +63,7 @@ def test_named_group_wins_over_the_account(work_queue):
 
 
 def test_type_without_a_group_makes_the_message_its_own(monkeypatch):
-    monkeypatch.setattr("workflows.transaction.group_id", lambda _: None)
+    monkeypatch.setattr("workflows.messages.transaction.group_id", lambda _: None)
 
     assert ask().group_id == "m-1"
 
@@ -69,7 +71,7 @@ def test_type_without_a_group_makes_the_message_its_own(monkeypatch):
 @pytest.mark.parametrize("status", ["QUEUED", "PROCESSING", "PROCESSED", "DEAD", "QUARANTINED"])
 def test_repeated_message_is_told_where_the_first_one_is(work_queue, status):
     ask()
-    aws.dynamodb().put_item(TableName="Messages", Item=ledger.get("m-1") | {"status": status})
+    aws.dynamodb().put_item(TableName="Messages", Item=lookup.get("m-1") | {"status": status})
 
     sent = ask(trace_id="trace-2")
 
@@ -96,7 +98,7 @@ def test_repetition_of_a_message_that_was_edited_since_is_a_duplicate(work_queue
     (sent,) = work_queue()
     row = {"message_id": "m-1", "body": sent["Body"]}
     aws.dynamodb().put_item(
-        TableName="Messages", Item=ledger.get("m-1") | row | {"status": "DEAD", "trouble": "DEAD"}
+        TableName="Messages", Item=lookup.get("m-1") | row | {"status": "DEAD", "trouble": "DEAD"}
     )
     edit("m-1", a_transaction(amount="9.00"), an_operator())
 
@@ -121,7 +123,7 @@ def test_message_that_only_got_accepted_is_sent_again_with_the_same_bytes(calls,
     with pytest.raises(WorkerDied):
         ask()
     (first,) = work_queue()
-    assert ledger.get("m-1")["status"] == "ACCEPTED"
+    assert lookup.get("m-1")["status"] == "ACCEPTED"
 
     bodies = []
     aws.sqs().meta.events.register(
@@ -153,7 +155,7 @@ def test_crash_anywhere_and_a_repetition_send_the_message_once(calls, work_queue
     assert calls.error_at is None
     assert sent.status == "QUEUED"
     assert len(work_queue()) == 1
-    assert ledger.get("m-1")["status"] == "QUEUED"
+    assert lookup.get("m-1")["status"] == "QUEUED"
 
 
 def test_calls_are_made_in_the_order_that_a_crash_needs(calls):
@@ -163,10 +165,10 @@ def test_calls_are_made_in_the_order_that_a_crash_needs(calls):
 
 
 def test_worker_that_was_faster_is_not_set_back(calls, monkeypatch):
-    monkeypatch.setattr(ledger, "queued", lambda _: ledger.processed("m-1"))
+    monkeypatch.setattr(transitions, "queued", lambda _: transitions.processed("m-1"))
 
     assert ask().status == "QUEUED"
-    assert ledger.get("m-1")["status"] == "PROCESSED"
+    assert lookup.get("m-1")["status"] == "PROCESSED"
 
 
 def padded(zeros):

@@ -11,8 +11,9 @@ from local import env_file, run, seed, user
 from local.deployment import parameter_overrides
 from local.stack import ROOT
 from tests.conftest import template
-from workflows import transaction, users
-from workflows.settings import Settings
+from workflows.access import users
+from workflows.messages import transaction
+from workflows.runtime.settings import Settings
 
 SAMPLE = (ROOT / ".env.sample").read_text(encoding="utf-8")
 _SETTING = re.compile(r"^(?:# )?([A-Za-z][A-Za-z_]*)=(\S*)", re.MULTILINE)

@@ -13,10 +13,10 @@ import pytest
 
 from tests.conftest import template
 from tests.test_template import STATE_BYTES, batch_size, evaluate, longest_verdict, states
-from workflows import runs
-from workflows.carried import Carried
-from workflows.message import ATTRIBUTE_RESERVE_BYTES, InvalidEnvelope, reason
-from workflows.verdicts import Verdict
+from workflows.messages.carried import Carried
+from workflows.messages.message import ATTRIBUTE_RESERVE_BYTES, InvalidEnvelope, reason
+from workflows.redrive import runs
+from workflows.redrive.judge import Verdict
 
 FILTER = {
     "message_ids": [f"{n:036}" for n in range(100)],  # as many as there may be

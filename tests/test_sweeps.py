@@ -7,12 +7,14 @@ import pytest
 
 from tests.conftest import a_message, a_transaction, an_operator
 from tests.troubles import in_trouble, row
-from workflows import clock, discard, edit, ledger, mend, trouble
-from workflows.bulk import Selection, each
-from workflows.discard import DiscardRequest
-from workflows.filters import Filter
-from workflows.mend import RetryRequest
-from workflows.paging import InvalidCursor, cursor
+from workflows.ledger import lookup, trouble
+from workflows.messages.filters import Filter
+from workflows.operator import discard, edit, mend
+from workflows.operator.bulk import Selection, each
+from workflows.operator.discard import DiscardRequest
+from workflows.operator.mend import RetryRequest
+from workflows.runtime import clock
+from workflows.runtime.paging import InvalidCursor, cursor
 
 ACTOR = an_operator()
 IDS = [f"m-{number}" for number in range(4)]
@@ -40,7 +42,7 @@ def four(later):
 
 def die(message_id, status="DEAD"):
     message = a_message(message_id=message_id, payload=a_transaction())
-    redrives = int(ledger.get_many([message_id]).get(message_id, {"redrives": 0})["redrives"])
+    redrives = int(lookup.get_many([message_id]).get(message_id, {"redrives": 0})["redrives"])
     in_trouble(status, message, updated_at=clock.now(), dead_at=clock.now(), redrives=redrives)
 
 

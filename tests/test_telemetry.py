@@ -15,7 +15,9 @@ from lambdas import (
     show_status,
 )
 from tests.conftest import CONTEXT, ENVIRONMENT, a_message, a_transaction, api_event
-from workflows import aws, ledger, users
+from workflows.access import users
+from workflows.ledger import lookup
+from workflows.runtime import aws
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -64,7 +66,7 @@ def freeze(account="acc-1"):
 
 def change(**columns):
     """Change the row of message m-1."""
-    aws.dynamodb().put_item(TableName="Messages", Item=ledger.get("m-1") | columns)
+    aws.dynamodb().put_item(TableName="Messages", Item=lookup.get("m-1") | columns)
 
 
 # --- Metrics ------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ def test_message_that_the_consumer_quarantines_is_counted(output):
     deliver(a_message(payload=a_transaction(kind="debit")))
 
     text = output()
-    assert ledger.get("m-1")["status"] == "QUARANTINED"
+    assert lookup.get("m-1")["status"] == "QUARANTINED"
     assert values(text, "MessagesQuarantined") == [1.0]
 
 

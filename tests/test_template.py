@@ -16,10 +16,14 @@ from jsonata import jsonata
 from tests import transformed
 from tests.conftest import ENVIRONMENT, TEMPLATE, template, template_tables
 from tests.scenarios.paths import NOTHING_RECEIVED
-from workflows import audit, aws, outcome, recovery, retry, runs, trouble, verdicts
-from workflows.message import ATTRIBUTE_RESERVE_BYTES
-from workflows.redrive import Canary
-from workflows.settings import Settings
+from workflows import recovery
+from workflows.groups import execution
+from workflows.ledger import audit, trouble
+from workflows.messages.message import ATTRIBUTE_RESERVE_BYTES
+from workflows.redrive import judge, outcome, runs
+from workflows.redrive.requests import Canary
+from workflows.runtime import aws
+from workflows.runtime.settings import Settings
 
 STATE_BYTES = 262_144
 RESOURCES = template()["Resources"]
@@ -159,7 +163,7 @@ def test_no_index_copies_bodies_or_journeys():
 
 
 def test_verdicts_of_the_code_are_those_of_the_machine():
-    for verdict in get_args(get_type_hints(verdicts.Verdict)["verdict"]):
+    for verdict in get_args(get_type_hints(judge.Verdict)["verdict"]):
         assert f'\\"{verdict}\\"' in definition("RedriveStateMachine")
 
 
@@ -344,7 +348,7 @@ def test_steps_of_a_retry_leave_room_for_a_failed_try_of_each_task_before_its_hi
 @pytest.mark.usefixtures("environment")
 def test_execution_names_of_every_redrive_fit():
     most = template()["Parameters"]["MaxRedrives"]["MaxValue"]
-    name = retry.execution_arn("m" * 120, most, 9_999).rpartition(":")[2] + "-s999"
+    name = execution.execution_arn("m" * 120, most, 9_999).rpartition(":")[2] + "-s999"
 
     assert len(name) <= 80
 

@@ -13,9 +13,10 @@ import pytest
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
 from tests.conftest import ENVIRONMENT, TOKEN_KEY
-from workflows import clock, tokens
-from workflows.tokens import InvalidToken, WeakTokenKey, issue, verify
-from workflows.users import User
+from workflows.access import tokens
+from workflows.access.tokens import InvalidToken, WeakTokenKey, issue, verify
+from workflows.access.users import User
+from workflows.runtime import clock
 
 ANN = User("ann@example.com", ("operator", "producer"))
 

@@ -10,9 +10,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.conftest import a_transaction
-from workflows import aws
-from workflows.message import InvalidMessage
-from workflows.transaction import AccountFrozen, Payload, TransactionRejected, group_id, process
+from workflows.messages.message import InvalidMessage
+from workflows.messages.transaction import (
+    AccountFrozen,
+    Payload,
+    TransactionRejected,
+    group_id,
+    process,
+)
+from workflows.runtime import aws
 
 ACCOUNT = "acc-1"
 

@@ -10,10 +10,12 @@ import pytest
 
 from lambdas import list_dead_letters, list_quarantine
 from tests.conftest import CONTEXT, a_message, a_transaction, api_event, template
-from workflows import aws, clock, failures, ledger, lost, trouble
-from workflows.filters import Filter
-from workflows.message import fingerprint
-from workflows.paging import InvalidCursor
+from workflows.ledger import lost, transitions, trouble
+from workflows.messages.filters import Filter
+from workflows.messages.message import fingerprint
+from workflows.operator import failures
+from workflows.runtime import aws, clock
+from workflows.runtime.paging import InvalidCursor
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -41,7 +43,7 @@ def put(number, status="DEAD", reason=None, message=None, **columns):
     message = message or sent(message_id=f"m-{number:04}")
     why = reason or FROZEN
     since = before(minutes=10_000 - number)
-    row = ledger.identity(message) | {
+    row = transitions.identity(message) | {
         "status": status,
         "trouble": status,
         "body": message.body(),
@@ -254,7 +256,7 @@ def test_row_that_left_its_trouble_is_not_yielded_with_its_body(monkeypatch):
 
     def late(*arguments, **more):
         for answer in answers(*arguments, **more):
-            aws.transact([ledger.discarded("m-0001", {"reason": "", "by": "o", "at": NOW})])
+            aws.transact([transitions.discarded("m-0001", {"reason": "", "by": "o", "at": NOW})])
             yield answer
 
     monkeypatch.setattr(trouble, "_answers", late)

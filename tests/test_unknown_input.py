@@ -8,9 +8,9 @@ import pytest
 from lambdas import show_docs
 from tests.conftest import CONTEXT, a_transaction, api_event, template
 from tests.troubles import in_trouble, row
-from workflows import asked
-from workflows.asked import names
-from workflows.redrive import RedriveRequest
+from workflows.redrive.requests import RedriveRequest
+from workflows.runtime import asked
+from workflows.runtime.asked import names
 
 DOCS = ("/docs", "/openapi.json")
 ROUTES = [

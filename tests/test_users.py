@@ -6,8 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from moto.dynamodb.models import DynamoDBBackend
 
-from workflows import clock, users
-from workflows.users import InvalidUser, TooManyFailures, User, WrongCredentials, add_user, sign_in
+from workflows.access import users
+from workflows.access.users import (
+    InvalidUser,
+    TooManyFailures,
+    User,
+    WrongCredentials,
+    add_user,
+    sign_in,
+)
+from workflows.runtime import clock
 
 EMAIL = "ann@example.com"
 PASSWORD = "correct horse battery"

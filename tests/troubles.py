@@ -1,8 +1,9 @@
 """Messages in trouble, in process: rows as the consumer and the machines leave them."""
 
 from tests.conftest import ENVIRONMENT, a_message, drain
-from workflows import aws, ledger
-from workflows.aws import sqs
+from workflows.ledger import lookup, transitions
+from workflows.runtime import aws
+from workflows.runtime.aws import sqs
 
 LIMIT = int(ENVIRONMENT["MAX_REDRIVES"])
 WHY = {"type": "AccountFrozen", "message": "Account acc-1 is frozen."}
@@ -11,7 +12,7 @@ WHY = {"type": "AccountFrozen", "message": "Account acc-1 is frozen."}
 def in_trouble(status="DEAD", message=None, **columns):
     """Put a message's row into the ledger as one that is dead, say; return the message."""
     message = message or a_message()
-    ledger.accept(message)
+    transitions.accept(message)
     changed = {
         "status": status,
         "trouble": status,
@@ -20,7 +21,7 @@ def in_trouble(status="DEAD", message=None, **columns):
         "updated_at": "2026-11-24T12:00:01.000Z",
         "attempts": 4,
     }
-    row = ledger.get(message.message_id) | changed | columns
+    row = lookup.get(message.message_id) | changed | columns
     row.pop("expires_at", None)
     row = {name: value for name, value in row.items() if value is not None}
     aws.dynamodb().put_item(TableName="Messages", Item=row)
@@ -29,7 +30,7 @@ def in_trouble(status="DEAD", message=None, **columns):
 
 def row(message_id="m-1"):
     """Return a message's row."""
-    return ledger.get(message_id)
+    return lookup.get(message_id)
 
 
 def sent():

@@ -16,9 +16,10 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from tests import canonical, engines, stack_fixtures
 from tests.stack_fixtures import Execution, start_machine
-from workflows import clock, send
-from workflows.carried import NOTHING, Carried
-from workflows.message import Message, stem
+from workflows import send
+from workflows.messages.carried import NOTHING, Carried
+from workflows.messages.message import Message, stem
+from workflows.runtime import clock
 
 # More than the template's visibility timeout (180), its leases, and the sweep's grace; less than
 # the five minutes for which SQS remembers deduplication ids, so that time alone forgives nothing.

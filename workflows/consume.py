@@ -9,11 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from workflows import claims, fence, ledger, message_types, telemetry
-from workflows.aws import sqs
-from workflows.carried import NOTHING, Carried
-from workflows.claims import Claim, Verdict
-from workflows.message import (
+from workflows.groups import fence
+from workflows.ledger import claims, transitions
+from workflows.ledger.claims import Claim, Verdict
+from workflows.messages import message_types
+from workflows.messages.carried import NOTHING, Carried
+from workflows.messages.message import (
     InvalidMessage,
     Message,
     MessageConflict,
@@ -22,7 +23,9 @@ from workflows.message import (
     parse,
     reason,
 )
-from workflows.settings import settings
+from workflows.runtime import telemetry
+from workflows.runtime.aws import sqs
+from workflows.runtime.settings import settings
 
 
 class MessageBusy(Exception):
@@ -132,7 +135,7 @@ class Batch:
                 fence.start(ours, claim.redrives)
             case Verdict.EXHAUSTED:
                 error = RedriveLimitReached()
-                if not ledger.quarantine(
+                if not transitions.quarantine(
                     message, delivery.body, delivery.carried, error, claim.attempt
                 ):
                     raise MessageBusy(message.message_id)
@@ -163,7 +166,7 @@ class Batch:
             telemetry.count("Errors")
             self._ask_again(message.group_id)
             return "RETRYING"
-        ledger.processed(message.message_id)
+        transitions.processed(message.message_id)
         if ours:
             self._let_go(ours, claim.redrives)
         return "PROCESSED"

@@ -13,24 +13,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflows import (
-    clock,
-    fence,
-    held,
-    ledger,
-    let_go,
-    lost,
-    mend,
-    retry,
-    run_ends,
-    runs,
-)
-from workflows.fence import START_GRACE_SECONDS, Fence
-from workflows.parts import Parts
-from workflows.settings import settings
+from workflows.groups import fence
+from workflows.groups.fence import START_GRACE_SECONDS, Fence
+from workflows.ledger import lookup, lost
+from workflows.operator import mend
+from workflows.redrive import held, let_go, run_ends, runs
+from workflows.runtime import clock, executions
+from workflows.runtime.parts import Parts
+from workflows.runtime.settings import settings
 
 # With less time left no fence is begun: one takes three calls, each 27 s long at worst, which is
-# three tries and the pauses between them (`workflows/aws.py`).
+# three tries and the pauses between them (`workflows/runtime/aws.py`).
 RESERVE_SECONDS = 90
 _CHUNK = 100
 # A group waits behind these without any execution, until somebody acts on the message or SQS
@@ -126,7 +119,7 @@ def _recover_fences(
         chunk = fences[first : first + _CHUNK]
         if seconds_left() < RESERVE_SECONDS:
             break
-        rows = parts.do(ledger.get_many, [fenced.holder for fenced in chunk])
+        rows = parts.do(lookup.get_many, [fenced.holder for fenced in chunk])
         for fenced in chunk:
             if rows is None or seconds_left() < RESERVE_SECONDS:
                 break
@@ -151,7 +144,7 @@ def _needs_nobody(status: str) -> bool:
 
 
 def _has_owner(fenced: Fence) -> bool:
-    status = retry.execution_status(fenced.execution_arn)
+    status = executions.execution_status(fenced.execution_arn)
     if status in (None, "FAILED"):
         # Not started yet; or it failed at once, and so would the next: that one is for the sweep.
         return clock.epoch() - fenced.owned_at < START_GRACE_SECONDS

@@ -4,11 +4,19 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflows import clock, ledger, lost, message_types
-from workflows.asked import Asked
-from workflows.aws import sqs
-from workflows.message import Identifier, Message, check_message_id, check_size, new_message_id
-from workflows.settings import settings
+from workflows.ledger import lookup, lost, transitions
+from workflows.messages import message_types
+from workflows.messages.message import (
+    Identifier,
+    Message,
+    check_message_id,
+    check_size,
+    new_message_id,
+)
+from workflows.runtime import clock
+from workflows.runtime.asked import Asked
+from workflows.runtime.aws import sqs
+from workflows.runtime.settings import settings
 
 
 class ConflictingMessage(Exception):
@@ -46,8 +54,8 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
     Under its id it is sent again only after the work queue is known to have lost it.
 
     Raises:
-        workflows.message.InvalidMessage: type or payload are wrong; nothing was recorded.
-        workflows.message.MessageTooLarge: nothing was recorded.
+        workflows.messages.message.InvalidMessage: type or payload are wrong; nothing was recorded.
+        workflows.messages.message.MessageTooLarge: nothing was recorded.
         ConflictingMessage: the id belongs to another message.
         InvalidRequest: the id is reserved.
     """
@@ -69,11 +77,11 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
         submitted_by=submitted_by,
     )
     check_size(message.body(), settings().max_message_bytes)
-    earlier = ledger.accept(message)
+    earlier = transitions.accept(message)
     if earlier is None:
         return _put(message, duplicate=False)
     # An operator may have edited it since: its producer's repetition is still the same message.
-    if not ledger.is_copy(message, earlier):
+    if not lookup.is_copy(message, earlier):
         raise ConflictingMessage(f"message_id {message_id} was used for another message.")
     # Made before anything is written. A row that a run made does not say who sent its message.
     columns = ("group_id", "first_sent_at", "submitted_by", "trace_id")
@@ -99,7 +107,7 @@ def _put(message: Message, *, duplicate: bool) -> Sent:
         MessageGroupId=message.group_id,
         MessageDeduplicationId=message.message_id,
     )
-    ledger.queued(message.message_id)
+    transitions.queued(message.message_id)
     return Sent(
         message_id=message.message_id,
         group_id=message.group_id,

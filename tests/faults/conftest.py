@@ -9,7 +9,7 @@ from tests import entry
 from tests.faults import checked
 from tests.faults.crashing_world import CrashingWorld
 from tests.moto_engine.stack import MotoStack
-from workflows import message_types
+from workflows.messages import message_types
 
 
 @pytest.fixture(autouse=True, scope="module")

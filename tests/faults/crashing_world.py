@@ -22,7 +22,7 @@ from tests.conftest import ACCOUNT, REGION
 from tests.moto_engine.stack import MotoStack
 from tests.stack_fixtures import start_machine
 from tests.world import World
-from workflows.message import Message
+from workflows.messages.message import Message
 
 # The window in which SQS takes a known deduplication id for a copy, the visibility timeout of a
 # run, and the run's lease are over by then.

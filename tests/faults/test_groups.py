@@ -9,7 +9,7 @@ from tests.conftest import WorkerDied
 from tests.faults.crashing_world import LATER, CrashingWorld
 from tests.invariants import broken
 from tests.moto_engine.stack import MotoStack
-from workflows import message_types
+from workflows.messages import message_types
 
 VISIBILITY_SECONDS = 181
 

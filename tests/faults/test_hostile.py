@@ -8,8 +8,8 @@ from tests.faults.crashing_world import LATER
 from tests.invariants import MAX_ATTEMPTS, MAX_REDRIVES, broken
 from tests.scenarios.bodies import ENVELOPE, GROUP, KEY_TWICE, NAN
 from tests.stack_fixtures import events, row
-from workflows import clock
-from workflows.message import parse
+from workflows.messages.message import parse
+from workflows.runtime import clock
 
 LEVELS = 10_000
 MALFORMED = {

@@ -9,7 +9,8 @@ from tests.conftest import CONTEXT
 from tests.faults.calls import refusing, shortened
 from tests.faults.crashing_world import LATER
 from tests.invariants import MAX_REDRIVES, broken
-from workflows import claims, ledger, message_types
+from workflows.ledger import claims, transitions
+from workflows.messages import message_types
 
 
 @pytest.fixture
@@ -186,7 +187,7 @@ def test_message_that_is_claimed_since_its_verdict_is_not_quarantined(world):
         elif state == "HoldDeadLetters":
             tried.append(world.row(message)["status"])
             message_types.process(message)
-            ledger.processed(message.message_id)
+            transitions.processed(message.message_id)
         return True
 
     world.stack.before_state = process

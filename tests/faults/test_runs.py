@@ -8,7 +8,9 @@ from tests.conftest import an_operator
 from tests.faults.crashing_world import LATER
 from tests.invariants import MAX_REDRIVES, broken
 from tests.stack_fixtures import put, row
-from workflows import clock, message_types, runs
+from workflows.messages import message_types
+from workflows.redrive import runs
+from workflows.runtime import clock
 
 LOCK = "LOCK#local-dead-letters.fifo"
 

@@ -14,7 +14,8 @@ from tests.faults.calls import failing
 from tests.faults.crashing_world import LATER
 from tests.invariants import broken
 from tests.stack_fixtures import row
-from workflows import runs, users
+from workflows.access import users
+from workflows.redrive import runs
 
 # Of a run with something to send: the state, and the call that it makes.
 CALLS = {

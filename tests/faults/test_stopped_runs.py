@@ -8,7 +8,7 @@ from tests.conftest import an_operator
 from tests.faults.crashing_world import LATER
 from tests.invariants import broken
 from tests.stack_fixtures import start_machine
-from workflows import held, runs
+from workflows.redrive import held, runs
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from tests.faults.shares import part, shared
 from tests.invariants import broken
 from tests.moto_engine.stack import MotoStack
 from tests.stack_fixtures import put, row
-from workflows import ledger, message_types
+from workflows.ledger import transitions
+from workflows.messages import message_types
 
 pytestmark = pytest.mark.timeout(300)
 Make = Callable[[CrashingWorld], None]
@@ -103,7 +104,7 @@ def outrun(world: CrashingWorld) -> None:
         message = world.messages[1]
         if state == "PromoteParked" and world.row(message)["status"] == "PARKED":
             message_types.process(message)
-            ledger.processed(message.message_id)
+            transitions.processed(message.message_id)
         return True
 
     world.stack.before_state = before

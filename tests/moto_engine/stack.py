@@ -47,8 +47,8 @@ from tests.conftest import (
 )
 from tests.moto_engine import failures
 from tests.moto_engine.as_aws import as_aws
-from workflows import message_types
-from workflows.message import Message
+from workflows.messages import message_types
+from workflows.messages.message import Message
 
 _TABLES = ("Messages", "Groups", "Runs", "Audit", "Users", "Accounts")
 _QUEUES = {"Work": "local-work.fifo", "DeadLetter": "local-dead-letters.fifo"}

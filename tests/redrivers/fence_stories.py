@@ -9,9 +9,9 @@ from tests.redrivers import stories
 from tests.redrivers.stories import Told, all_processed
 from tests.redrivers.weather import before_call
 from tests.world import World
-from workflows import fence
 from workflows.consume import Batch, Delivery, MessageBusy
-from workflows.message import Message
+from workflows.groups import fence
+from workflows.messages.message import Message
 
 FENCE_STORIES: list[Told] = []
 story = partial(stories.story, among=FENCE_STORIES)

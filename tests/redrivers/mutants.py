@@ -1,8 +1,8 @@
 """The shipped application with one thing broken each, and the story that must notice it."""
 
-import importlib
 import inspect
 import json
+import pkgutil
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,13 +121,13 @@ MUTANTS = [
     Mutant(
         "Nobody is out of redrives.",
         "always_fails",
-        (("workflows.verdicts._verdict", 'row["redrives"] >= row', "-1 >= row"),),
+        (("workflows.redrive.judge._verdict", 'row["redrives"] >= row', "-1 >= row"),),
     ),
     Mutant(
         "A message that the ledger does not know is sent.",
         "unknown_to_the_ledger",
         (
-            ("workflows.verdicts._verdict", "raise UnknownMessage", "return 'redrive'"),
+            ("workflows.redrive.judge._verdict", "raise UnknownMessage", "return 'redrive'"),
             ("redrive", "AnyToRedrive", '"redrive" in $turn.outcome', '"redrive" in $turn.verdict'),
             ("redrive", "RedriveMessages", 'outcome = "redrive"', 'verdict = "redrive"'),
         ),
@@ -135,7 +135,7 @@ MUTANTS = [
     Mutant(
         "The lock of a run that was stopped is never free.",
         "stopped_before_the_send",
-        (("workflows.run_lock.is_alive", 'return status == "RUNNING"', "return True"),),
+        (("workflows.redrive.run_lock.is_alive", 'return status == "RUNNING"', "return True"),),
     ),
     Mutant(
         "The fence is released without its condition.",
@@ -155,7 +155,7 @@ MUTANTS = [
     Mutant(
         "A moved copy of a message that is being retried is acknowledged and not counted.",
         "moved_back_before_it_was_noted",
-        (("workflows.claims.claim", "!= sqs_message_id", "is None"),),
+        (("workflows.ledger.claims.claim", "!= sqs_message_id", "is None"),),
     ),
     Mutant(
         "Nobody waits behind a fence.",
@@ -168,7 +168,7 @@ MUTANTS = [
         (
             # Where the fence could not count it, the message is written without it.
             (
-                "workflows.fence.park",
+                "workflows.groups.fence.park",
                 "refused = transact(",
                 "refused = (lambda items: transact(items) and transact(items[1:]))(",
             ),
@@ -179,7 +179,7 @@ MUTANTS = [
         "delivered_again",
         (
             (
-                "workflows.claims.claim",
+                "workflows.ledger.claims.claim",
                 '_VERDICTS.get(row["status"], Verdict.BUSY)',
                 "Verdict.PROCESS",
             ),
@@ -190,7 +190,7 @@ MUTANTS = [
         "two_workers_have_it",
         (
             (
-                "workflows.claims.claim",
+                "workflows.ledger.claims.claim",
                 "{ledger.FREE}",
                 "{ledger.FREE.replace('<=', '<>')}",
             ),
@@ -229,15 +229,12 @@ def _patch(dotted: str, old: str, new: str) -> Any:
 
     The changed function has the globals of the one that it replaces, so it is otherwise the same.
     """
-    module_name, _, path = dotted.partition(".")[2].partition(".")
-    module = importlib.import_module(f"workflows.{module_name}")
-    *owners, name = path.split(".")
-    owner: Any = module
-    for part in owners:
-        owner = getattr(owner, part)
-    source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
+    owner_name, _, name = dotted.rpartition(".")
+    owner = pkgutil.resolve_name(owner_name)
+    function = getattr(owner, name)
+    source = textwrap.dedent(inspect.getsource(function))
     if old not in source:
         raise ValueError(f"{old!r} does not stand in {dotted}")
     made: dict[str, Any] = {}
-    exec(source.replace(old, new), vars(module), made)  # noqa: S102 - our own source
+    exec(source.replace(old, new), function.__globals__, made)  # noqa: S102 - our own source
     return mock.patch.object(owner, name, made[name])

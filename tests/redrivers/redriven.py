@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 from tests.conftest import an_operator
 from tests.world import World
-from workflows import runs
+from workflows.redrive import runs
 
 
 class Redriver(Protocol):

@@ -24,8 +24,8 @@ from tests.redrivers.weather import (
     throttling,
 )
 from tests.world import World
-from workflows import message_types
-from workflows.message import Message
+from workflows.messages import message_types
+from workflows.messages.message import Message
 
 Story = Callable[[Redriven], Iterator[str]]
 _LATER = 301  # seconds: SQS has forgotten every deduplication id

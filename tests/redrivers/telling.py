@@ -11,7 +11,7 @@ from tests.invariants import broken
 from tests.moto_engine.stack import MotoStack
 from tests.redrivers.redriven import Redriven, Redriver
 from tests.redrivers.stories import Told
-from workflows import message_types
+from workflows.messages import message_types
 
 _RAISED = "Raised"
 

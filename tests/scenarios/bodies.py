@@ -9,7 +9,7 @@ from tests.scenarios.paths import DONE, JUDGED, START, STORED, WAVE
 from tests.scenarios.registry import add, scenario
 from tests.stack_fixtures import row
 from tests.world import World
-from workflows.carried import NOTHING
+from workflows.messages.carried import NOTHING
 
 # Stands in a body for the group that it is put into, so that nothing but what is odd about the
 # body is wrong with it.

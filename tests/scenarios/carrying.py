@@ -10,9 +10,9 @@ from tests.scenarios.consuming import operator, statuses
 from tests.scenarios.registry import scenario
 from tests.stack_fixtures import row
 from tests.world import World
-from workflows import edit, mend
-from workflows.carried import Carried
-from workflows.message import Message
+from workflows.messages.carried import Carried
+from workflows.messages.message import Message
+from workflows.operator import edit, mend
 
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 SENDERS = {

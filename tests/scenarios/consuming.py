@@ -3,7 +3,8 @@
 from tests.scenarios import given
 from tests.scenarios.registry import scenario
 from tests.world import World
-from workflows import audit, discard, edit, mend
+from workflows.ledger import audit
+from workflows.operator import discard, edit, mend
 
 
 def statuses(world: World) -> list[str]:

@@ -8,8 +8,8 @@ from boto3.dynamodb.types import TypeSerializer
 
 from tests import stack_fixtures
 from tests.world import World
-from workflows import clock
-from workflows.message import Message
+from workflows.messages.message import Message
+from workflows.runtime import clock
 
 FAR = 4_102_444_800  # the year 2100, for leases that do not end and fences that no sweep takes
 LOCK = "LOCK#"

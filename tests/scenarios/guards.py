@@ -6,8 +6,8 @@ from tests.scenarios import given
 from tests.scenarios.paths import DONE, JUDGED, NOTHING_GOES, START, STAYS, STORED, WAVE
 from tests.scenarios.registry import scenario
 from tests.world import World
-from workflows import clock
-from workflows.message import Message
+from workflows.messages.message import Message
+from workflows.runtime import clock
 
 MAX_REDRIVES = 3  # the template's default
 

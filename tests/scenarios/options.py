@@ -19,8 +19,9 @@ from tests.scenarios.paths import (
 from tests.scenarios.registry import scenario
 from tests.stack_fixtures import FROZEN
 from tests.world import World
-from workflows import audit, runs
-from workflows.message import fingerprint
+from workflows.ledger import audit
+from workflows.messages.message import fingerprint
+from workflows.redrive import runs
 
 WATCH = ["WaitForOutcomes", "CountOutcomes", "CanaryHealthy"]
 

@@ -8,7 +8,7 @@ from tests.scenarios.paths import ASK, DEAD, HELD, LOOK, PARKED, PROMOTED, RELEA
 from tests.scenarios.registry import add, scenario
 from tests.stack_fixtures import Execution
 from tests.world import World
-from workflows.message import Message
+from workflows.messages.message import Message
 
 BROKEN = "Some.ServiceException"
 MAX_ATTEMPTS = 4  # of samconfig.toml's local parameters

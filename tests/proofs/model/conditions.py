@@ -20,11 +20,11 @@ from boto3.dynamodb.types import TypeSerializer
 from local.stack import ROOT
 from tests import redrive_expressions
 from tests.conftest import a_message, an_operator
-from workflows import aws, clock
-from workflows.claims import Claim
-from workflows.fence import Fence
-from workflows.message_types import meaning_hash
-from workflows.settings import settings
+from workflows.groups.fence import Fence
+from workflows.ledger.claims import Claim
+from workflows.messages.message_types import meaning_hash
+from workflows.runtime import aws, clock
+from workflows.runtime.settings import settings
 
 EPOCH = 1_000_000
 MESSAGE = a_message(message_id="message", group_id="group")

@@ -1,4 +1,4 @@
-/* A redrive run: statemachines/redrive.asl.json and workflows/verdicts.py. The verdict is a read; GuardLoop's statements have the last word. */
+/* A redrive run: statemachines/redrive.asl.json and workflows/redrive/judge.py. The verdict is a read; GuardLoop's statements have the last word. */
 #define R_ACQUIRE 1
 #define R_RECEIVE 2
 #define R_VALIDATE 3

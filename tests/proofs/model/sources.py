@@ -20,25 +20,16 @@ from tests.proofs.model.conditions import (
     of_state,
     of_statements,
 )
-from workflows import (
-    claims,
-    discard,
-    edit,
-    fence,
-    ledger,
-    let_go,
-    mend,
-    recovery,
-    retry,
-    run_lock,
-    runs,
-    verdicts,
-)
-from workflows.carried import Carried
-from workflows.discard import DiscardRequest
-from workflows.ledger import Lease
-from workflows.message import RedriveLimitReached
-from workflows.transaction import AccountFrozen
+from workflows import recovery, retry
+from workflows.groups import fence
+from workflows.ledger import claims, transitions
+from workflows.ledger.transitions import Lease
+from workflows.messages.carried import Carried
+from workflows.messages.message import RedriveLimitReached
+from workflows.messages.transaction import AccountFrozen
+from workflows.operator import discard, edit, mend
+from workflows.operator.discard import DiscardRequest
+from workflows.redrive import judge, let_go, run_lock, runs
 
 Condition = Callable[[], list[str]]
 _BODY, _CARRIED = MESSAGE.body(), Carried()
@@ -117,13 +108,15 @@ SOURCES: dict[str, Condition] = {
         *of_call(lambda: claims.claim(MESSAGE, "‹sqs id›")),
         *of_rule(claims._was_moved),
     ],
-    "consumer.copy_met": lambda: of_call(lambda: ledger.copy_met("message")),
+    "consumer.copy_met": lambda: of_call(lambda: transitions.copy_met("message")),
     "consumer.claim_moved": lambda: of_call(lambda: claims.claim(MESSAGE, "‹sqs id›"), 1),
     "consumer.quarantine": lambda: of_call(
-        lambda: ledger.quarantine(MESSAGE, _BODY, _CARRIED, RedriveLimitReached(), CLAIM.attempt)
+        lambda: transitions.quarantine(
+            MESSAGE, _BODY, _CARRIED, RedriveLimitReached(), CLAIM.attempt
+        )
     ),
     "consumer.park": lambda: of_call(lambda: fence.park(MESSAGE, _BODY, _CARRIED, CLAIM, "1")),
-    "consumer.processed": lambda: of_call(lambda: ledger.processed("message")),
+    "consumer.processed": lambda: of_call(lambda: transitions.processed("message")),
     "consumer.settle": lambda: of_call(lambda: fence.settle(FENCE, 1003)),
     "consumer.resume": lambda: of_call(lambda: fence.resume(FENCE, 1003)),
     "consumer.retrying": lambda: [
@@ -138,14 +131,14 @@ SOURCES: dict[str, Condition] = {
     "retry.inspect": lambda: of_state("retry", "ValidateMessage"),
     "retry.guard": lambda: [*of_state("retry", "GuardLoop"), *after("retry", "GuardLoop")],
     "retry.claim": lambda: [
-        *of_call(lambda: ledger.take("message", CLAIM.attempt)),
-        *of_call(lambda: ledger.take("message", CLAIM.attempt), 1, _LEASED),
+        *of_call(lambda: transitions.take("message", CLAIM.attempt)),
+        *of_call(lambda: transitions.take("message", CLAIM.attempt), 1, _LEASED),
         *after("retry", "ProcessMessage"),
     ],
     "retry.process": lambda: of_rule(retry.process),
     "retry.failed_again": lambda: [
         *of_call(
-            lambda: ledger.failed_again(
+            lambda: transitions.failed_again(
                 "message",
                 {"type": "", "message": ""},
                 final=True,
@@ -153,9 +146,9 @@ SOURCES: dict[str, Condition] = {
                 lease=Lease(1_000_000, sole=True),
             )
         ),
-        *of_rule(ledger.failed_again),
+        *of_rule(transitions.failed_again),
     ],
-    "retry.processed": lambda: of_call(lambda: ledger.processed("message")),
+    "retry.processed": lambda: of_call(lambda: transitions.processed("message")),
     "retry.next": lambda: of_state("retry", "AnyParked"),
     "retry.promote": lambda: [
         *of_state("retry", "PromoteParked"),
@@ -174,9 +167,9 @@ SOURCES: dict[str, Condition] = {
         *of_call(lambda: run_lock.take("‹run›", None)),
     ],
     "redrive.validate": lambda: [
-        *of_rule(verdicts._verdict),
-        *of_rule(verdicts._in_other_hands),
-        *of_rule(verdicts._is_leased),
+        *of_rule(judge._verdict),
+        *of_rule(judge._in_other_hands),
+        *of_rule(judge._is_leased),
     ],
     "redrive.guard": lambda: [
         *_guard("redrive"),

@@ -1,0 +1,1 @@
+"""FIFO groups: the fence behind which a group waits for its failed message."""

@@ -1,0 +1,289 @@
+"""The fence: a FIFO group waits behind its failed message, and nothing overtakes it.
+
+A fence is the `FENCE` item of a group in the `Groups` table: the *holder* is the message that the
+group waits for. Later messages are *parked*: copied to `PARKED#<SequenceNumber>` items and
+acknowledged, so they block nobody. The retry machine drains them, oldest first, by making one
+after the other the holder, and removes the fence when nothing is parked.
+
+Why no interleaving loses or reorders a message is argued step by step in `docs/fence.md`. It rests
+on four rules, each a condition of one DynamoDB write and none a matter of timing:
+
+1. Only the worker that SQS gave the group to raises a fence, and SQS gives a group to one.
+2. Parking a message and counting it is one transaction that needs the fence to exist.
+3. Only an execution of the fence's newest *generation* promotes, from the holder it processed;
+   promoting and counting is one transaction.
+4. The fence goes only if as many were drained as were parked.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from workflows.groups import execution
+from workflows.ledger import transitions
+from workflows.ledger.claims import Claim
+from workflows.messages.carried import COLUMN, Carried
+from workflows.messages.message import Message
+from workflows.runtime import clock
+from workflows.runtime.aws import dynamodb, transact
+from workflows.runtime.settings import settings
+
+FENCE = "FENCE"
+PARKED = "PARKED#"
+# The sparse index of all fences; parked items do not carry its key.
+FENCED_INDEX = "FencedIndex"
+FENCED = "FENCED"
+# Between taking a fence over and StartExecution lies one call; after this long it is not coming.
+# Nor is an execution that failed so soon followed by another at once.
+START_GRACE_SECONDS = 60
+
+
+class FenceTaken(Exception):
+    """Another message fenced the group meanwhile; SQS will deliver this one again."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """One fence. `generation` numbers its executions, of which only the newest may drain it."""
+
+    group_id: str
+    holder: str
+    generation: int = 0
+    parked: int = 0
+    drained: int = 0
+    execution_arn: str = ""
+    since: str = ""
+    owned_at: int = 0
+
+    @classmethod
+    def of(cls, item: dict[str, Any]) -> "Fence":
+        """Read the table's item."""
+        return cls(
+            group_id=item["group_id"],
+            holder=item["holder"],
+            generation=int(item["generation"]),
+            parked=int(item["parked"]),
+            drained=int(item["drained"]),
+            execution_arn=item["execution_arn"],
+            since=item["since"],
+            owned_at=int(item["owned_at"]),
+        )
+
+
+def held(group_ids: Iterable[str]) -> dict[str, Fence]:
+    """Return the fences of the groups that have one, read consistently; at most 100 groups.
+
+    By rule 1 no fence can appear meanwhile except by the reader's own hand, and one that disappears
+    makes parking fail. So one read at the start of a batch is enough, and another where the ledger
+    shows that rule 1 does not hold.
+    """
+    table = settings().groups_table
+    keys = [{"group_id": group_id, "item": FENCE} for group_id in sorted(set(group_ids))]
+    wanted: Any = {table: {"Keys": keys, "ConsistentRead": True}}
+    found: dict[str, Fence] = {}
+    while keys and wanted:
+        answer: Any = dynamodb().batch_get_item(RequestItems=wanted)
+        for item in answer["Responses"].get(table, []):
+            found[item["group_id"]] = Fence.of(item)
+        wanted = answer.get("UnprocessedKeys")
+    return found
+
+
+def guard(message: Message) -> Fence:
+    """Fence the group before its message is tried again, in case this try ends like the last.
+
+    Raises:
+        FenceTaken: another message holds the fence by now.
+    """
+    raised = Fence(message.group_id, message.message_id)
+    if transact([_raise(raised, None)]) is not None:
+        raise FenceTaken(message.group_id)
+    return raised
+
+
+def retrying(
+    message: Message,
+    body: str,
+    carried: Carried,
+    claim: Claim,
+    error: Exception,
+    fence: Fence | None,
+) -> None:
+    """Fence the group behind a failed message and hand it to the retry machine.
+
+    One transaction writes fence and ledger; then the machine starts. A crash in between is mended
+    when SQS delivers again, by `start`, which uses the same name.
+
+    Raises:
+        FenceTaken: the group or the message is in other hands by now.
+    """
+    raised = _next(message.group_id, message.message_id, claim.redrives, fence)
+    written = transact(
+        [
+            _raise(raised, fence),
+            transitions.retrying(
+                message, body, carried, error, raised.execution_arn, claim.attempt
+            ),
+        ]
+    )
+    if written is not None:
+        raise FenceTaken(message.group_id)
+    start(raised, claim.redrives)
+
+
+def start(fence: Fence, redrives: int) -> None:
+    """Start the execution that the fence names, if it is the one of its holder and generation."""
+    if fence.execution_arn == execution.execution_arn(fence.holder, redrives, fence.generation):
+        execution.start(fence.group_id, fence.holder, redrives, fence.generation)
+
+
+def dead(
+    message: Message,
+    body: str,
+    carried: Carried,
+    claim: Claim,
+    error: Exception,
+    fence: Fence | None,
+) -> None:
+    """Note a message as dead, and by `OnDeadLetter` keep its group behind it or let it go on.
+
+    Raises:
+        FenceTaken: the group or the message is in other hands by now.
+    """
+    row = transitions.dead(message, body, carried, error, claim.attempt)
+    if settings().on_dead_letter == "hold":
+        raised = fence or Fence(message.group_id, message.message_id)
+        if transact([_raise(raised, fence), row]) is not None:
+            raise FenceTaken(message.group_id)
+        return
+    if transact([row]) is not None:
+        raise FenceTaken(message.group_id)
+    if fence is not None:
+        settle(fence, claim.redrives)
+
+
+def park(message: Message, body: str, carried: Carried, claim: Claim, sequence_number: str) -> bool:
+    """Park a claimed message behind its group's fence; False if the fence is gone.
+
+    Raises:
+        FenceTaken: the message is in other hands by now.
+    """
+    refused = transact(
+        [
+            {
+                "Update": {
+                    "TableName": settings().groups_table,
+                    "Key": {"group_id": message.group_id, "item": FENCE},
+                    "UpdateExpression": "SET parked = parked + :one",
+                    "ConditionExpression": "attribute_exists(group_id)",
+                    "ExpressionAttributeValues": {":one": 1},
+                }
+            },
+            {
+                "Put": {
+                    "TableName": settings().groups_table,
+                    "Item": {
+                        "group_id": message.group_id,
+                        "item": f"{PARKED}{sequence_number:0>40}",
+                        "message_id": message.message_id,
+                        "body": body,
+                        COLUMN: carried.column,
+                        "trace_id": message.trace_id,
+                        "parked_at": clock.now(),
+                        "tries": claim.attempt - 1,
+                    },
+                }
+            },
+            transitions.parked(message, claim.attempt),
+        ]
+    )
+    if refused is None:
+        return True
+    if refused[2]["Code"] != "None":
+        raise FenceTaken(message.group_id)
+    return False
+
+
+def settle(fence: Fence, redrives: int) -> None:
+    """Let the group go on after its holder was settled: remove the fence, or have it drained."""
+    try:
+        dynamodb().delete_item(
+            TableName=settings().groups_table,
+            Key={"group_id": fence.group_id, "item": FENCE},
+            ConditionExpression="holder = :holder AND generation = :generation"
+            " AND parked = drained",
+            ExpressionAttributeValues={
+                ":holder": fence.holder,
+                ":generation": fence.generation,
+            },
+        )
+    except dynamodb().exceptions.ConditionalCheckFailedException:
+        resume(fence, redrives)
+
+
+def resume(fence: Fence, redrives: int) -> bool:
+    """Give a fence a new execution; return whether this caller was the one to do it."""
+    following = _next(fence.group_id, fence.holder, redrives, fence)
+    if transact([_raise(following, fence)]) is not None:
+        return False
+    start(following, redrives)
+    return True
+
+
+def page(limit: int, start: dict[str, Any]) -> tuple[list[Fence], dict[str, Any] | None]:
+    """Return at most `limit` fences, oldest first, and the key at which the next page begins."""
+    answer: Any = dynamodb().query(**_all_fences(), Limit=limit, **start)
+    return [Fence.of(item) for item in answer["Items"]], answer.get("LastEvaluatedKey")
+
+
+def every() -> Iterator[Fence]:
+    """Yield every fence, oldest first, as the index has them."""
+    for answer in dynamodb().get_paginator("query").paginate(**_all_fences()):
+        items: Any = answer["Items"]
+        yield from map(Fence.of, items)
+
+
+def _all_fences() -> dict[str, Any]:
+    return {
+        "TableName": settings().groups_table,
+        "IndexName": FENCED_INDEX,
+        "KeyConditionExpression": "fenced = :yes",
+        "ExpressionAttributeValues": {":yes": FENCED},
+    }
+
+
+def _next(group_id: str, holder: str, redrives: int, fence: Fence | None) -> Fence:
+    generation = (fence.generation if fence else 0) + 1
+    return replace(
+        fence or Fence(group_id, holder),
+        generation=generation,
+        execution_arn=execution.execution_arn(holder, redrives, generation),
+    )
+
+
+def _raise(new: Fence, old: Fence | None) -> dict[str, Any]:
+    condition = "attribute_not_exists(group_id)"
+    values: dict[str, Any] = {
+        ":holder": new.holder,
+        ":generation": new.generation,
+        ":execution": new.execution_arn,
+        ":now": clock.now(),
+        ":epoch": clock.epoch(),
+        ":zero": 0,
+        ":yes": FENCED,
+    }
+    if old is not None:
+        condition = "holder = :holder AND generation = :known"
+        values[":known"] = old.generation
+    return {
+        "Update": {
+            "TableName": settings().groups_table,
+            "Key": {"group_id": new.group_id, "item": FENCE},
+            "UpdateExpression": "SET holder = :holder, generation = :generation,"
+            " execution_arn = :execution, owned_at = :epoch, fenced = :yes,"
+            " parked = if_not_exists(parked, :zero), drained = if_not_exists(drained, :zero),"
+            " since = if_not_exists(since, :now)",
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": values,
+        }
+    }

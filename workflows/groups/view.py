@@ -1,0 +1,98 @@
+"""The operator's view of the fences: which groups wait, behind what, and how many messages."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from workflows.groups import fence
+from workflows.groups.fence import PARKED, Fence
+from workflows.ledger import lookup
+from workflows.runtime import paging
+from workflows.runtime.aws import dynamodb
+from workflows.runtime.settings import settings
+
+_PARKED_SHOWN = 1_000
+
+
+class GroupNotFenced(Exception):
+    """The group has no fence: its messages are processed as they come."""
+
+
+class Group(BaseModel):
+    """A fenced group. `reason` is the status of the message that it waits for."""
+
+    group_id: str
+    holder: str
+    reason: str
+    parked: int
+    since: str
+    execution_arn: str | None = None
+
+
+class FencedGroup(Group):
+    """With the ids of its parked messages in their order, the first 1,000 of them."""
+
+    parked_message_ids: list[str]
+
+
+class GroupCounts(BaseModel):
+    """How many groups are fenced, and how many messages wait behind the fences."""
+
+    fenced: int
+    parked: int
+
+
+def page(limit: int, cursor: str | None) -> tuple[list[Group], str | None]:
+    """Return at most `limit` fenced groups, longest fenced first, and the next page's cursor.
+
+    Raises:
+        workflows.runtime.paging.InvalidCursor: the cursor is not ours.
+    """
+    key = {"group_id": None, "item": fence.FENCE, "fenced": fence.FENCED, "since": None}
+    fences, following = fence.page(limit, paging.start(cursor, **key))
+    rows = lookup.get_many(held.holder for held in fences)
+    return [Group(**_describe(held, rows)) for held in fences], paging.cursor(following)
+
+
+def show(group_id: str) -> FencedGroup:
+    """Return one fenced group.
+
+    Raises:
+        GroupNotFenced: it has no fence.
+    """
+    held = fence.held([group_id]).get(group_id)
+    if held is None:
+        raise GroupNotFenced(f"Group {group_id} is not fenced.")
+    parked: Any = dynamodb().query(
+        TableName=settings().groups_table,
+        KeyConditionExpression="group_id = :group_id AND begins_with(#item, :parked)",
+        ExpressionAttributeNames={"#item": "item"},
+        ExpressionAttributeValues={":group_id": group_id, ":parked": PARKED},
+        ProjectionExpression="message_id",
+        Limit=_PARKED_SHOWN,
+        ConsistentRead=True,
+    )
+    return FencedGroup(
+        **_describe(held, lookup.get_many([held.holder])),
+        parked_message_ids=[item["message_id"] for item in parked["Items"]],
+    )
+
+
+def counts() -> GroupCounts:
+    """Count fenced groups and parked messages, by the index of fences."""
+    fenced = parked = 0
+    for held in fence.every():
+        fenced += 1
+        parked += held.parked - held.drained
+    return GroupCounts(fenced=fenced, parked=parked)
+
+
+def _describe(held: Fence, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "group_id": held.group_id,
+        "holder": held.holder,
+        "reason": rows.get(held.holder, {}).get("status", "GONE"),
+        "parked": held.parked - held.drained,
+        "since": held.since,
+        "execution_arn": held.execution_arn or None,
+    }

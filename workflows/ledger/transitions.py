@@ -1,0 +1,298 @@
+"""Transitions: each write that moves a message of the ledger, under its condition.
+
+Every one is conditional, so two workers that meet on a row cannot both take it; a failed condition
+is an answer. The state machines write the same rows: see `statemachines/`. Only settled messages
+are ever forgotten (TTL): a row in trouble, or parked, does not expire.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from workflows.ledger import journey, writes
+from workflows.ledger.conditions import ABANDONED_SECONDS, CURRENT, FREE, MOVED, hashes
+from workflows.messages.carried import Carried
+from workflows.messages.message import Message, reason
+from workflows.messages.message_types import meaning_hash
+from workflows.runtime import clock
+from workflows.runtime.aws import dynamodb, plain
+from workflows.runtime.settings import settings
+
+
+class NotInTrouble(Exception):
+    """The message is neither dead nor quarantined."""
+
+
+class BeingTried(Exception):
+    """A function that was given up may still be trying the message; ask again in half a minute."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What the retry machine's function has of a message, `until` seconds since 1970.
+
+    `sole` says that no other function's lease was running when it was taken.
+    """
+
+    until: int
+    sole: bool
+
+
+def accept(message: Message) -> dict[str, Any] | None:
+    """Record a message before it is sent; return the older row if the id is taken."""
+    counters = {"attempts": 0, "attempts_total": 0, "redrives": 0}
+    lists: dict[str, Any] = {"execution_arns": [], "journey": []}
+    row = identity(message) | counters | lists | {"status": "ACCEPTED"}
+    try:
+        dynamodb().put_item(
+            TableName=settings().messages_table,
+            Item=row,
+            ConditionExpression="attribute_not_exists(message_id)",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    except dynamodb().exceptions.ConditionalCheckFailedException as error:
+        return plain(error.response)
+    return None
+
+
+def queued(message_id: str) -> None:
+    """Note that SQS has the message; says nothing if a worker was, or is, faster."""
+    # Only a worker has reason to hold the row of a message that was just sent, and it notes more
+    # than this. If none did, the row says ACCEPTED, which a claim takes as well; the producer who
+    # asks again sends the same bytes under the same deduplication id.
+    with suppress(dynamodb().exceptions.TransactionConflictException):
+        writes.update(
+            message_id,
+            "SET #status = :queued, updated_at = :now",
+            "#status = :accepted",
+            {":queued": "QUEUED", ":accepted": "ACCEPTED"},
+        )
+
+
+def processed(message_id: str) -> None:
+    """Note that the message had its effect; nothing takes it out of this state."""
+    writes.update(
+        message_id,
+        "SET #status = :processed, updated_at = :now, processed_at = if_not_exists(processed_at,"
+        " :now), expires_at = :expires_at"
+        " REMOVE trouble, body, carried, lease_until, reason, dead_at",
+        "attribute_exists(message_id)",
+        {":processed": "PROCESSED", ":expires_at": writes.expiry()},
+    )
+
+
+def parked(message: Message, attempt: int) -> dict[str, Any]:
+    """Return the part of a transaction that notes a claimed message as PARKED, untried.
+
+    `attempt` is the claim's here and below: it grows with every claim, so it tells this one from a
+    later one of the same row, and what was claimed again meanwhile is not written.
+    """
+    return writes.change(
+        message.message_id,
+        "SET #status = :parked, updated_at = :now, attempts = attempts - :one,"
+        f" attempts_total = attempts_total - :one, {journey.APPEND}"
+        " REMOVE lease_until, expires_at",
+        _CLAIMED,
+        {":parked": "PARKED", ":processing": "PROCESSING", ":one": 1, ":attempt": attempt}
+        | journey.values(journey.event("parked")),
+    )
+
+
+def retrying(
+    message: Message,
+    body: str,
+    carried: Carried,
+    error: Exception,
+    execution_arn: str,
+    attempt: int,
+) -> dict[str, Any]:
+    """Return the part of a transaction that hands a claimed message to the retry machine."""
+    return writes.change(
+        message.message_id,
+        f"{_TROUBLE}, execution_arns = list_append(execution_arns, :execution){_GIVEN_BACK}",
+        _CLAIMED,
+        _trouble_values(body, carried, "RETRYING", error)
+        | {":processing": "PROCESSING", ":attempt": attempt, ":execution": [execution_arn]}
+        | journey.values(_failed(attempt, reason(error))),
+    )
+
+
+def dead(
+    message: Message, body: str, carried: Carried, error: Exception, attempt: int
+) -> dict[str, Any]:
+    """Return the part of a transaction that notes a claimed message as lying on the DLQ."""
+    why = reason(error)
+    died = journey.event("dead", reason_type=why["type"])
+    return writes.change(
+        message.message_id,
+        f"{_TROUBLE}, dead_at = :now{_GIVEN_BACK}",
+        _CLAIMED,
+        _trouble_values(body, carried, "DEAD", error)
+        | {":processing": "PROCESSING", ":attempt": attempt}
+        | journey.values(_failed(attempt, why), died),
+    )
+
+
+def take(message_id: str, attempt: int) -> Lease | None:
+    """Take a message that is being retried for one attempt, under a lease.
+
+    `attempt` is what the execution counted. None if the row is past it, because another execution,
+    a run or a person has the message: then it must not be tried. The same attempt may take it
+    again, for a function whose answer was lost is called again.
+    """
+    wanted = {":retrying": "RETRYING", ":attempt": attempt}
+    until = clock.epoch() + settings().claim_lease_seconds
+    won, row = _lease(message_id, until, f"{_TRIED} AND {FREE}", wanted | {":epoch": clock.epoch()})
+    if won:
+        return Lease(until, sole=True)
+    if "lease_until" not in row:
+        return None
+    running = int(row["lease_until"])
+    until = max(until, running + 1)  # so that no two leases are alike
+    condition = f"{_TRIED} AND lease_until = :running"
+    won, _ = _lease(message_id, until, condition, wanted | {":running": running})
+    return Lease(until, sole=False) if won else None
+
+
+def _lease(
+    message_id: str, until: int, condition: str, values: dict[str, Any]
+) -> tuple[bool, dict[str, Any]]:
+    # Not `updated_at`: it is the key of an index, whose entry would be written anew.
+    return writes.update(
+        message_id, "SET lease_until = :until", condition, values | {":until": until}
+    )
+
+
+def copy_met(message_id: str) -> bool:
+    """Count a copy, other than the one that was claimed, of a message that is being retried.
+
+    It may be acknowledged then. False if the message is not being retried any more.
+    """
+    won, _ = writes.update(
+        message_id,
+        "SET copies = if_not_exists(copies, :zero) + :one",
+        "#status = :retrying",
+        {":zero": 0, ":one": 1, ":retrying": "RETRYING"},
+    )
+    return won
+
+
+def failed_again(
+    message_id: str, why: dict[str, str], *, final: bool, attempt: int, lease: Lease
+) -> bool:
+    """Record why a retry failed, and whether no further one can help (`final`).
+
+    Says nothing if the message was taken again meanwhile. A lease that was taken while another ran
+    is not given back: the other function may still be at it.
+
+    Returns:
+        whether the machine gives the message up now.
+    """
+    won, row = writes.update(
+        message_id,
+        f"SET reason = :reason, updated_at = :now, {journey.APPEND}"
+        + (" REMOVE lease_until" if lease.sole else ""),
+        f"{_TRIED} AND lease_until = :until",
+        {
+            ":reason": why | {"final": final},
+            ":retrying": "RETRYING",
+            ":attempt": attempt,
+            ":until": lease.until,
+        }
+        | journey.values(_failed(attempt, why)),
+    )
+    return won and (final or int(row["attempts"]) >= settings().max_attempts)
+
+
+def quarantine(
+    message: Message, body: str, carried: Carried, error: Exception, attempt: int
+) -> bool:
+    """Keep a message that came back once too often, body and reason, out of every queue.
+
+    False if it was claimed, edited or given a new budget since its last `attempt` was read.
+    """
+    stored = journey.event("quarantined", reason_type=reason(error)["type"])
+    won, _ = writes.update(
+        message.message_id,
+        _TROUBLE + _GIVEN_BACK,
+        f"{MOVED} AND {CURRENT} AND attempts_total = :attempt"
+        " AND (redrives >= redrive_limit"
+        " OR attribute_not_exists(redrive_limit) AND redrives >= :limit)",
+        _trouble_values(body, carried, "QUARANTINED", error)
+        | {":dead": "DEAD", ":processing": "PROCESSING", ":epoch": clock.epoch()}
+        | {":attempt": attempt, ":limit": settings().max_redrives}
+        | hashes(message)
+        | journey.values(stored),
+    )
+    return won
+
+
+def discarded(message_id: str, why: dict[str, str]) -> dict[str, Any]:
+    """Return the part of a transaction that gives a message up for good, if it is in trouble.
+
+    That is dead, quarantined, let go of, lost, or left by workers that died: whatever copy of it
+    still turns up is acknowledged by the consumer, or deleted by the run that meets it.
+    """
+    return writes.change(
+        message_id,
+        "SET #status = :discarded, updated_at = :now, discarded = :why, expires_at = :expires_at,"
+        f" {journey.APPEND} REMOVE trouble, lease_until",
+        "((#status IN (:dead, :quarantined)"
+        " OR (#status IN (:accepted, :queued, :redriven, :processing) AND trouble = :dead))"
+        f" AND {FREE})"
+        " OR (#status = :processing AND lease_until <= :abandoned)",
+        {
+            ":accepted": "ACCEPTED",
+            ":queued": "QUEUED",
+            ":redriven": "REDRIVEN",
+            ":discarded": "DISCARDED",
+            ":dead": "DEAD",
+            ":quarantined": "QUARANTINED",
+            ":processing": "PROCESSING",
+            ":epoch": clock.epoch(),
+            ":abandoned": clock.epoch() - ABANDONED_SECONDS,
+            ":why": why,
+            ":expires_at": writes.expiry(),
+        }
+        | journey.values(journey.event("discarded", by=why.get("by"))),
+    )
+
+
+_TROUBLE = (
+    "SET #status = :trouble, trouble = :trouble, body = :body, carried = :carried,"
+    " reason = :reason, updated_at = :now, " + journey.APPEND
+)
+
+
+_GIVEN_BACK = " REMOVE lease_until, expires_at"
+
+
+# By a worker, and by the retry machine's function: the claim or the attempt that is in its hands.
+_CLAIMED = "#status = :processing AND attempts_total = :attempt"
+
+
+_TRIED = "#status = :retrying AND attempts_total = :attempt"
+
+
+def _failed(attempt: int, why: dict[str, str]) -> dict[str, Any]:
+    return journey.event("attempt", number=attempt, reason_type=why["type"])
+
+
+def _trouble_values(body: str, carried: Carried, trouble: str, error: Exception) -> dict[str, Any]:
+    values = {":trouble": trouble, ":body": body, ":reason": reason(error)}
+    return values | {":carried": carried.column}
+
+
+def identity(message: Message) -> dict[str, Any]:
+    """Return the columns of a row that its message alone decides."""
+    return {
+        "message_id": message.message_id,
+        "type": message.type,
+        "group_id": message.group_id,
+        "payload_hash": message.payload_hash,
+        "meaning_hash": meaning_hash(message),
+        "first_sent_at": message.first_sent_at_text,
+        "submitted_by": message.submitted_by,
+        "trace_id": message.trace_id,
+        "expires_at": writes.expiry(),
+    }

@@ -1,0 +1,60 @@
+"""One conditional write of a row of the ledger, alone or as the part of a transaction."""
+
+from typing import Any
+
+from workflows.runtime import clock
+from workflows.runtime.aws import dynamodb, plain
+from workflows.runtime.settings import settings
+
+_DAY = 86_400
+
+
+def expiry() -> int:
+    """Return when a row written now may be forgotten (TTL, seconds since 1970)."""
+    return clock.epoch() + settings().ledger_retention_days * _DAY
+
+
+def update(
+    message_id: str,
+    expression: str,
+    condition: str,
+    values: dict[str, Any],
+    names: dict[str, str] | None = None,
+) -> tuple[bool, dict[str, Any]]:
+    """Write if the condition holds; return (True, the new row) or (False, the row as it is)."""
+    arguments = change(message_id, expression, condition, values, names)["Update"]
+    try:
+        answer: Any = dynamodb().update_item(**arguments, ReturnValues="ALL_NEW")
+    except dynamodb().exceptions.ConditionalCheckFailedException as error:
+        return False, plain(error.response)
+    return True, answer["Attributes"]
+
+
+def change(
+    message_id: str,
+    expression: str,
+    condition: str,
+    values: dict[str, Any],
+    names: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return one conditional write of a message's row as the part of a transaction.
+
+    Args:
+        message_id: whose row.
+        expression: may use `#status` and `:now`.
+        condition: likewise.
+        values: of the other placeholders.
+        names: of the other attribute names.
+    """
+    uses_now = ":now" in expression + condition
+    return {
+        "Update": {
+            "TableName": settings().messages_table,
+            "Key": {"message_id": message_id},
+            "UpdateExpression": expression,
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": {"#status": "status"} | (names or {}),
+            "ExpressionAttributeValues": ({":now": clock.now()} if uses_now else {}) | values,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+    }

@@ -1,0 +1,1 @@
+"""Messages: the envelope, what makes one invalid, the types, and the filters that choose some."""

@@ -1,0 +1,108 @@
+"""The message types: a new one is a module with a pydantic `Payload`, `group_id` and `process`."""
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ValidationError
+
+from workflows.messages import transaction
+from workflows.messages.canonical import as_floats, canonical, inexact
+from workflows.messages.message import InvalidMessage, InvalidPayload, Message, UnknownType, invalid
+from workflows.runtime import clock
+
+
+class TooOld(Exception):
+    """The message was first sent longer ago than its type allows a redrive."""
+
+
+class MessageType(Protocol):
+    """What the module of a message type offers."""
+
+    Payload: type[Any]
+
+    @property
+    def MAX_AGE_SECONDS(self) -> int | None:  # noqa: N802 - a constant of the module
+        """How long ago a message may have been sent first for a redrive; None: any time."""
+
+    def group_id(self, payload: Any) -> str | None:
+        """Return the message group for a payload whose sender named none; None: its own."""
+
+    def process(self, message_id: str, payload: Any) -> None:
+        """Have the effect, once for each message id.
+
+        Raises:
+            workflows.messages.message.InvalidMessage: no further try can help.
+            Exception: any other error is retried. A `workflows.messages.message.Cause` says
+                apart what happened and whom it met, by which failures are grouped.
+        """
+
+
+TYPES: dict[str, MessageType] = {"transaction": transaction}
+
+
+def validate(message_type: str, payload: dict[str, Any]) -> BaseModel:
+    """Return the payload as its type's model.
+
+    Raises:
+        UnknownType: the type is not in `TYPES`.
+        InvalidPayload: naming the fields, never their values.
+    """
+    if message_type not in TYPES:
+        raise UnknownType(f"type: must be one of {', '.join(sorted(TYPES))}")
+    model = _model(message_type, payload)
+    lossy = list(inexact(payload))
+    if lossy and not _alike(model, _model(message_type, as_floats(payload))):
+        raise InvalidPayload(
+            "{field}: has more digits than a JSON number keeps; write it as a text", field=lossy[0]
+        )
+    return model
+
+
+def meaning_hash(message: Message) -> str:
+    """Know what a message says: SHA-256 of type, group and what the type makes of the payload.
+
+    Of a payload that its type cannot read, that is its spelling: `Message.payload_hash`. It may be
+    another after the type's model has changed, so a copy is known by its spelling as well.
+    """
+    try:
+        meant = canonical(validate(message.type, message.payload))
+        text = json.dumps([message.type, message.group_id, meant], sort_keys=True)
+    except (InvalidMessage, TypeError, ValueError, OverflowError):
+        return message.payload_hash
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _model(message_type: str, payload: dict[str, Any]) -> BaseModel:
+    try:
+        model: BaseModel = TYPES[message_type].Payload.model_validate(payload)
+    except ValidationError as error:
+        raise invalid(InvalidPayload, error, TYPES[message_type].Payload) from None
+    return model
+
+
+def _alike(one: BaseModel, other: BaseModel) -> bool:
+    """Tell whether two models hold the same; not, where that cannot be told."""
+    try:
+        return bool(canonical(one) == canonical(other))
+    except TypeError:
+        return False
+
+
+def check_age(message: Message) -> None:
+    """Refuse a message that is too old to have its effect now; its type must be known.
+
+    Raises:
+        TooOld: it was first sent more than the type's `MAX_AGE_SECONDS` ago.
+    """
+    limit = TYPES[message.type].MAX_AGE_SECONDS
+    age = datetime.fromisoformat(clock.now()) - message.first_sent_at
+    if limit is not None and age.total_seconds() > limit:
+        raise TooOld(f"The message was first sent more than {limit} seconds ago.")
+
+
+def process(message: Message) -> None:
+    """Have the message's effect, once; raises what its type's `process` raises."""
+    payload = validate(message.type, message.payload)  # first: the type may be unknown
+    TYPES[message.type].process(message.message_id, payload)

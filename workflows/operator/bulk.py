@@ -1,0 +1,96 @@
+"""Bulk actions: the same to each message in trouble that a filter selects, one by one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from workflows.ledger import trouble
+from workflows.messages.filters import Filter
+from workflows.operator.discard import Why
+from workflows.runtime import clock
+from workflows.runtime.asked import Asked
+
+# The API gives up after 29 s; what was not looked at by then is for the next call.
+_SECONDS = 18
+
+
+class Selection(Asked):
+    """Which messages; the empty filter `{}` selects every one of that status."""
+
+    filter: Filter = Field(examples=[{"reason": "AccountFrozen", "older_than": "PT2H"}])
+    status: Literal["DEAD", "QUARANTINED"] = "DEAD"
+    limit: int = Field(default=100, ge=1, le=100, description="Messages a call.")
+    cursor: str | None = Field(
+        default=None,
+        description="From the answer before, if any. All calls of one sweep act only on what was in"
+        " trouble when the first was made, on each once.",
+    )
+
+
+class RetrySelection(Selection):
+    """Those to send again now."""
+
+    reset_redrives: bool = Field(default=False, examples=[False])
+
+
+class DiscardSelection(Selection):
+    """Those to give up, and why."""
+
+    reason: Why = Field(examples=["The customer left."])
+
+
+class EditSelection(Selection):
+    """Those to edit; `merge` is a JSON merge patch (RFC 7396) of the payload: `null` removes."""
+
+    merge: dict[str, Any] = Field(min_length=1, examples=[{"currency": "EUR", "note": None}])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one message: its status, or the error that refused it."""
+
+    message_id: str
+    status: str | None = None
+    error: Exception | None = None
+
+
+def each(
+    selection: Selection, act: Callable[[str], dict[str, Any] | None]
+) -> tuple[list[Outcome], str | None]:
+    """Act on every message selected, longest in trouble first; an error concerns its message only.
+
+    What is in trouble again after it was acted on, or only since the first call, has no turn.
+
+    Args:
+        selection: which messages.
+        act: takes a message id, returns the row; None for a message that it passes over.
+
+    Returns:
+        what became of each, and the cursor with which another call goes on; None if none is left.
+
+    Raises:
+        workflows.runtime.paging.InvalidCursor: the cursor is not of this list.
+    """
+    until = clock.epoch() + _SECONDS
+    outcomes: list[Outcome] = []
+    last: str | None = None
+    for rows, looked_at in trouble.chunks(selection.status, selection.filter, selection.cursor):
+        for row, after in rows:
+            if len(outcomes) == selection.limit or (last and clock.epoch() >= until):
+                return outcomes, last
+            outcomes += _outcome(row["message_id"], act)
+            last = after
+        last = looked_at or last
+        if clock.epoch() >= until:
+            return outcomes, looked_at
+    return outcomes, None
+
+
+def _outcome(message_id: str, act: Callable[[str], dict[str, Any] | None]) -> list[Outcome]:
+    try:
+        row = act(message_id)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the others are acted on
+        return [Outcome(message_id, error=error)]
+    return [] if row is None else [Outcome(message_id, row["status"])]

@@ -1,0 +1,80 @@
+"""The operator's overview: how deep the queues are, how many messages are in trouble."""
+
+from pydantic import BaseModel
+
+from workflows.groups import view
+from workflows.groups.view import GroupCounts
+from workflows.ledger import lost, trouble
+from workflows.runtime import clock
+from workflows.runtime.aws import sqs
+from workflows.runtime.settings import settings
+
+
+class QueueStatus(BaseModel):
+    """SQS's approximate numbers of messages of one queue."""
+
+    name: str
+    visible: int
+    in_flight: int
+    delayed: int
+
+
+class DeadLetterQueueStatus(QueueStatus):
+    """`oldest_age_seconds`: since the oldest message that the ledger has as DEAD died."""
+
+    oldest_age_seconds: int | None = None
+
+
+class MessageCounts(BaseModel):
+    """Messages in trouble, by the ledger. `lost`: the dead that no queue is known to have."""
+
+    dead: int
+    lost: int
+    quarantined: int
+    retrying: int
+
+
+class Status(BaseModel):
+    """Both queues, the messages in trouble, and the groups that wait."""
+
+    work_queue: QueueStatus
+    dead_letter_queue: DeadLetterQueueStatus
+    messages: MessageCounts
+    groups: GroupCounts
+
+
+def status() -> Status:
+    """Return the overview; reading it locks no message group and receives nothing."""
+    return Status(
+        work_queue=QueueStatus(**_depths(settings().work_queue_url)),
+        dead_letter_queue=DeadLetterQueueStatus(
+            **_depths(settings().dead_letter_queue_url), oldest_age_seconds=_oldest_age()
+        ),
+        messages=MessageCounts(
+            **{name.lower(): trouble.count(name) for name in trouble.TROUBLES},
+            lost=lost.count_gone(),
+        ),
+        groups=view.counts(),
+    )
+
+
+def _depths(queue_url: str) -> dict[str, int | str]:
+    attributes = sqs().get_queue_attributes(
+        QueueUrl=queue_url,
+        AttributeNames=[
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ],
+    )["Attributes"]
+    return {
+        "name": queue_url.rpartition("/")[2],
+        "visible": int(attributes["ApproximateNumberOfMessages"]),
+        "in_flight": int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+        "delayed": int(attributes["ApproximateNumberOfMessagesDelayed"]),
+    }
+
+
+def _oldest_age() -> int | None:
+    since = trouble.oldest("DEAD")
+    return None if since is None else clock.seconds_since(since)

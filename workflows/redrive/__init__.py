@@ -1,0 +1,1 @@
+"""Redrive runs: what `statemachines/redrive.asl.json` needs decided, and the records of runs."""

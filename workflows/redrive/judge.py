@@ -1,0 +1,355 @@
+"""Verdicts: what a redrive run does with each dead letter, whatever its body holds."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any, Literal, NotRequired, TypedDict
+
+from workflows.ledger import conditions, lookup
+from workflows.messages import filters, message_types
+from workflows.messages.filters import Filter, Subject
+from workflows.messages.message import (
+    FOREIGN_PREFIX,
+    InvalidMessage,
+    Message,
+    MessageConflict,
+    RedriveLimitReached,
+    fingerprint,
+    foreign_hash,
+    parse,
+    reason,
+)
+from workflows.messages.message_types import TooOld
+from workflows.runtime import clock
+from workflows.runtime.settings import settings
+
+# Of a message's past executions; with many redrives a batch of them must still fit a state.
+_EXECUTIONS_KEPT = 9
+Because = Literal["", "filter", "group", "copy", "busy"]
+Kind = Literal["redrive", "quarantine", "settled", "discarded", "left"]
+# By the row: what to do with the copy on the dead-letter queue. A parked message waits in its
+# group, a quarantined one in the ledger; of a RETRYING one this may be the copy about to be DEAD.
+_BY_STATUS: dict[str, Kind] = {
+    "PROCESSED": "settled",
+    "PARKED": "settled",
+    "QUARANTINED": "settled",
+    "DISCARDED": "discarded",
+    "RETRYING": "left",
+}
+# A copy on the dead-letter queue while the row says so: SQS moved it, and nobody noted that.
+_UNNOTED = ("ACCEPTED", "QUEUED", "PROCESSING")
+
+
+class UnknownMessage(Exception):
+    """The ledger does not know the message, so nothing guards its redrives."""
+
+
+class ConsumerCrashed(Exception):
+    """The consumer ended without a word, again and again, until SQS moved the message."""
+
+
+class DeadLetter(TypedDict):
+    """What SQS's ReceiveMessage says of one message, as Step Functions hands it on.
+
+    A plan has none of SQS's: where the ledger lacks the body it has none, and `MessageId` is ours.
+    """
+
+    MessageId: str
+    Body: NotRequired[str]
+    Attributes: NotRequired[dict[str, str]]
+
+
+class Verdict(TypedDict):
+    """What to do with one dead letter.
+
+    `left_because` says why a message is left: by the filter, behind such a one in its group, as a
+    second copy, or because another copy is under way. `wave` counts the messages of its group
+    before it in the batch: a wave holds one message a group, so none can overtake the one ahead of
+    it. `known` tells whether the ledger has a row under `ledger_id`, `status` what that row says,
+    and `unnoted` that it does not yet say that the message is dead. `body` is there if another is
+    to be sent than the one on the queue: the message was edited. `redrives` and `attempts_total`
+    are the row's, by which the machine's conditions know it again. The rest fills the row.
+    """
+
+    verdict: Kind
+    left_because: Because
+    index: int
+    group: str
+    wave: int
+    ledger_id: str
+    known: bool
+    unnoted: bool
+    status: str
+    redrives: int
+    redrive_limit: int
+    attempts_total: int
+    execution_arns: list[str]
+    reason: dict[str, str]
+    type: str
+    first_sent_at: str
+    dead_at: str
+    payload_hash: str
+    trace_id: str
+    body: NotRequired[str]
+
+
+class Judge:
+    """Judges dead letters, in the order in which they came, for one run or one plan."""
+
+    def __init__(self, run_id: str, only: Filter) -> None:
+        """Take the run's id and what it is to touch."""
+        self._run_id = run_id
+        self._only = only
+        self._waiting: set[str] = set()
+        self._met: set[str] = set()
+
+    def judge(self, dead_letters: list[DeadLetter]) -> list[Verdict]:
+        """Return a verdict for each dead letter of a batch of at most 50, in their order.
+
+        What the filter leaves out stays, and so does what came behind it in its group. Never
+        raises for what a message holds; raises when the ledger does not answer. The verdict is
+        what the ledger said a moment ago: the machine's conditional writes have the last word.
+        """
+        read = [_read(letter.get("Body", ""), _group(letter)) for letter in dead_letters]
+        known = [m.message_id for m in read if isinstance(m, Message)]
+        known += [letter["MessageId"] for letter in dead_letters if "Body" not in letter]
+        rows = lookup.get_many(known + [_foreign_id(letter) for letter in dead_letters])
+        edited = _edited(read, rows)
+        waves: Counter[str] = Counter()
+        verdicts = []
+        for index, (letter, found) in enumerate(zip(dead_letters, read, strict=True)):
+            message = _read(edited[index], _group(letter)) if index in edited else found
+            verdict = _judge(letter, message, rows, self._run_id)
+            if index in edited:
+                verdict["body"] = edited[index]
+            self._leave(verdict, message, rows.get(verdict["ledger_id"], {}))
+            verdict |= {"index": index, "wave": waves[verdict["group"]]}
+            waves[verdict["group"]] += 1
+            verdicts.append(verdict)
+        return verdicts
+
+    def _leave(
+        self, verdict: Verdict, message: Message | InvalidMessage, row: dict[str, Any]
+    ) -> None:
+        if verdict["ledger_id"] in self._met:
+            # A second copy of one message waits for what becomes of the first.
+            verdict |= {"verdict": "left", "left_because": "copy", "unnoted": False}
+        elif verdict["group"] in self._waiting:
+            verdict |= {"verdict": "left", "left_because": "group"}
+        elif not _chosen(verdict, message, row, self._only):
+            verdict |= {"verdict": "left", "left_because": "filter"}
+        if verdict["verdict"] == "left":
+            self._waiting.add(verdict["group"])
+            if verdict["left_because"] in ("filter", "group"):
+                verdict["unnoted"] = verdict["unnoted"] or _is_found_again(row)
+        self._met.add(verdict["ledger_id"])
+
+
+def _read(body: str, group_id: str) -> Message | InvalidMessage:
+    try:
+        return parse(body, group_id)
+    except InvalidMessage as error:
+        return error
+
+
+def _foreign_id(letter: DeadLetter) -> str:
+    return FOREIGN_PREFIX + letter["MessageId"]
+
+
+def _group(letter: DeadLetter) -> str:
+    return letter.get("Attributes", {}).get("MessageGroupId", "")
+
+
+def _edited(
+    read: list[Message | InvalidMessage], rows: dict[str, dict[str, Any]]
+) -> dict[int, str]:
+    """Return the ledger's bodies of those messages that were edited since, by their index.
+
+    Their `rows` are read again with the bodies: both must be of one moment.
+    """
+    ids = {
+        index: m.message_id
+        for index, m in enumerate(read)
+        if isinstance(m, Message) and _is_superseded(m, rows.get(m.message_id))
+    }
+    rows |= lookup.get_many(ids.values(), whole=True)
+    return {index: rows[found]["body"] for index, found in ids.items() if "body" in rows[found]}
+
+
+def _is_superseded(message: Message, row: dict[str, Any] | None) -> bool:
+    return row is not None and lookup.is_copy(message, row) and not lookup.is_current(message, row)
+
+
+def _chosen(
+    verdict: Verdict, message: Message | InvalidMessage, row: dict[str, Any], only: Filter
+) -> bool:
+    if only.empty:
+        return True
+    # Why it is dead by the record, as the lists say it, whatever is wrong with it now besides.
+    why = verdict["reason"] if verdict["unnoted"] else row.get("reason", verdict["reason"])
+    return filters.matches(
+        only,
+        Subject(
+            message_id=verdict["ledger_id"],
+            group_id=verdict["group"],
+            type=verdict["type"],
+            reason_type=why["type"],
+            fingerprint=fingerprint(verdict["type"], why),
+            first_sent_at=verdict["first_sent_at"],
+            payload=message.payload if isinstance(message, Message) else None,
+        ),
+    )
+
+
+def _judge(
+    letter: DeadLetter,
+    message: Message | InvalidMessage,
+    rows: dict[str, dict[str, Any]],
+    run_id: str,
+) -> Verdict:
+    verdict = _foreign(letter)
+    row = rows.get(verdict["ledger_id"])
+    if row is not None:
+        # Stored, or only noted, by an earlier run that could or should not delete this.
+        _fill(verdict, row, _is_leased(row))
+        verdict["payload_hash"] = row["payload_hash"]  # of a conflicting message: its payload's
+        verdict["verdict"] = _BY_STATUS.get(row["status"], "quarantine")
+        return verdict
+    if "Body" not in letter and letter["MessageId"] in rows:
+        return _unread(verdict, letter["MessageId"], rows[letter["MessageId"]])
+    if isinstance(message, InvalidMessage):
+        return _because(verdict, message)
+    verdict["type"] = message.type
+    verdict["first_sent_at"] = message.first_sent_at_text
+    verdict["payload_hash"] = message.payload_hash
+    verdict["trace_id"] = message.trace_id
+    row = rows.get(message.message_id)
+    if row and not lookup.is_copy(message, row):
+        # The row is another message's; this one is kept under SQS's id.
+        return _because(verdict, MessageConflict())
+    verdict["ledger_id"] = message.message_id
+    leased = row is not None and _is_leased(row)  # asked once: a lease may end between two looks
+    if row is not None:
+        _fill(verdict, row, leased)
+        if lookup.is_current(message, row):
+            verdict["payload_hash"] = row["payload_hash"]  # of a copy that is spelled otherwise
+    try:
+        verdict["verdict"] = _verdict(message, row, leased, run_id)
+        verdict["left_because"] = "busy" if verdict["verdict"] == "left" else ""
+    except (InvalidMessage, TooOld, UnknownMessage, RedriveLimitReached) as error:
+        return _because(verdict, error)
+    return verdict
+
+
+def _unread(verdict: Verdict, message_id: str, row: dict[str, Any]) -> Verdict:
+    """Judge a dead letter by its row alone: its body may lie on the queue, and is not looked at."""
+    _fill(verdict, row, _is_leased(row))
+    verdict["ledger_id"] = message_id
+    verdict["payload_hash"] = row["payload_hash"]
+    verdict["first_sent_at"] = row["first_sent_at"]
+    if verdict["redrives"] >= verdict["redrive_limit"]:
+        return _because(verdict, RedriveLimitReached())
+    verdict["verdict"] = "redrive"
+    return verdict
+
+
+def _foreign(letter: DeadLetter) -> Verdict:
+    """Return the verdict on what is not ours: keep it under SQS's id."""
+    return {
+        "verdict": "quarantine",
+        "left_because": "",
+        "index": 0,
+        "wave": 0,
+        "group": _group(letter),
+        "ledger_id": _foreign_id(letter),
+        "known": False,
+        "unnoted": True,
+        "status": "",
+        "redrives": 0,
+        "redrive_limit": settings().max_redrives,
+        "attempts_total": 0,
+        "execution_arns": [],
+        "reason": {"type": "", "message": ""},
+        "type": "foreign",
+        "first_sent_at": clock.now(),
+        "dead_at": _sent_at(letter),
+        "payload_hash": foreign_hash(letter.get("Body", "")),
+        "trace_id": letter["MessageId"],
+    }
+
+
+def _sent_at(letter: DeadLetter) -> str:
+    # Of a message on the dead-letter queue, when it came there: from then on its retention counts.
+    sent = letter.get("Attributes", {}).get("SentTimestamp", "")
+    if not sent.isdigit():
+        return clock.now()
+    return clock.text(datetime.fromtimestamp(int(sent) / 1_000, UTC))
+
+
+def _fill(verdict: Verdict, row: dict[str, Any], leased: bool) -> None:
+    verdict["known"] = True
+    verdict["type"] = row["type"]
+    verdict["status"] = row["status"]
+    verdict["redrives"] = int(row["redrives"])
+    verdict["redrive_limit"] = int(row.get("redrive_limit", settings().max_redrives))
+    verdict["attempts_total"] = int(row.get("attempts_total", 0))
+    verdict["execution_arns"] = row["execution_arns"][-_EXECUTIONS_KEPT:]
+    # What was taken for lost is listed as dead already, and is redriven as such.
+    verdict["unnoted"] = row["status"] in _UNNOTED and not leased and row.get("trouble") != "DEAD"
+    if verdict["unnoted"]:
+        verdict["reason"] = reason(ConsumerCrashed())
+    elif "reason" in row:
+        parts = ("type", "message", "template")
+        verdict["reason"] = {name: row["reason"][name] for name in parts if name in row["reason"]}
+
+
+def _verdict(message: Message, row: dict[str, Any] | None, leased: bool, run_id: str) -> Kind:
+    if row is not None and (row["status"] in _BY_STATUS or _in_other_hands(row, leased, run_id)):
+        return _BY_STATUS.get(row["status"], "left")
+    message_types.validate(message.type, message.payload)
+    message_types.check_age(message)
+    if row is None or _was_only_noted(row):
+        raise UnknownMessage
+    if row["redrives"] >= row.get("redrive_limit", settings().max_redrives):
+        raise RedriveLimitReached
+    return "redrive"
+
+
+def _in_other_hands(row: dict[str, Any], leased: bool, run_id: str) -> bool:
+    """Tell whether this copy is not the one to send: another is under way.
+
+    A worker has it just now, a person sent it from the ledger, or this very run redrove it and it
+    died again: once a run, or a run would burn all its redrives.
+    """
+    mark = str(row.get("redrive_mark", ""))
+    return (
+        leased
+        or (
+            row["status"] == "REDRIVEN"
+            and mark.startswith(conditions.BY_HAND)
+            and row.get("trouble") != "DEAD"  # the work queue lost that one
+        )
+        or (run_id != "" and mark.startswith(f"{run_id}#"))  # a plan has no run
+    )
+
+
+def _is_found_again(row: dict[str, Any]) -> bool:
+    """Tell whether a message was taken for lost that SQS itself had moved to this queue."""
+    return row.get("status") in _UNNOTED and row.get("trouble") == "DEAD"
+
+
+def _is_leased(row: dict[str, Any]) -> bool:
+    return row["status"] == "PROCESSING" and lookup.is_leased(row)
+
+
+def _was_only_noted(row: dict[str, Any]) -> bool:
+    # By a run that left it out. Whoever redrove or edited it since has vouched for it.
+    return (
+        row.get("reason", {}).get("type") == UnknownMessage.__name__
+        and not row["redrives"]
+        and "superseded_hashes" not in row
+    )
+
+
+def _because(verdict: Verdict, error: Exception) -> Verdict:
+    verdict["reason"] = reason(error)
+    return verdict

@@ -1,0 +1,70 @@
+"""The outcome of a redrive run: what became of the messages that it sent to the work queue."""
+
+from collections import Counter
+
+from pydantic import BaseModel
+
+from workflows.redrive import run_lock, runs
+from workflows.runtime.aws import dynamodb
+from workflows.runtime.settings import settings
+
+# Sparse: only messages that a run redrove carry its key.
+RUN_INDEX = "RunIndex"
+_NAMES = {
+    "PROCESSED": "processed",
+    "RETRYING": "retrying",
+    "DEAD": "died_again",
+    "QUARANTINED": "died_again",
+    "DISCARDED": "died_again",
+}
+
+
+class Outcome(BaseModel):
+    """Of the messages that a run redrove, how many are where by now.
+
+    `died_again`: dead, quarantined or since discarded. `pending`: on the work queue, parked in
+    their group or with a worker. `moved_on`: redriven again by somebody else, or forgotten.
+    """
+
+    processed: int = 0
+    retrying: int = 0
+    died_again: int = 0
+    pending: int = 0
+    moved_on: int = 0
+
+
+class Watched(Outcome):
+    """`active`: the run goes on. If not, it lost its lock, or was cancelled."""
+
+    active: bool
+    lease_lost: bool
+
+
+def count(run_id: str, redriven: int) -> Outcome:
+    """Count what became of the `redriven` messages of a run, by an index a moment behind."""
+    pages = (
+        dynamodb()
+        .get_paginator("query")
+        .paginate(
+            TableName=settings().messages_table,
+            IndexName=RUN_INDEX,
+            KeyConditionExpression="redriven_by = :run_id",
+            ExpressionAttributeValues={":run_id": run_id},
+            ProjectionExpression="#status",
+            ExpressionAttributeNames={"#status": "status"},
+        )
+    )
+    found = Counter(
+        _NAMES.get(str(row["status"]), "pending") for page in pages for row in page["Items"]
+    )
+    return Outcome(**found, moved_on=max(0, redriven - found.total()))
+
+
+def watch(run_id: str, redriven: int) -> Watched:
+    """Count for a run that waits for its canary, and prolong its lease."""
+    has_lock = run_lock.renew(run_id)
+    return Watched(
+        **count(run_id, redriven).model_dump(),
+        active=has_lock and runs.is_wanted(run_id),
+        lease_lost=not has_lock,
+    )

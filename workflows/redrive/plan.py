@@ -1,0 +1,185 @@
+"""The plan of a redrive run: what it would do, by the ledger, through the very judgement of a run.
+
+Nothing is received, so no message group is locked and no receive count raised. What SQS itself has
+dead-lettered since the last run is not in the ledger yet, and so in no plan. What the ledger has
+and no queue is known to have is told as `missing`: no run finds it. What a worker had when it was
+missed is planned, because SQS may have moved it to the dead-letter queue.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from workflows.ledger import lost, trouble
+from workflows.messages import filters
+from workflows.messages.filters import Filter
+from workflows.messages.message import FOREIGN_PREFIX
+from workflows.redrive.judge import DeadLetter, Judge, Verdict
+from workflows.redrive.progress import depth
+
+# A plan is answered within one request, and read by people.
+_LOOKED_AT = 5_000
+_SHOWN = 1_000
+_CHUNK = 50
+_MISSING = "missing"
+# Of statemachines/redrive.asl.json: states of a run without its batches, and of a full batch.
+_STATES_A_RUN = 10
+_STATES_A_BATCH = 8
+# Measured on the local engine; on AWS not verified.
+_SECONDS_A_RUN = 7.0
+_SECONDS_A_BATCH = 0.6
+
+
+class Planned(BaseModel):
+    """What would become of one message; `reason` tells why it would not be redriven.
+
+    One that is `missing` is not: no queue is known to have it.
+    """
+
+    message_id: str
+    group_id: str
+    verdict: str
+    reason: str | None = None
+
+
+class Plan(BaseModel):
+    """What a run would do now. A run that is given the `plan_hash` starts only if it still would.
+
+    `messages` shows the first 1,000; counts and hash are of all that were looked at. `complete` is
+    false if there are more than 5,000 dead letters: then the plan is of the first 5,000. `unnoted`
+    is about how many lie on the queue that the ledger has not met, `missing` how many the ledger
+    lists as dead that are not on it: those that it knows to be lost, or more by SQS's numbers. The
+    estimates are for messages of distinct groups and leave out a canary's watching.
+    """
+
+    plan_hash: str
+    counts: dict[str, int]
+    groups: int
+    messages: list[Planned]
+    complete: bool
+    unnoted: int
+    missing: int
+    estimated_seconds: int
+    estimated_transitions: int
+
+
+def draw(
+    options: dict[str, Any], only: Filter, max_messages: int | None, rate: float | None
+) -> Plan:
+    """Plan a run.
+
+    Args:
+        options: the whole request, part of what the hash stands for.
+        only: which messages the run may touch.
+        max_messages: how many at most; None for all.
+        rate: how many a second at most; None for as fast as it goes.
+    """
+    gone: list[trouble.Row] = []
+    looked_at = list(_judged(only, max_messages, gone))
+    missing = [_missing(row) for row in gone if filters.matches(only, trouble.subject(row))]
+    chosen = [verdict for verdict in looked_at if verdict["verdict"] != "left"]
+    redriven = [verdict for verdict in chosen if verdict["verdict"] == "redrive"]
+    batches = -(-len(chosen) // 10)
+    dead, lost_ones, on_queue = trouble.count("DEAD"), lost.count_gone(), depth()
+    planned = [_planned(verdict) for verdict in looked_at] + missing
+    return Plan(
+        plan_hash=_hash(options, chosen),
+        counts=Counter(message.verdict for message in planned),
+        groups=len({verdict["group"] for verdict in redriven}),
+        messages=planned[:_SHOWN],
+        complete=dead <= _LOOKED_AT,
+        unnoted=max(0, on_queue - (dead - lost_ones)),
+        missing=max(lost_ones, dead - on_queue),
+        estimated_seconds=round(
+            _SECONDS_A_RUN + max(_SECONDS_A_BATCH * batches, len(redriven) / rate if rate else 0)
+        ),
+        estimated_transitions=_STATES_A_RUN + _STATES_A_BATCH * batches,
+    )
+
+
+def held(found: Plan) -> int:
+    """Return how many messages a plan holds: those that its run is to deal with."""
+    return sum(n for verdict, n in found.counts.items() if verdict not in ("left", _MISSING))
+
+
+def _judged(only: Filter, max_messages: int | None, gone: list[trouble.Row]) -> Iterator[Verdict]:
+    """Yield the verdicts on what a run would meet; add to `gone` what it would not."""
+    judge, taken = Judge("", only), 0
+    for letters in _chunks(gone):
+        for verdict in judge.judge(letters):
+            if max_messages is not None and taken >= max_messages:
+                return
+            taken += verdict["verdict"] != "left"
+            yield verdict
+
+
+def _chunks(gone: list[trouble.Row]) -> Iterator[list[DeadLetter]]:
+    chunk: list[DeadLetter] = []
+    for number, row in enumerate(trouble.every("DEAD", Filter(), bodies=True)):
+        if number == _LOOKED_AT:
+            break
+        if lost.is_gone(row):
+            gone.append(row)
+            continue
+        chunk.append(_letter(row))
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    yield chunk
+
+
+def _letter(row: dict[str, Any]) -> DeadLetter:
+    """Return a row as the dead letter that SQS would hand out, without a body if it has none."""
+    letter: DeadLetter = {
+        "MessageId": row["message_id"].removeprefix(FOREIGN_PREFIX),
+        "Attributes": {"MessageGroupId": row["group_id"]},
+    }
+    if "body" in row:
+        letter["Body"] = row["body"]
+    return letter
+
+
+def _planned(verdict: Verdict) -> Planned:
+    return Planned(
+        message_id=verdict["ledger_id"],
+        group_id=verdict["group"],
+        verdict=verdict["verdict"],
+        reason=_REASONS.get(verdict["left_because"])
+        or (verdict["reason"]["type"] if verdict["verdict"] == "quarantine" else None),
+    )
+
+
+def _missing(row: trouble.Row) -> Planned:
+    return Planned(
+        message_id=row["message_id"],
+        group_id=row["group_id"],
+        verdict=_MISSING,
+        reason="No queue is known to have it: retry it, or send it again under its id.",
+    )
+
+
+_REASONS = {
+    "filter": "The filter leaves it out.",
+    "group": "A message before it in its group stays.",
+    "copy": "It is a second copy.",
+    "busy": "Another copy of it is under way.",
+}
+
+
+def _hash(options: dict[str, Any], chosen: list[Verdict]) -> str:
+    deeds = sorted(
+        [
+            verdict["ledger_id"],
+            verdict["verdict"],
+            verdict["redrives"],
+            verdict["payload_hash"],
+            verdict["reason"]["type"] if verdict["verdict"] == "quarantine" else "",
+        ]
+        for verdict in chosen
+    )
+    text = json.dumps([options, deeds], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,50 @@
+"""The progress of a redrive run while it works: its rate, what remains, and when it may end."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from workflows.redrive import runs
+from workflows.runtime import clock
+from workflows.runtime.aws import sqs
+from workflows.runtime.settings import settings
+
+
+class Progress(BaseModel):
+    """How a run goes: messages redriven a second, and what that means for the rest.
+
+    `remaining` is at most what is still to be looked at, by SQS's approximate numbers;
+    `eta_seconds` is None while nothing was redriven.
+    """
+
+    rate_per_second: float
+    remaining: int
+    eta_seconds: int | None = None
+
+
+def of(row: dict[str, Any]) -> Progress | None:
+    """Return how a run goes; None if it has ended."""
+    if row["status"] not in runs.ACTIVE:
+        return None
+    elapsed = datetime.fromisoformat(clock.now()) - datetime.fromisoformat(row["started_at"])
+    rate = int(row["redriven"]) / max(1.0, elapsed.total_seconds())
+    remaining = depth() - int(row["left"])
+    limit = runs.parse_request(row["request"]).get("max_messages")
+    if isinstance(limit, int | float):
+        remaining = min(remaining, int(limit) - int(row["received"]))
+    remaining = max(0, remaining)
+    return Progress(
+        rate_per_second=round(rate, 2),
+        remaining=remaining,
+        eta_seconds=round(remaining / rate) if rate else None,
+    )
+
+
+def depth() -> int:
+    """Return about how many messages lie on the dead-letter queue, those in flight included."""
+    attributes = sqs().get_queue_attributes(
+        QueueUrl=settings().dead_letter_queue_url,
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )["Attributes"]
+    return sum(map(int, attributes.values()))

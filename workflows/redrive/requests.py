@@ -1,0 +1,178 @@
+"""Redrive runs as a person or the schedule asks for them: the request, starting and cancelling.
+
+`statemachines/redrive.asl.json` does the work, `judge.py` judges each dead letter and `runs.py`
+keeps the record. Here is what a run may do, and who may set it off.
+"""
+
+import json
+import secrets
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+
+from workflows.ledger import audit
+from workflows.messages.filters import Filter
+from workflows.redrive import plan, runs
+from workflows.redrive.plan import Plan
+from workflows.runtime.asked import Asked, describe
+from workflows.runtime.aws import stepfunctions
+from workflows.runtime.settings import settings
+
+
+class PlanChanged(Exception):
+    """What the run would do is not what its plan said."""
+
+
+class InvalidInput(Exception):
+    """The input of the run is not understood, so it did nothing."""
+
+
+class Canary(Asked):
+    """Try a few first: redrive `messages`, watch how each ends, then double the step.
+
+    The run is halted when more than `max_failures` of all that it redrove died again, or have not
+    ended `watch_seconds` after the last of their step was sent.
+    """
+
+    messages: int = Field(ge=1, le=1_000)
+    watch_seconds: int = Field(ge=1, le=14_400)
+    max_failures: int = Field(default=0, ge=0, le=100_000)
+
+
+class RedriveRequest(Asked):
+    """What a run may do; with no field set it redrives all there is, as fast as it can.
+
+    `max_per_second` bounds the messages sent to the work queue in any second; below 1 it spaces
+    them. `plan_hash` is what a `dry_run` of the same request answered: the run does not start if
+    it would do something else by now.
+    """
+
+    filter: Filter = Filter()
+    max_messages: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_per_second: float | None = Field(default=None, ge=0.1, le=3_000, allow_inf_nan=False)
+    canary: Canary | None = None
+    dry_run: bool = False
+    plan_hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Return what the machine needs to know, as JSON: only the fields that were set."""
+        return self.model_dump(mode="json", exclude_defaults=True, exclude={"dry_run", "plan_hash"})
+
+
+def _of_a_run(request: RedriveRequest) -> RedriveRequest:
+    if request.dry_run or request.plan_hash is not None:
+        raise ValueError(
+            "only POST /messages/dlq/reprocess makes plans (dry_run) and holds a run to one"
+            " (plan_hash)"
+        )
+    return request
+
+
+class Continued(Asked):
+    """What a long run hands to its next execution; nobody else has any of it to give."""
+
+    run_id: str
+    part: float
+    counts: dict[str, float]
+    polls: float
+    held: float
+    step: float
+    watched: float
+    window_from: float
+    window_sent: float
+    reason: str = ""
+    oversized: float = 0
+    confirmed: list[Any] = Field(default_factory=list)
+    planned: float = 0
+
+
+_NOT_CONTINUED: Any = None
+
+
+class RunInput(Asked):
+    """What the machine is started with: by the API, the schedule, a console, or by itself.
+
+    `planned` is how many messages the plan holds that was presented, `continued` what a long run
+    hands to its next execution. Of who asks, what is no text of 1 to
+    254 characters is `console`; that decides nothing.
+    """
+
+    request: Annotated[RedriveRequest, AfterValidator(_of_a_run)] = RedriveRequest()
+    trigger: Any = None
+    requested_by: Any = None
+    trace_id: Any = None
+    planned: int | None = Field(default=None, ge=0, repr=False)
+    # Null is not its absence.
+    continued: Annotated[Continued, Field(repr=False)] = _NOT_CONTINUED
+    # Which AWS's own pages tell a machine to add that starts another one.
+    started_by: Any = Field(
+        default=None, alias="AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID", repr=False
+    )
+
+
+def read(given: Any) -> RedriveRequest:
+    """Return the request of a machine's whole input.
+
+    Raises:
+        InvalidInput: naming each field that is not understood, and the nearest known one.
+    """
+    try:
+        return RunInput.model_validate(given).request
+    except ValidationError as error:
+        text = _plain(describe(error, RunInput, root="input"))
+        raise InvalidInput(f"The input is not understood. {text}.") from None
+
+
+def _plain(text: str) -> str:
+    # The machine takes it out of JSON, in which nothing of it may be written otherwise.
+    return "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "'" for c in text)
+
+
+def dry_run(request: RedriveRequest) -> Plan:
+    """Return what a run would do now, and do nothing."""
+    return plan.draw(
+        request.options(), request.filter, request.max_messages, request.max_per_second
+    )
+
+
+def start(request: RedriveRequest, actor: audit.Actor) -> dict[str, Any]:
+    """Start a run for a person and return its row.
+
+    Raises:
+        PlanChanged: the run would not do what the plan said that was presented.
+        workflows.redrive.runs.RunActive: another run holds the dead-letter queue.
+    """
+    planned = _planned(request)
+    # Sortable by time, and the name of the execution.
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    options = request.options()
+    row = runs.acquire(run_id, "api", actor, options)
+    try:
+        stepfunctions().start_execution(
+            stateMachineArn=settings().redrive_state_machine_arn,
+            name=run_id,
+            input=json.dumps(
+                {
+                    "request": options,
+                    "trigger": "api",
+                    "requested_by": actor.email,
+                    "trace_id": actor.trace_id,
+                }
+                | planned
+            ),
+        )
+    except Exception:
+        runs.abandon(row, "The execution could not be started.")
+        raise
+    return row
+
+
+def _planned(request: RedriveRequest) -> dict[str, int]:
+    """Return what the machine needs to know of the plan that was presented: how many it holds."""
+    if request.plan_hash is None:
+        return {}
+    found = dry_run(request)
+    if found.plan_hash != request.plan_hash:
+        raise PlanChanged("A run would not do any more what the plan says; ask for a new plan.")
+    return {"planned": plan.held(found)}

@@ -1,0 +1,124 @@
+"""The lock of a dead-letter queue: one run redrives it at a time.
+
+A row of the `Runs` table, and a lease. A run renews it with every batch; a run whose execution was
+stopped, failed or timed out loses it at once to whoever asks next, and at the latest when the lease
+ends. It names the execution that does the work now.
+"""
+
+from typing import Any
+
+from workflows.runtime import clock, executions
+from workflows.runtime.aws import dynamodb, plain
+from workflows.runtime.settings import settings
+
+# Between taking the lock and StartExecution lies one call; after this long it is not coming.
+START_GRACE_SECONDS = 60
+
+
+def find() -> dict[str, Any] | None:
+    """Return the lock's row, or None if nobody has it."""
+    answer = dynamodb().get_item(
+        TableName=settings().runs_table, Key={"run_id": _key()}, ConsistentRead=True
+    )
+    return answer.get("Item")
+
+
+# A lock whose run is dead may be taken or freed only as it was seen: a run that went on, be it in
+# another execution, has renewed it since.
+_AS_SEEN = "holder = :seen_holder AND execution_arn = :seen_execution AND lease_until = :seen_lease"
+
+
+def take(run_id: str, dead: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Take the lock if it is free, outlived or still the `dead` run's; return the row if not."""
+    now = clock.epoch()
+    own = f"holder = :run_id OR ({_AS_SEEN})" if dead else "holder = :run_id"
+    values: dict[str, Any] = {
+        ":run_id": run_id,
+        ":until": now + settings().run_lease_seconds,
+        ":now": now,
+        ":execution": first_execution(run_id),
+    }
+    try:
+        dynamodb().update_item(
+            TableName=settings().runs_table,
+            Key={"run_id": _key()},
+            UpdateExpression="SET holder = :run_id, lease_until = :until, acquired_at = :now,"
+            " execution_arn = :execution",
+            ConditionExpression=f"attribute_not_exists(run_id) OR lease_until < :now OR {own}",
+            ExpressionAttributeValues=values | (_seen(dead) if dead else {}),
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    except dynamodb().exceptions.ConditionalCheckFailedException as error:
+        return plain(error.response)
+    return None
+
+
+def renew(run_id: str) -> bool:
+    """Prolong a run's lease; return whether it still has the lock."""
+    try:
+        dynamodb().update_item(
+            TableName=settings().runs_table,
+            Key={"run_id": _key()},
+            UpdateExpression="SET lease_until = :until",
+            ConditionExpression="holder = :run_id",
+            ExpressionAttributeValues={
+                ":until": clock.epoch() + settings().run_lease_seconds,
+                ":run_id": run_id,
+            },
+        )
+    except dynamodb().exceptions.ConditionalCheckFailedException:
+        return False
+    return True
+
+
+def release(run_id: str) -> None:
+    """Give the lock back, if this run still has it."""
+    try:
+        dynamodb().delete_item(
+            TableName=settings().runs_table,
+            Key={"run_id": _key()},
+            ConditionExpression="holder = :run_id",
+            ExpressionAttributeValues={":run_id": run_id},
+        )
+    except dynamodb().exceptions.ConditionalCheckFailedException:
+        return  # Somebody else has it already.
+
+
+def free(dead: dict[str, Any]) -> bool:
+    """Free the lock if it is still the `dead` run's; return whether it is free."""
+    try:
+        dynamodb().delete_item(
+            TableName=settings().runs_table,
+            Key={"run_id": _key()},
+            ConditionExpression=f"attribute_not_exists(run_id) OR ({_AS_SEEN})",
+            ExpressionAttributeValues=_seen(dead),
+        )
+    except dynamodb().exceptions.ConditionalCheckFailedException:
+        return False
+    return True
+
+
+def is_alive(lock: dict[str, Any]) -> bool:
+    """Tell whether the execution that a lock names works, or may still begin."""
+    status = executions.execution_status(lock["execution_arn"])
+    if status is None:
+        return clock.epoch() - int(lock.get("acquired_at", 0)) < START_GRACE_SECONDS
+    return status == "RUNNING"
+
+
+def first_execution(run_id: str) -> str:
+    """Return the ARN that a run's first execution has or will have."""
+    machine = settings().redrive_state_machine_arn
+    return f"{machine.replace(':stateMachine:', ':execution:', 1)}:{run_id}"
+
+
+def _seen(lock: dict[str, Any]) -> dict[str, Any]:
+    return {
+        ":seen_holder": lock["holder"],
+        ":seen_execution": lock["execution_arn"],
+        ":seen_lease": lock["lease_until"],
+    }
+
+
+def _key() -> str:
+    return f"LOCK#{settings().dead_letter_queue_name}"
