@@ -1,4 +1,4 @@
-"""A message type for tests, copied as `workflows/entry.py` into a scratch project.
+"""A message type for tests, copied as `workflows/messages/entry.py` into a scratch project.
 
 The effects of a group, in their order, are the list `effects` of the group's item in `Accounts`.
 """

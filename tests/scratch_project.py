@@ -26,9 +26,10 @@ def scratch_project(folder: Path, *, crashing: bool = False) -> Path:
     for name in ("template.yaml", "samconfig.toml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "local").symlink_to(ROOT / "local")
-    shutil.copy(Path(__file__).parent / "entry.py", folder / "workflows" / "entry.py")
+    messages = folder / "workflows" / "messages"
+    shutil.copy(Path(__file__).parent / "entry.py", messages / "entry.py")
     types = "workflows/messages/message_types.py"
-    mutate(folder, types, "import clock, transaction\n", "import clock, entry, transaction\n")
+    mutate(folder, types, "messages import transaction\n", "messages import entry, transaction\n")
     mutate(folder, types, '{"transaction": ', '{"entry": entry, "transaction": ')
     if crashing:
         mutate(folder, "template.yaml", "CLAIM_LEASE_SECONDS: 32", "CLAIM_LEASE_SECONDS: 1")
