@@ -27,10 +27,11 @@ from lambdas import (  # noqa: F401
     show_status,
 )
 from lambdas.api import app, serve
+from workflows import __version__
 
 _ABOUT: dict[str, Any] = {
     "title": "Guarded redrive",
-    "version": "1.0.0",
+    "version": __version__,
     "summary": "Send to an SQS FIFO queue; bring dead letters back safely.",
     "description": "Sign in with `POST /users/login`, then send `Authorization: Bearer <token>`."
     " Every failure has one shape, with the `trace_id` under which the logs have it.",

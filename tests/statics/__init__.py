@@ -1,0 +1,1 @@
+"""Files held against each other: template, roles, ASL, OpenAPI, settings."""
