@@ -7,8 +7,6 @@ imports them all, so the OpenAPI document is made from the very code that answer
 import base64
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -18,34 +16,13 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError, Servic
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator
 
 from lambdas import unknown_input
-from workflows import send
-from workflows.access import users
-from workflows.groups import view
-from workflows.ledger import audit, lookup, transitions
-from workflows.messages.message import InvalidMessage, MessageTooLarge, RedriveLimitReached, loads
-from workflows.operator import mend
-from workflows.redrive import requests, runs
-from workflows.runtime import paging, period, telemetry
+from lambdas.responses import ErrorBody, Problem
+from workflows.runtime import refusals, telemetry
 from workflows.runtime.asked import sentence
-
-
-class ErrorBody(BaseModel):
-    """What went wrong; `code` is for programs, `message` for people."""
-
-    code: str
-    message: str
-    details: dict[str, Any] | None = Field(default=None, exclude_if=lambda value: value is None)
-
-
-class Problem(BaseModel):
-    """The answer to every request that fails; `trace_id` finds it in the logs."""
-
-    error: ErrorBody
-    trace_id: str
-
+from workflows.runtime.strict_json import loads
 
 # An id in a path. API Gateway hands the path on as it came, and clients encode a colon, say. No id
 # has a percent sign, so that nothing is decoded twice.
@@ -65,12 +42,16 @@ class Caller(NamedTuple):
     source_ip: str
 
 
-class Unauthorized(Exception):
+class Unauthorized(refusals.NotSignedIn):
     """The token expired while its authorization was cached."""
 
+    code = "unauthorized"
 
-class Forbidden(Exception):
+
+class Forbidden(refusals.NotAllowed):
     """Your roles do not allow this."""
+
+    code = "forbidden"
 
 
 def _read_body(text: str) -> Any:
@@ -97,32 +78,16 @@ app = _Api(enable_validation=True, json_body_deserializer=_read_body)
 app.use([unknown_input.refuse])
 
 _OURS = "internal_error"  # is logged where it is found, by its class and place
-
-# Errors of `workflows` are mapped here and nowhere else: class, status, code.
-_STATUSES: list[tuple[type[Exception], HTTPStatus, str]] = [
-    (InvalidMessage, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_message"),
-    (MessageTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "message_too_large"),
-    (send.ConflictingMessage, HTTPStatus.CONFLICT, "message_id_conflict"),
-    (send.InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
-    (lookup.MessageNotFound, HTTPStatus.NOT_FOUND, "message_not_found"),
-    (runs.RunActive, HTTPStatus.CONFLICT, "run_active"),
-    (requests.PlanChanged, HTTPStatus.CONFLICT, "plan_changed"),
-    (runs.RunEnded, HTTPStatus.CONFLICT, "run_ended"),
-    (runs.RunNotFound, HTTPStatus.NOT_FOUND, "run_not_found"),
-    (view.GroupNotFenced, HTTPStatus.NOT_FOUND, "group_not_fenced"),
-    (transitions.NotInTrouble, HTTPStatus.CONFLICT, "message_not_in_trouble"),
-    (transitions.BeingTried, HTTPStatus.CONFLICT, "message_being_tried"),
-    (mend.ResetNeeded, HTTPStatus.CONFLICT, "reset_needed"),
-    (RedriveLimitReached, HTTPStatus.CONFLICT, "redrive_limit_reached"),
-    (mend.ForeignMessage, HTTPStatus.CONFLICT, "foreign_message"),
-    (mend.BodyMissing, HTTPStatus.CONFLICT, "body_missing"),
-    (mend.MessageChanged, HTTPStatus.CONFLICT, "message_changed"),
-    (period.InvalidPeriod, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
-    (paging.InvalidCursor, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request"),
-    (users.WrongCredentials, HTTPStatus.UNAUTHORIZED, "wrong_credentials"),
-    (Unauthorized, HTTPStatus.UNAUTHORIZED, "unauthorized"),
-    (Forbidden, HTTPStatus.FORBIDDEN, "forbidden"),
-]
+# What each kind of refusal is in HTTP; the words and the code are the error's own.
+_STATUSES: dict[type[refusals.Refusal], HTTPStatus] = {
+    refusals.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    refusals.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    refusals.NotFound: HTTPStatus.NOT_FOUND,
+    refusals.Conflict: HTTPStatus.CONFLICT,
+    refusals.NotSignedIn: HTTPStatus.UNAUTHORIZED,
+    refusals.NotAllowed: HTTPStatus.FORBIDDEN,
+    refusals.TooMany: HTTPStatus.TOO_MANY_REQUESTS,
+}
 
 
 def serve(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -163,63 +128,6 @@ def caller(role: str) -> Caller:
         raise Forbidden(f"This needs the role {role}.")
     source_ip = app.current_event.request_context.identity.source_ip
     return Caller(str(context["email"]), roles, role, source_ip)
-
-
-@contextmanager
-def acting(
-    action: audit.Action,
-    asked: dict[str, Any],
-    message_id: str | None = None,
-    run_id: str | None = None,
-) -> Iterator[audit.Actor]:
-    """Give the operator who acts, and record the action if an error refuses it.
-
-    What succeeds is recorded by the transaction that does it. Without the role, or with a request
-    that cannot be read, nobody has acted: that leaves no record.
-
-    Args:
-        action: what is asked for.
-        asked: what came with the request; never a payload or a body.
-        message_id: the message it is about, if it is about one.
-        run_id: likewise.
-
-    Raises:
-        Unauthorized: as `caller`.
-        Forbidden: likewise.
-    """
-    operator = caller("operator")
-    actor = audit.Actor(operator.email, operator.role, operator.source_ip, trace_id())
-    try:
-        yield actor
-    except Exception as error:
-        try:
-            audit.refused(actor, action, error, input=asked, message_id=message_id, run_id=run_id)
-        except Exception as lost:  # noqa: BLE001 - the refusal is what the client must hear
-            telemetry.count("Errors")
-            telemetry.failed("record_refusal", trace_id(), lost, refused=type(error).__name__)
-        raise
-
-
-def problems(*statuses: int) -> dict[int, Any]:
-    """Return the OpenAPI descriptions of a route's failures; 422 and 500 are always there."""
-    shape = {"application/json": {"model": Problem}}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": shape}
-        # 422 too: Powertools describes one in a shape of its own wherever there is none.
-        for status in (*statuses, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR)
-    }
-
-
-def answers(status: int, model: type[BaseModel], description: str) -> dict[int, Any]:
-    """Return the OpenAPI description of a route's success; every 202 has a `Location`."""
-    found: dict[str, Any] = {
-        "description": description,
-        "content": {"application/json": {"model": model}},
-    }
-    if status == HTTPStatus.ACCEPTED:
-        about = {"description": "Path of what the request began.", "schema": {"type": "string"}}
-        found["headers"] = {"Location": about}
-    return {status: found}
 
 
 def location(path: str) -> dict[str, str | list[str]]:
@@ -265,17 +173,6 @@ def _invalid(error: RequestValidationError) -> Response[str]:
     )
 
 
-@app.exception_handler(users.TooManyFailures)
-def _locked(error: users.TooManyFailures) -> Response[str]:
-    return problem(
-        HTTPStatus.TOO_MANY_REQUESTS,
-        "too_many_failures",
-        str(error),
-        details={"retry_after": error.retry_after},
-        headers={"Retry-After": str(error.retry_after)},
-    )
-
-
 @app.not_found
 def _not_found(_error: NotFoundError) -> Response[str]:
     return problem(HTTPStatus.NOT_FOUND, "not_found", "There is nothing at this path and method.")
@@ -287,24 +184,30 @@ def _service(error: ServiceError) -> Response[str]:
     return problem(status, status.phrase.lower().replace(" ", "_"), str(error.msg))
 
 
+@app.exception_handler(refusals.Refusal)
+def _refused(error: refusals.Refusal) -> Response[str]:
+    status = next(status for kind, status in _STATUSES.items() if isinstance(error, kind))
+    body = explain(error)
+    if isinstance(error, refusals.TooMany):
+        wait = error.retry_after
+        headers = {"Retry-After": str(wait)}
+        return problem(status, body.code, body.message, {"retry_after": wait}, headers)
+    return problem(status, body.code, body.message)
+
+
 @app.exception_handler(Exception)
 def _failed(error: Exception) -> Response[str]:
-    status, body = _explained(error)
-    return problem(status, body.code, body.message)
+    body = explain(error)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, body.code, body.message)
 
 
 def explain(error: Exception) -> ErrorBody:
     """Return what a client is told of an error; one that nobody foresaw is logged and counted."""
-    return _explained(error)[1]
-
-
-def _explained(error: Exception) -> tuple[HTTPStatus, ErrorBody]:
-    for kind, status, code in _STATUSES:
-        if isinstance(error, kind):
-            return status, ErrorBody(code=code, message=str(error) or str(error.__doc__))
+    if isinstance(error, refusals.Refusal):
+        return ErrorBody(code=error.code, message=error.sentence)
     telemetry.count("Errors")
     telemetry.failed("answer_request", trace_id(), error)
-    return HTTPStatus.INTERNAL_SERVER_ERROR, ErrorBody(
+    return ErrorBody(
         code=_OURS,
         message="The request failed on our side, and may have been carried out. See what became of"
         " it before you repeat it, or quote the trace_id.",

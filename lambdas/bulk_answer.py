@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lambdas.api import ErrorBody, explain
+from lambdas.api import explain
+from lambdas.responses import ErrorBody
 from workflows.operator.bulk import Outcome
 
 

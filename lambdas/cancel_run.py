@@ -6,7 +6,9 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.api import PathId, acting, answers, app, location, problems, serve, trace_id
+from lambdas.acting import acting
+from lambdas.api import PathId, app, location, serve, trace_id
+from lambdas.responses import answers, problems
 from lambdas.run_record import RunRecord
 from workflows.redrive import runs
 from workflows.runtime import telemetry

@@ -6,8 +6,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import PathId, acting, answers, app, caller, problems, serve, trace_id
+from lambdas.acting import acting
+from lambdas.api import PathId, app, caller, serve, trace_id
 from lambdas.bulk_answer import Results, answer
+from lambdas.responses import answers, problems
 from workflows.operator import bulk
 from workflows.operator.bulk import DiscardSelection
 from workflows.operator.discard import DiscardRequest, discard

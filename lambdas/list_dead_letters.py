@@ -5,8 +5,9 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.api import app, caller, serve, trace_id
 from lambdas.page_query import Cursor, Limit
+from lambdas.responses import answers, problems
 from lambdas.trouble_query import (
     ByFingerprint,
     ByGroup,

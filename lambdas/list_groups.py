@@ -6,8 +6,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.api import app, caller, serve, trace_id
 from lambdas.page_query import Cursor, Limit
+from lambdas.responses import answers, problems
 from workflows.groups import view
 from workflows.runtime import telemetry
 

@@ -6,7 +6,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import answers, app, problems, serve, trace_id
+from lambdas.api import app, serve, trace_id
+from lambdas.responses import answers, problems
 from workflows.access import credentials, tokens, users
 from workflows.runtime import telemetry
 from workflows.runtime.asked import Asked

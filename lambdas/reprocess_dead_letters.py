@@ -8,7 +8,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import acting, answers, app, caller, location, problems, serve, trace_id
+from lambdas.acting import acting
+from lambdas.api import app, caller, location, serve, trace_id
+from lambdas.responses import answers, problems
 from workflows.redrive import requests
 from workflows.redrive.plan import Plan
 from workflows.runtime import telemetry

@@ -8,8 +8,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Body
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field
 
-from lambdas.api import PathId, acting, answers, app, caller, location, problems, serve, trace_id
+from lambdas.acting import acting
+from lambdas.api import PathId, app, caller, location, serve, trace_id
 from lambdas.bulk_answer import Results, answer
+from lambdas.responses import answers, problems
 from workflows.operator import bulk
 from workflows.operator.bulk import RetrySelection
 from workflows.operator.mend import RetryRequest, retry

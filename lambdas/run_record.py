@@ -5,8 +5,6 @@ from typing import Any
 from pydantic import BaseModel, field_validator
 
 from workflows.redrive import runs
-from workflows.redrive.outcome import Outcome
-from workflows.redrive.progress import Progress
 
 
 class RunRecord(BaseModel):
@@ -48,10 +46,3 @@ class RunRecord(BaseModel):
     @classmethod
     def _given(cls, value: Any) -> Any:
         return value or None  # the machine writes an empty one
-
-
-class RunReport(RunRecord):
-    """A run with what became of its messages and, while it works, how it goes."""
-
-    outcome: Outcome
-    progress: Progress | None = None

@@ -7,7 +7,8 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.api import answers, app, caller, location, problems, serve, trace_id
+from lambdas.api import app, caller, location, serve, trace_id
+from lambdas.responses import answers, problems
 from workflows.messages.message import Identifier
 from workflows.runtime import telemetry
 from workflows.runtime.settings import settings

@@ -4,7 +4,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.api import PathId, answers, app, caller, problems, serve, trace_id
+from lambdas.api import PathId, app, caller, serve, trace_id
+from lambdas.responses import answers, problems
 from workflows.groups import view
 from workflows.runtime import telemetry
 

@@ -5,7 +5,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import PathId, answers, app, caller, problems, serve, trace_id
+from lambdas.api import PathId, app, caller, serve, trace_id
+from lambdas.responses import answers, problems
 from workflows.ledger import journey, lookup
 from workflows.ledger.journey import Event
 from workflows.operator.failures import Reason

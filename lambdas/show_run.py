@@ -4,10 +4,20 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.api import PathId, answers, app, caller, problems, serve, trace_id
-from lambdas.run_record import RunReport
+from lambdas.api import PathId, app, caller, serve, trace_id
+from lambdas.responses import answers, problems
+from lambdas.run_record import RunRecord
 from workflows.redrive import outcome, progress, runs
+from workflows.redrive.outcome import Outcome
+from workflows.redrive.progress import Progress
 from workflows.runtime import telemetry
+
+
+class RunReport(RunRecord):
+    """A run with what became of its messages and, while it works, how it goes."""
+
+    outcome: Outcome
+    progress: Progress | None = None
 
 
 @app.get(

@@ -4,7 +4,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.api import answers, app, caller, problems, serve, trace_id
+from lambdas.api import app, caller, serve, trace_id
+from lambdas.responses import answers, problems
 from workflows.operator.overview import Status, status
 from workflows.runtime import telemetry
 from workflows.runtime.settings import settings

@@ -30,10 +30,11 @@ from workflows.ledger import claims, lookup, transitions
 from workflows.ledger.claims import Verdict
 from workflows.messages import canonical, message_types, transaction
 from workflows.messages.filters import Filter
-from workflows.messages.message import InvalidPayload, loads, parse
+from workflows.messages.message import InvalidPayload, parse
 from workflows.messages.message_types import meaning_hash
 from workflows.operator.edit import edit, merge
 from workflows.runtime import aws
+from workflows.runtime.strict_json import loads
 from workflows.send import ConflictingMessage, SendRequest, send
 
 ACTOR = an_operator()

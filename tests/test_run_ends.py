@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from lambdas import note_run_ends, recover_executions
-from lambdas.run_record import RunRecord, RunReport
+from lambdas.run_record import RunRecord
+from lambdas.show_run import RunReport
 from tests.conftest import CONTEXT, ENVIRONMENT, a_message, an_operator
 from workflows.ledger import lookup, transitions
 from workflows.redrive import held, outcome, progress, run_ends, runs

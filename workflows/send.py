@@ -16,15 +16,20 @@ from workflows.messages.message import (
 from workflows.runtime import clock
 from workflows.runtime.asked import Asked
 from workflows.runtime.aws import sqs
+from workflows.runtime.refusals import Conflict, Invalid
 from workflows.runtime.settings import settings
 
 
-class ConflictingMessage(Exception):
+class ConflictingMessage(Conflict):
     """Another message was sent under this message_id."""
 
+    code = "message_id_conflict"
 
-class InvalidRequest(Exception):
+
+class InvalidRequest(Invalid):
     """The request cannot be met as it is."""
+
+    code = "invalid_request"
 
 
 class SendRequest(Asked):

@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 from workflows.access.credentials import check_password, clean_email
 from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb, plain
+from workflows.runtime.refusals import NotSignedIn, TooMany
 from workflows.runtime.settings import settings
 
 Role = Literal["producer", "operator"]
@@ -45,12 +46,16 @@ class InvalidUser(ValueError):
     """No user can have this e-mail, password or role."""
 
 
-class WrongCredentials(Exception):
+class WrongCredentials(NotSignedIn):
     """The e-mail or the password is wrong."""
 
+    code = "wrong_credentials"
 
-class TooManyFailures(Exception):
+
+class TooManyFailures(TooMany):
     """The e-mail takes no logins for now, not even right ones; `retry_after` is in seconds."""
+
+    code = "too_many_failures"
 
     def __init__(self, retry_after: int) -> None:
         """Take the seconds until the window ends."""

@@ -9,13 +9,16 @@ from workflows.groups.fence import PARKED, Fence
 from workflows.ledger import lookup
 from workflows.runtime import paging
 from workflows.runtime.aws import dynamodb
+from workflows.runtime.refusals import NotFound
 from workflows.runtime.settings import settings
 
 _PARKED_SHOWN = 1_000
 
 
-class GroupNotFenced(Exception):
+class GroupNotFenced(NotFound):
     """The group has no fence: its messages are processed as they come."""
+
+    code = "group_not_fenced"
 
 
 class Group(BaseModel):

@@ -7,6 +7,7 @@ from workflows.messages.message import Message, fingerprint
 from workflows.messages.message_types import meaning_hash
 from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb
+from workflows.runtime.refusals import NotFound
 from workflows.runtime.settings import settings
 
 _COLUMNS = [
@@ -23,8 +24,10 @@ _KNOWN = {
 }
 
 
-class MessageNotFound(Exception):
+class MessageNotFound(NotFound):
     """The ledger has no such message."""
+
+    code = "message_not_found"
 
 
 def is_copy(message: Message, row: dict[str, Any]) -> bool:

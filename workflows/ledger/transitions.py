@@ -16,15 +16,20 @@ from workflows.messages.message import Message, reason
 from workflows.messages.message_types import meaning_hash
 from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb, plain
+from workflows.runtime.refusals import Conflict
 from workflows.runtime.settings import settings
 
 
-class NotInTrouble(Exception):
+class NotInTrouble(Conflict):
     """The message is neither dead nor quarantined."""
 
+    code = "message_not_in_trouble"
 
-class BeingTried(Exception):
+
+class BeingTried(Conflict):
     """A function that was given up may still be trying the message; ask again in half a minute."""
+
+    code = "message_being_tried"
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 from workflows.ledger import lookup
 from workflows.messages.filters import Filter, Subject, edge, matches
-from workflows.messages.message import loads
 from workflows.runtime import clock, paging
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.settings import settings
+from workflows.runtime.strict_json import loads
 
 # The sparse index: only rows in trouble carry its key, so they are found without touching a queue.
 TROUBLE_INDEX = "TroubleIndex"

@@ -6,12 +6,10 @@ bytes: identity, first-sent time and trace survive SQS's own moves, which keep n
 
 import hashlib
 import json
-import math
 import re
 import uuid
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +22,8 @@ from pydantic import (
 from workflows.messages.canonical import as_floats
 from workflows.runtime import clock
 from workflows.runtime.asked import describe, first, problem, sentence
+from workflows.runtime.refusals import Conflict, Invalid, TooLarge
+from workflows.runtime.strict_json import loads
 
 # Ids travel in URLs, execution histories and deduplication ids (128 characters at most, of which
 # a redrive takes a suffix): https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
@@ -45,8 +45,6 @@ _FIELD = re.compile(r"\{[^{}]*\}")
 _VALUE = re.compile(r"(?<!\S)[^\s\d]*\d\S*")
 # JSON escapes these two; ten reasons full of them would not fit a state beside ten bodies.
 _UNESCAPED = str.maketrans({'"': "'", "\\": "/"})
-# Far more than any payload needs, far less than where Python's own readers and writers give up.
-_LEVELS = 100
 
 Identifier = Annotated[str, StringConstraints(pattern=_IDENTIFIER, min_length=1, max_length=120)]
 
@@ -73,8 +71,10 @@ class Cause(Exception):
         self.template = template if fields else ""
 
 
-class InvalidMessage(Cause):
+class InvalidMessage(Cause, Invalid):
     """The message can never be processed, however often it is tried."""
+
+    code = "invalid_message"
 
 
 class InvalidEnvelope(InvalidMessage):
@@ -93,12 +93,16 @@ class MessageConflict(InvalidMessage):
     """Another message was sent under this message_id."""
 
 
-class RedriveLimitReached(Exception):
+class RedriveLimitReached(Conflict):
     """The message was redriven as often as it may and failed each time."""
 
+    code = "redrive_limit_reached"
 
-class MessageTooLarge(Exception):
+
+class MessageTooLarge(TooLarge):
     """The message is larger than the queues take."""
+
+    code = "message_too_large"
 
     def __init__(self, size: int, limit: int) -> None:
         """Take both in bytes of the encoded envelope."""
@@ -198,33 +202,6 @@ def parse(body: str, group_id: str | None) -> Message:
     return message
 
 
-def loads(text: str) -> Any:
-    """Parse JSON strictly: no duplicate keys, no NaN or infinity, no bottomless nesting.
-
-    A number with more digits than a float keeps is a `Decimal`, so that whoever cannot take all of
-    them can refuse it.
-
-    Raises:
-        json.JSONDecodeError: a ValueError with a reason that never quotes the text.
-    """
-    try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_float=_number,
-            parse_constant=_refuse_constant,
-        )
-    except RecursionError:
-        raise json.JSONDecodeError("the JSON is nested too deeply", "", 0) from None
-    except json.JSONDecodeError as error:
-        raise json.JSONDecodeError(f"not JSON: {error.msg}", "", error.pos) from None
-    except ValueError as error:  # a number with more digits than Python reads
-        raise json.JSONDecodeError(str(error), "", 0) from None
-    if _levels(value) > _LEVELS:
-        raise json.JSONDecodeError(f"the JSON is nested deeper than {_LEVELS} levels", "", 0)
-    return value
-
-
 def invalid(
     kind: type[InvalidMessage], error: ValidationError, asked: type[BaseModel]
 ) -> InvalidMessage:
@@ -292,38 +269,3 @@ def _dumps(value: Any, *, sort_keys: bool = False) -> str:
         )
     except ValueError as error:
         raise InvalidPayload(str(error)) from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise json.JSONDecodeError("a key stands twice in one JSON object", "", 0)
-    return found
-
-
-def _number(digits: str) -> float | Decimal:
-    number = float(digits)
-    if math.isinf(number):
-        raise json.JSONDecodeError("a number is too large", "", 0)
-    try:
-        exact = Decimal(digits)
-    except InvalidOperation:
-        raise json.JSONDecodeError("a number has too large an exponent", "", 0) from None
-    return number if exact == Decimal(repr(number)) else exact
-
-
-def _levels(value: Any) -> int:
-    levels, row = 0, [value]
-    while row:
-        levels += 1
-        row = [
-            child
-            for node in row
-            if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
-        ]
-    return levels
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise json.JSONDecodeError(f"{name} is not JSON", "", 0)

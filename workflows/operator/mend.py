@@ -21,6 +21,7 @@ from workflows.runtime import clock, telemetry
 from workflows.runtime.asked import Asked
 from workflows.runtime.aws import dynamodb, plain, sqs, transact
 from workflows.runtime.parts import Parts
+from workflows.runtime.refusals import Conflict
 from workflows.runtime.settings import settings
 
 SENDING = "SENDING"
@@ -30,20 +31,28 @@ _MENDABLE = ("DEAD", "QUARANTINED")
 _JOURNEY_KEPT = 200
 
 
-class ResetNeeded(Exception):
+class ResetNeeded(Conflict):
     """A quarantined message is sent again only with `reset_redrives`: it gets a new budget."""
 
+    code = "reset_needed"
 
-class ForeignMessage(Exception):
+
+class ForeignMessage(Conflict):
     """The message has no envelope of this service, so nothing can process it; discard it."""
 
+    code = "foreign_message"
 
-class BodyMissing(Exception):
+
+class BodyMissing(Conflict):
     """The ledger lacks the body: redrive it from the dead-letter queue, or send it under its id."""
 
+    code = "body_missing"
 
-class MessageChanged(Exception):
+
+class MessageChanged(Conflict):
     """The message changed meanwhile: look at it again, then ask again."""
+
+    code = "message_changed"
 
 
 class RetryRequest(Asked):

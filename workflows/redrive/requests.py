@@ -17,11 +17,14 @@ from workflows.redrive import plan, runs
 from workflows.redrive.plan import Plan
 from workflows.runtime.asked import Asked, describe
 from workflows.runtime.aws import stepfunctions
+from workflows.runtime.refusals import Conflict
 from workflows.runtime.settings import settings
 
 
-class PlanChanged(Exception):
+class PlanChanged(Conflict):
     """What the run would do is not what its plan said."""
+
+    code = "plan_changed"
 
 
 class InvalidInput(Exception):

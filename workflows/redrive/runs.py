@@ -8,11 +8,12 @@ import json
 from typing import Any
 
 from workflows.ledger import audit
-from workflows.messages.message import loads
 from workflows.redrive import run_lock
 from workflows.runtime import clock, executions, paging
 from workflows.runtime.aws import dynamodb, transact
+from workflows.runtime.refusals import Conflict, NotFound
 from workflows.runtime.settings import settings
+from workflows.runtime.strict_json import loads
 
 # The index that lists the runs of a dead-letter queue by time; lock rows are not in it.
 BY_START_INDEX = "ByStartIndex"
@@ -31,8 +32,10 @@ ACTIVE = ("RUNNING", "CANCELLING")
 _CLOSED = ("SUCCEEDED", "HALTED", "CANCELLED")
 
 
-class RunActive(Exception):
+class RunActive(Conflict):
     """Another run holds the dead-letter queue."""
+
+    code = "run_active"
 
     def __init__(self, run_id: str) -> None:
         """Take the id of the active run."""
@@ -40,12 +43,16 @@ class RunActive(Exception):
         self.run_id = run_id
 
 
-class RunNotFound(Exception):
+class RunNotFound(NotFound):
     """There is no such run."""
 
+    code = "run_not_found"
 
-class RunEnded(Exception):
+
+class RunEnded(Conflict):
     """The run has ended, so there is nothing to cancel."""
+
+    code = "run_ended"
 
 
 def acquire(

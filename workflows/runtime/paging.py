@@ -4,12 +4,16 @@ import base64
 import json
 from typing import Any
 
+from workflows.runtime.refusals import Invalid
+
 # DynamoDB's limit of a sort key.
 _KEY_BYTES = 1_024
 
 
-class InvalidCursor(ValueError):
+class InvalidCursor(Invalid, ValueError):
     """The cursor is not one that a page of this list ended with."""
+
+    code = "invalid_request"
 
     def __init__(
         self, text: str = "cursor: is not one that a page of this list ended with"

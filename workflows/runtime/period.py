@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 from workflows.runtime import clock
+from workflows.runtime.refusals import Invalid
 
 USUAL_DAYS = 30
 MOST_DAYS = 366
@@ -14,8 +15,10 @@ _TIME = re.compile(
 )
 
 
-class InvalidPeriod(ValueError):
+class InvalidPeriod(Invalid, ValueError):
     """The period is not one that can be listed."""
+
+    code = "invalid_request"
 
 
 class Period(NamedTuple):

@@ -1,0 +1,82 @@
+"""A function loads no more of `workflows` than it needs: a cold start pays for each module."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MESSAGES = {"ledger", "messages", "runtime"}
+RUNS = {"ledger", "redrive", "runtime"}
+FENCES = MESSAGES | {"groups"}
+TROUBLE = MESSAGES | {"operator"}
+# The packages of `workflows` that each module of `lambdas` loads.
+LOADED = {
+    # The API's functions
+    "authorize_request": {"access", "runtime"},
+    "cancel_run": RUNS,
+    "discard_messages": FENCES | TROUBLE,
+    "edit_messages": FENCES | TROUBLE,
+    "list_audit": {"ledger", "runtime"},
+    "list_dead_letters": TROUBLE,
+    "list_groups": FENCES,
+    "list_quarantine": TROUBLE,
+    "list_runs": RUNS,
+    "log_in": {"access", "runtime"},
+    "reprocess_dead_letters": RUNS | {"messages"},
+    "retry_messages": FENCES | TROUBLE,
+    "send_message": MESSAGES | {"send"},
+    "show_docs": FENCES | TROUBLE | RUNS | {"access", "send"},  # the routes are in it, all of them
+    "show_group": FENCES,
+    "show_message": TROUBLE,
+    "show_run": RUNS,
+    "show_status": FENCES | TROUBLE,
+    # The others
+    "consume_messages": FENCES | {"consume"},
+    "count_outcomes": RUNS,
+    "note_run_ends": RUNS,
+    "process_message": MESSAGES | {"retry"},
+    "recover_executions": FENCES | TROUBLE | RUNS | {"recovery"},
+    "return_dead_letters": RUNS,
+    "validate_messages": RUNS | {"messages"},
+    # What they share
+    "acting": {"ledger", "runtime"},
+    "api": {"runtime"},
+    "bulk_answer": FENCES | TROUBLE,
+    "described": {"messages", "runtime"},
+    "glossary": set(),
+    "page_query": set(),
+    "responses": set(),
+    "run_record": RUNS,
+    "trouble_query": {"messages", "runtime"},
+    "unknown_input": {"runtime"},
+}
+# One interpreter for all, which forgets what is ours before each; other packages stay loaded.
+TELL = """
+import importlib, json, sys
+found = {}
+for name in sys.argv[1:]:
+    for module in [m for m in sys.modules if m.split(".")[0] in ("workflows", "lambdas")]:
+        del sys.modules[module]
+    importlib.import_module(f"lambdas.{name}")
+    packages = {m.split(".")[1] for m in sys.modules if m.startswith("workflows.")}
+    found[name] = sorted(packages)
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    command = [sys.executable, "-c", TELL, *LOADED]
+    told = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    return {name: set(packages) for name, packages in json.loads(told.stdout).items()}
+
+
+def test_each_module_is_looked_at():
+    assert {path.stem for path in Path("lambdas").glob("[a-z]*.py")} == set(LOADED)
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_module_loads_just_what_it_needs(loaded, name):
+    assert loaded[name] == LOADED[name]
