@@ -16,7 +16,7 @@ SAM_CONFIG_ENV ?= default
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo user freeze unfreeze stepfunctions-local collection test soak model stability test-aws tables check format bench deploy lock clean
+.PHONY: help run demo user freeze unfreeze stepfunctions-local openapi collection test soak model stability test-aws tables check format bench deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -36,8 +36,8 @@ user: $(DEV) ## Add a user to the running local stack
 freeze unfreeze: $(DEV) ## Let ACCOUNT of the running local stack take no transactions, or take them again
 	@$(PYTHON) -m local.account $@ "$(ACCOUNT)"
 
-collection: $(DEV) ## Make the client collection, clients/collection/, of the OpenAPI document
-	@$(PYTHON) -m local.collection
+openapi collection: $(DEV) ## Write docs/openapi.json and, of it, clients/collection/
+	@$(PYTHON) -m local.openapi
 
 test: check ## Run every check and test; PYTEST_ARGS goes to pytest
 	$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)

@@ -1,4 +1,4 @@
-"""`make collection`: the API's requests as a file that Insomnia, Postman and Bruno import.
+"""`make openapi`: the API's requests as a file that Insomnia, Postman and Bruno import.
 
 It is made of the OpenAPI document, in Postman's collection format 2.1, which all three read. The
 requests stand in the order in which a person needs them; what one answers and a later one needs
@@ -6,7 +6,6 @@ requests stand in the order in which a person needs them; what one answers and a
 """
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,7 @@ def collection(document: dict[str, Any]) -> dict[str, Any]:
     return {
         "info": {
             "name": document["info"]["title"],
-            "description": "Made by `make collection` of the OpenAPI document. Set base_url, email"
+            "description": "Made by `make openapi` of the OpenAPI document. Set base_url, email"
             " and password, and send them from top to bottom.",
             "schema": "https://schema.getpostman.com/json/collection/v2.1.0/collection.json",
         },
@@ -210,13 +209,8 @@ def _example(document: dict[str, Any], schema: dict[str, Any]) -> Any:
     return schema.get("default")
 
 
-def main(path: Path = FILE) -> int:
-    """Write the file; return the exit code."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text(), encoding="utf-8")
-    print(f"{path.relative_to(ROOT)} written.")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def write() -> Path:
+    """Write the file, and return where it is."""
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    FILE.write_text(text(), encoding="utf-8")
+    return FILE

@@ -40,7 +40,7 @@ def number(method, path, title=""):
 
 
 def test_file_is_what_the_command_makes():
-    assert collection.FILE.read_text(encoding="utf-8") == collection.text(), "make collection"
+    assert collection.FILE.read_text(encoding="utf-8") == collection.text(), "make openapi"
 
 
 def test_every_operation_is_in_it_and_no_other():
@@ -147,8 +147,6 @@ class Importer:
         return answer
 
 
-@pytest.mark.xdist_group("flows of runs")
-@pytest.mark.timeout(300)
 def at_rest(watch, message_id):
     """Return a message's status once nothing more happens to it by itself."""
 
@@ -159,6 +157,8 @@ def at_rest(watch, message_id):
     return wait_until(found, 120, f"{message_id} is at rest")
 
 
+@pytest.mark.xdist_group("flows of runs")
+@pytest.mark.timeout(300)
 def test_every_request_of_the_file_is_answered(stack):
     forget_dead_letters(stack)
     user = stack.users["operator"]

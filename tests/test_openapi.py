@@ -6,6 +6,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from lambdas import show_docs
+from local import openapi
 from tests.conftest import CONTEXT, STAGE, api_event, template
 from workflows.messages.message import RESERVED_IDS
 
@@ -56,6 +57,11 @@ def parts(node):
 def test_document_is_valid_openapi(document):
     validate(document)
     assert document["openapi"].startswith("3.")
+
+
+def test_file_in_docs_is_the_document():
+    """What clients see changes with it: look at the difference, and tell it in CHANGELOG."""
+    assert openapi.FILE.read_text(encoding="utf-8") == openapi.text(), "make openapi"
 
 
 def test_document_and_template_have_the_same_routes(document):
