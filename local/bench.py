@@ -11,12 +11,12 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from local import history
+from local.bench_scene import Scene
 from local.client import Client, UnexpectedAnswer
 from local.deadline import DeadlineMissed, wait_until
 from local.deployment import DeploymentFailed
@@ -24,8 +24,6 @@ from local.emulator import EmulatorFailed
 from local.ministack_quirks import MINISTACK_VERSION
 from local.narration import say, table
 from local.stack import Stack
-from workflows.messages.message import Message
-from workflows.runtime import clock
 
 MESSAGES = 200
 ROUNDS = 3
@@ -88,20 +86,12 @@ def main() -> int:
 
 
 class Bench:
-    """A stack whose consumer is off."""
+    """The ways, each measured on the same scene."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.work = stack.outputs["WorkQueueUrl"]
-        self.dead = stack.outputs["DeadLetterQueueUrl"]
-        self.sqs = stack.client("sqs")
+        self.scene = Scene(stack)
         self.operator = Client(stack.api_url).signed_in(**stack.users["operator"])
-        self._consume(False)
-
-    def _consume(self, enabled: bool) -> None:
-        lambdas = self.stack.client("lambda")
-        for mapping in lambdas.list_event_source_mappings()["EventSourceMappings"]:
-            lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=enabled)
 
     def fence_rows(self) -> list[tuple[object, ...]]:
         """Measure the consumer with and without fenced groups, in turn; a row for each."""
@@ -117,18 +107,15 @@ class Bench:
 
     def _healthy(self, fences: int) -> float:
         """Return how long the consumer takes for messages of groups that are not fenced."""
-        for queue in (self.work, self.dead):
-            self.sqs.purge_queue(QueueUrl=queue)
-        items = [_fence(f"fenced-{number}") for number in range(fences)]
-        self._write("GroupsTableName", [{"PutRequest": {"Item": item}} for item in items])
-        self._send(self.work, [_message(str(uuid.uuid4())) for _ in range(MESSAGES)])
-        began = time.perf_counter()
-        self._consume(True)
-        wait_until(lambda: not self._depth(self.work), _SECONDS, "the work queue is empty")
-        took = time.perf_counter() - began
-        self._consume(False)
-        keys = [{name: item[name] for name in ("group_id", "item")} for item in items]
-        self._write("GroupsTableName", [{"DeleteRequest": {"Key": key}} for key in keys])
+        scene = self.scene
+        scene.empty()
+        with scene.fenced_groups(fences):
+            scene.send_healthy(MESSAGES)
+            began = time.perf_counter()
+            scene.consume(True)
+            wait_until(lambda: not scene.depth(scene.work), _SECONDS, "the work queue is empty")
+            took = time.perf_counter() - began
+            scene.consume(False)
         return took
 
     def rows(self) -> list[tuple[object, ...]]:
@@ -152,11 +139,10 @@ class Bench:
         ]
 
     def _move(self, way: Callable[[], Cost]) -> Cost:
-        for queue in (self.work, self.dead):
-            self.sqs.purge_queue(QueueUrl=queue)
-        self._fill()
+        self.scene.empty()
+        self.scene.fill(MESSAGES)
         cost = way()
-        depths = [self._depth(queue) for queue in (self.work, self.dead)]
+        depths = [self.scene.depth(queue) for queue in (self.scene.work, self.scene.dead)]
         if depths != [MESSAGES, 0]:
             raise NotMoved(f"{way.__name__}: {depths} on the work and the dead-letter queue.")
         return cost
@@ -181,22 +167,23 @@ class Bench:
 
     def naive_loop(self) -> Cost:
         """Receive, send, delete, as a script of ten lines does."""
+        sqs, work, dead = self.scene.sqs, self.scene.work, self.scene.dead
         began, calls, moved = time.perf_counter(), 0, 0
         while moved < MESSAGES:
-            received = self.sqs.receive_message(
-                QueueUrl=self.dead, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
+            received = sqs.receive_message(
+                QueueUrl=dead, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
             ).get("Messages", [])
             calls += 1
             if not received:
                 break
             for message in received:
-                self.sqs.send_message(
-                    QueueUrl=self.work,
+                sqs.send_message(
+                    QueueUrl=work,
                     MessageBody=message["Body"],
                     MessageGroupId=message["Attributes"]["MessageGroupId"],
                     MessageDeduplicationId=str(uuid.uuid4()),
                 )
-                self.sqs.delete_message(QueueUrl=self.dead, ReceiptHandle=message["ReceiptHandle"])
+                sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
                 calls, moved = calls + 2, moved + 1
         return Cost(time.perf_counter() - began, calls / MESSAGES)
 
@@ -206,79 +193,17 @@ class Bench:
         Raises:
             NotOffered: the emulator cannot.
         """
-        queue = self.sqs.get_queue_attributes(QueueUrl=self.dead, AttributeNames=["QueueArn"])
+        sqs, work, dead = self.scene.sqs, self.scene.work, self.scene.dead
+        queue = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])
         began = time.perf_counter()
         try:
-            self.sqs.start_message_move_task(SourceArn=queue["Attributes"]["QueueArn"])
+            sqs.start_message_move_task(SourceArn=queue["Attributes"]["QueueArn"])
         except ClientError as error:
             if not error.response["Error"]["Code"].endswith(_UNKNOWN_OPERATION):
                 raise
             raise NotOffered(f"not in MiniStack {MINISTACK_VERSION}") from error
-        wait_until(lambda: self._depth(self.work) == MESSAGES, _SECONDS, "SQS has moved them")
+        wait_until(lambda: self.scene.depth(work) == MESSAGES, _SECONDS, "SQS has moved them")
         return Cost(time.perf_counter() - began, 1 / MESSAGES)
-
-    def _fill(self) -> None:
-        """Make dead letters: on the queue, and in the ledger, as the retry machine leaves them."""
-        messages = [_message(str(uuid.uuid4())) for _ in range(MESSAGES)]
-        self._send(self.dead, messages)
-        rows = [{"PutRequest": {"Item": _ledger_row(message)}} for message in messages]
-        self._write("MessagesTableName", rows)
-
-    def _send(self, queue: str, messages: list[Message]) -> None:
-        for start in range(0, len(messages), 10):
-            self.sqs.send_message_batch(
-                QueueUrl=queue,
-                Entries=[
-                    {
-                        "Id": str(index),
-                        "MessageBody": message.body(),
-                        "MessageGroupId": message.group_id,
-                        "MessageDeduplicationId": f"{message.message_id}.r0",
-                    }
-                    for index, message in enumerate(messages[start : start + 10])
-                ],
-            )
-
-    def _write(self, table_name: str, requests: list[Any]) -> None:
-        for start in range(0, len(requests), 25):
-            self.stack.client("dynamodb").batch_write_item(
-                RequestItems={self.stack.outputs[table_name]: requests[start : start + 25]}
-            )
-
-    def _depth(self, queue: str) -> int:
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        attributes = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)
-        return sum(int(attributes["Attributes"][name]) for name in names)
-
-
-def _message(message_id: str) -> Message:
-    payload = {"account_id": message_id, "kind": "credit", "amount": "19.99", "currency": "EUR"}
-    return Message(
-        message_id=message_id,
-        type="transaction",
-        group_id=message_id,
-        payload=payload,
-        first_sent_at=datetime.now(UTC),
-        trace_id=message_id,
-        submitted_by="bench@example.com",
-    )
-
-
-def _ledger_row(message: Message) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        name: {"S": getattr(message, name)}
-        for name in ("message_id", "type", "group_id", "payload_hash")
-    }
-    row |= {"status": {"S": "DEAD"}, "trouble": {"S": "DEAD"}, "updated_at": {"S": clock.now()}}
-    row |= {"attempts": {"N": "4"}, "attempts_total": {"N": "4"}, "redrives": {"N": "0"}}
-    return row | {"execution_arns": {"L": []}, "journey": {"L": []}}
-
-
-def _fence(group_id: str) -> dict[str, Any]:
-    texts = {"group_id": group_id, "item": "FENCE", "holder": "none", "execution_arn": ""}
-    texts |= {"fenced": "FENCED", "since": clock.now()}
-    numbers = dict.fromkeys(["generation", "parked", "drained", "owned_at"], "0")
-    return {k: {"S": v} for k, v in texts.items()} | {k: {"N": v} for k, v in numbers.items()}
 
 
 def _row(name: str, costs: list[Cost]) -> tuple[object, ...]:
