@@ -19,6 +19,7 @@ from local.demo_scene import Scene
 from local.demo_story import Story
 from local.deployment import DeploymentFailed
 from local.emulator import EmulatorFailed
+from local.journal import Run
 from local.narration import look, say, table
 from local.stack import Stack
 
@@ -98,35 +99,25 @@ def show(scene: Scene) -> None:
         ],
     )
     print()
-    runs = scene.journal.runs
+    counts = [*_SHOWN, "settled", "failed", "left"]
     table(
-        [
-            "run",
-            "purpose",
-            "status",
-            *_SHOWN,
-            "settled",
-            "failed",
-            "left",
-            "transitions",
-            "each",
-        ],
-        [
-            (
-                run.number,
-                run.purpose,
-                run.record["status"],
-                *(run.record[name] for name in _SHOWN),
-                run.record["already_processed"] + run.record["discarded"],
-                run.record["failed"],
-                run.record["left"],
-                run.history.transitions,
-                f"{run.history.transitions / run.record['received']:.2f}"
-                if run.record["received"]
-                else "-",
-            )
-            for run in runs
-        ],
+        ["run", "purpose", "status", *counts, "transitions", "each"],
+        [_told(run) for run in scene.journal.runs],
+    )
+
+
+def _told(run: Run) -> tuple[object, ...]:
+    record, transitions = run.record, run.history.transitions
+    return (
+        run.number,
+        run.purpose,
+        record["status"],
+        *(record[name] for name in _SHOWN),
+        record["already_processed"] + record["discarded"],
+        record["failed"],
+        record["left"],
+        transitions,
+        f"{transitions / record['received']:.2f}" if record["received"] else "-",
     )
 
 

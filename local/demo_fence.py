@@ -28,6 +28,11 @@ def tell(scene: Scene) -> None:
         )
         for n, account in enumerate(accounts, 1)
     ]
+    _wait(scene, five)
+    _redrive(scene, five)
+
+
+def _wait(scene: Scene, five: list[Entry]) -> None:
     first, second, *later = five
     scene.journal.wait_for([first], "PROCESSED")
     scene.journal.wait_for([second], "DEAD")
@@ -41,6 +46,10 @@ def tell(scene: Scene) -> None:
     say("Another group is not held up:")
     other = scene.send(Entry("tip-gina", "gina", "credit", Decimal("1.00"), group_id="tips"))
     scene.journal.wait_for([other], "PROCESSED")
+
+
+def _redrive(scene: Scene, five: list[Entry]) -> None:
+    _, second, *later = five
     say("frank is unfrozen and his message redriven: it passes its own fence, the others follow.")
     scene.set_status("ACTIVE", "frank")
     run = scene.run("unfence a group", max_messages=1)

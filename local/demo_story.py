@@ -31,6 +31,7 @@ class Story:
         self.claims.equal("a producer may not redrive: 403", refused.status, 403)
         self._healthy()
         self._trouble()
+        self._retries()
         self._first_run()
         self._stubborn()
         self._nothing_left()
@@ -86,6 +87,8 @@ class Story:
             MessageDeduplicationId="foreign",
         )
         self.scene.foreign_id = f"sqs:{sent['MessageId']}"
+
+    def _retries(self) -> None:
         say(
             f"The retry machine tries each frozen one until it had {self.scene.max_attempts} tries,"
             " the worker's included. The wait before each is random, and may be twice as long as"

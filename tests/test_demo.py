@@ -75,7 +75,7 @@ def test_wrong_effect_breaks_the_claims_about_it(tmp_path, capsys):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     for file in ("template.yaml", "samconfig.toml"):
         shutil.copy(ROOT / file, tmp_path)
-    transaction = tmp_path / "workflows" / "transaction.py"
+    transaction = tmp_path / "workflows" / "messages" / "transaction.py"
     right = 'change = payload.amount if payload.kind == "credit"'
     assert right in transaction.read_text()
     wrong = right.replace("payload.amount", 'payload.amount + Decimal("0.01")')

@@ -68,20 +68,6 @@ def process(message_id: str, payload: Payload) -> None:
         TransactionRejected: the debit is more than the balance.
     """
     change = payload.amount if payload.kind == "credit" else -payload.amount
-    names = {"#status": "status"}
-    values: dict[str, Any] = {
-        ":change": change,
-        ":zero": Decimal(0),
-        ":frozen": "FROZEN",
-        ":currency": payload.currency,
-    }
-    condition = (
-        "(attribute_not_exists(#status) OR #status <> :frozen)"
-        " AND (attribute_not_exists(currency) OR currency = :currency)"
-    )
-    if payload.kind == "debit":
-        condition += " AND balance >= :amount"
-        values[":amount"] = payload.amount
     try:
         dynamodb().transact_write_items(
             TransactItems=[
@@ -96,22 +82,38 @@ def process(message_id: str, payload: Payload) -> None:
                         "ConditionExpression": "attribute_not_exists(account_id)",
                     }
                 },
-                {
-                    "Update": {
-                        "TableName": settings().accounts_table,
-                        "Key": {"account_id": payload.account_id},
-                        "UpdateExpression": "SET balance = if_not_exists(balance, :zero) + :change,"
-                        " currency = if_not_exists(currency, :currency)",
-                        "ConditionExpression": condition,
-                        "ExpressionAttributeNames": names,
-                        "ExpressionAttributeValues": values,
-                        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-                    }
-                },
+                {"Update": _to_balance(payload, change)},
             ]
         )
     except dynamodb().exceptions.TransactionCanceledException as error:
         _explain(error, payload)
+
+
+def _to_balance(payload: Payload, change: Decimal) -> Any:
+    """Return the update of an account that can take the transaction."""
+    condition = (
+        "(attribute_not_exists(#status) OR #status <> :frozen)"
+        " AND (attribute_not_exists(currency) OR currency = :currency)"
+    )
+    values: dict[str, Any] = {
+        ":change": change,
+        ":zero": Decimal(0),
+        ":frozen": "FROZEN",
+        ":currency": payload.currency,
+    }
+    if payload.kind == "debit":
+        condition += " AND balance >= :amount"
+        values[":amount"] = payload.amount
+    return {
+        "TableName": settings().accounts_table,
+        "Key": {"account_id": payload.account_id},
+        "UpdateExpression": "SET balance = if_not_exists(balance, :zero) + :change,"
+        " currency = if_not_exists(currency, :currency)",
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": {"#status": "status"},
+        "ExpressionAttributeValues": values,
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
 
 
 def _applied_key(message_id: str) -> str:
