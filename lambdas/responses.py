@@ -5,6 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+# As RFC 9110 names them; Python does so since 3.13, and any Python makes the same document.
+_PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
 
 class ErrorBody(BaseModel):
     """What went wrong; `code` is for programs, `message` for people."""
@@ -25,7 +28,7 @@ def problems(*statuses: int) -> dict[int, Any]:
     """Return the OpenAPI descriptions of a route's failures; 422 and 500 are always there."""
     shape = {"application/json": {"model": Problem}}
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": shape}
+        status: {"description": _PHRASES.get(status, HTTPStatus(status).phrase), "content": shape}
         # 422 too: Powertools describes one in a shape of its own wherever there is none.
         for status in (*statuses, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR)
     }
