@@ -51,7 +51,7 @@ model: $(DEV) ## Search every order of the fence protocol's calls, with spin and
 stability: check ## Run the whole suite TIMES (10) times in a row, or until it fails: about 90 minutes
 	for run in $$(seq $(TIMES)); do echo "Run $$run of $(TIMES)" && $(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS) || exit 1; done
 
-tables: $(DEV) ## Write the tables of docs/testing.md by the tests that prove them
+tables: $(DEV) ## Write the parts of our pages that tests make of what they find
 	WRITE_TABLES=1 $(PYTHON) -m pytest -m tables $(PYTEST_ARGS)
 
 test-aws: $(DEV) ## Run the scenarios on the deployed stack STACK_NAME, with your credentials; written, and never run so far

@@ -1,7 +1,7 @@
 """What each field of the API means, where its model does not say it: one word, one meaning.
 
-A name stands for the field wherever it is; `Schema.name` for that schema's own. The messages' and
-runs' own words, such as their statuses, are README's.
+A name stands for the field wherever it is; `Schema.name` for that schema's own. These sentences are
+a table of `docs/glossary.md`, which has the other words, such as statuses: `make tables`.
 """
 
 _ISO = "ISO 8601 in UTC."
@@ -79,7 +79,8 @@ FIELDS = {
     "dead_letter_queue": "The queue of dead messages.",
     "Status.messages": "Messages in trouble, counted in the ledger.",
     "Status.groups": "Groups that wait behind a message in trouble.",
-    "dead": "Messages on the dead-letter queue.",
+    "dead": "Messages that are listed as dead letters.",
+    "MessageCounts.lost": "Those of the dead that no queue is known to have.",
     "quarantined": "Messages that no run touches any more.",
     "retrying": "Messages between two tries.",
     "fenced": "Groups that wait.",
@@ -131,7 +132,7 @@ FIELDS = {
     "redriven": "Sent to the work queue again.",
     "RunRecord.quarantined": "Put into quarantine.",
     "RunReport.quarantined": "Put into quarantine.",
-    "already_processed": "Processed before, and only deleted from the queue.",
+    "already_processed": "Processed, parked or quarantined before; only deleted from the queue.",
     "discarded": "Discarded before, and only deleted from the queue.",
     "failed": "Refused by SQS or the ledger; they stay on the queue.",
     "left": "Not to be touched by this run; they stay on the queue.",

@@ -1,11 +1,11 @@
 """`docs/decisions.md`: each entry has its parts, and the contents list every entry."""
 
-import os
 import re
 
 import pytest
 
 from local.stack import ROOT
+from tests import tables
 
 PAGE = ROOT / "docs" / "decisions.md"
 ENTRY = re.compile(
@@ -45,7 +45,7 @@ def anchor(title):
 
 
 def contents():
-    lines, last = [], None
+    lines, last = [], ""
     for title, (section, body) in entries().items():
         if section != last:
             lines += [f"\n**[{section}](#{anchor(section)})**\n"]
@@ -73,10 +73,4 @@ def test_entries_of_a_section_stand_in_the_order_of_their_dates():
 
 @pytest.mark.tables
 def test_contents_list_every_entry():
-    first, rest = text().split("<!-- contents -->\n")
-    shown, last = rest.split("<!-- /contents -->")
-    if os.environ.get("WRITE_TABLES"):
-        page = f"{first}<!-- contents -->\n{contents()}<!-- /contents -->{last}"
-        PAGE.write_text(page, encoding="utf-8")
-        return
-    assert shown == contents(), "run `make tables`"
+    tables.hold_text("contents", contents(), PAGE)
