@@ -3,11 +3,11 @@
 PYTHON3 ?= python3
 PYTHON := .venv/bin/python
 SAM := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
-NPM := PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix tests/asl_linters --no-audit --no-fund --no-update-notifier
+NPM := PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix tests/statics/asl_linters --no-audit --no-fund --no-update-notifier
 
 DEV := .venv/.installed
 SAM_CLI := .venv-sam/.installed
-ASL_LINTERS := tests/asl_linters/node_modules/.installed
+ASL_LINTERS := tests/statics/asl_linters/node_modules/.installed
 
 PYTEST_ARGS ?=
 MODEL_ARGS ?=
@@ -55,13 +55,13 @@ tables: $(DEV) ## Write the parts of our pages that tests make of what they find
 	WRITE_TABLES=1 $(PYTHON) -m pytest -m tables $(PYTEST_ARGS)
 
 test-aws: $(DEV) ## Run the scenarios on the deployed stack STACK_NAME, with your credentials; written, and never run so far
-	$(PYTHON) -m pytest -m aws tests/test_aws.py $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -m aws tests/deployed/test_aws.py $(PYTEST_ARGS)
 
 check: $(DEV) $(SAM_CLI) $(ASL_LINTERS) ## Lint code, types, state machines and template; changes nothing
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	$(PYTHON) -m tests.asl_linters
+	$(PYTHON) -m tests.statics.asl_linters
 	.venv/bin/cfn-lint template.yaml
 	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
 
@@ -86,7 +86,7 @@ lock: $(DEV) ## Pin every dependency anew; LOCK_ARGS=--upgrade raises the versio
 	$(NPM) install --package-lock-only --omit-lockfile-registry-resolved
 
 clean: ## Remove everything that make has made
-	rm -rf .local .venv .venv-sam .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/asl_linters/node_modules
+	rm -rf .local .venv .venv-sam .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/statics/asl_linters/node_modules
 	find workflows lambdas local tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Environments. --no-deps: the locks are complete, and older pips trip over a lock's extras. --no-compile: Python
@@ -101,7 +101,7 @@ clean: ## Remove everything that make has made
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r $<
 	@touch $@
 
-$(ASL_LINTERS): tests/asl_linters/package-lock.json $(DEV)
+$(ASL_LINTERS): tests/statics/asl_linters/package-lock.json $(DEV)
 	@$(NPM) ci --loglevel=error
 	@touch $@
 

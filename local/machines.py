@@ -7,7 +7,7 @@ from typing import Any
 
 from local.stack import ROOT
 
-MOCK_CONFIG = ROOT / "tests" / "paths" / "MockConfigFile.json"
+MOCK_CONFIG = ROOT / "tests" / "machines" / "paths" / "MockConfigFile.json"
 # AWS's Step Functions Local has this account unless told otherwise; ours is told.
 ACCOUNT = "123456789012"
 

@@ -1,7 +1,7 @@
 """Every place where MiniStack differs from AWS and this stack makes up for it, with the reason.
 
-Written against the version below and checked by `tests/test_ministack_quirks.py`, which fails when
-the version changes or when a quirk is gone: then delete what is no longer needed.
+Written against the version below and checked by `tests/engines/test_ministack_quirks.py`, which
+fails when the version changes or when a quirk is gone: then delete what is no longer needed.
 """
 
 import json

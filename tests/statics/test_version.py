@@ -6,7 +6,7 @@ import tomllib
 
 from lambdas import show_docs
 from local.stack import ROOT
-from tests.conftest import CONTEXT, api_event
+from tests.support.invocations import CONTEXT, api_event
 from workflows import __version__
 
 

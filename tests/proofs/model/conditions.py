@@ -18,8 +18,8 @@ from unittest.mock import patch
 from boto3.dynamodb.types import TypeSerializer
 
 from local.stack import ROOT
-from tests import redrive_expressions
-from tests.conftest import a_message, an_operator
+from tests.support import redrive_expressions
+from tests.support.messages import a_message, an_operator
 from workflows.groups.fence import Fence
 from workflows.ledger.claims import Claim
 from workflows.messages.message_types import meaning_hash

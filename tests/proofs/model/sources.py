@@ -6,7 +6,6 @@ only time or chance does, has an `about` in `transitions.toml` instead.
 
 from collections.abc import Callable
 
-from tests.conftest import template
 from tests.proofs.model.conditions import (
     CLAIM,
     FENCE,
@@ -20,6 +19,7 @@ from tests.proofs.model.conditions import (
     of_state,
     of_statements,
 )
+from tests.support.template import template
 from workflows import recovery, retry
 from workflows.groups import fence
 from workflows.ledger import claims, transitions

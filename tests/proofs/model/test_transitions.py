@@ -8,7 +8,7 @@ import pytest
 from tests.proofs.model.searches import MUTANTS, PROVED, SEARCHES
 from tests.proofs.model.sources import SOURCES
 from tests.proofs.model.spin import MODEL
-from tests.tables import hold
+from tests.support.tables import hold
 
 TABLE = tomllib.loads((MODEL / "transitions.toml").read_text(encoding="utf-8"))
 _STEP = re.compile(r":: (?:d_step|atomic) \{")

@@ -1,0 +1,222 @@
+"""Over HTTP: who gets in, who may what, and what is open to everybody."""
+
+import time
+import uuid
+from urllib.parse import urlsplit
+
+import jwt
+import pytest
+from openapi_spec_validator import validate
+
+from local.client import Client
+from tests.deployed.flows import assert_problem, credit
+
+pytestmark = pytest.mark.xdist_group("flows")
+
+OPERATOR_ROUTES = [
+    ("POST", "/messages/dlq/reprocess"),
+    ("GET", "/messages/dlq/reprocess"),
+    ("GET", "/messages/dlq/reprocess/some-run"),
+    ("GET", "/audit"),
+]
+ROUTES = [
+    ("POST", "/messages/send"),
+    ("GET", "/messages/status"),
+    ("GET", "/messages/some-message"),
+    *OPERATOR_ROUTES,
+]
+
+
+@pytest.fixture(scope="module")
+def anybody(stack):
+    return Client(stack.api_url)
+
+
+@pytest.fixture(scope="module")
+def producer(stack, anybody):
+    return anybody.signed_in(**stack.users["producer"])
+
+
+@pytest.fixture(scope="module")
+def operator(stack, anybody):
+    return anybody.signed_in(**stack.users["operator"])
+
+
+# Signing in
+
+
+def test_user_signs_in_for_six_hours(stack, anybody):
+    answer = anybody.call("POST", "/users/login", stack.users["producer"])
+
+    body = answer.expect(200)
+    assert set(body) == {"access_token", "token_type", "expires_in"}
+    assert (body["token_type"], body["expires_in"]) == ("bearer", 21_600)
+
+
+def test_wrong_email_and_wrong_password_cannot_be_told_apart(stack, anybody):
+    user = stack.users["producer"]
+    answers = [
+        anybody.call("POST", "/users/login", user | {"password": "not the password"}),
+        anybody.call("POST", "/users/login", user | {"email": f"{uuid.uuid4()}@example.com"}),
+    ]
+
+    for answer in answers:
+        assert_problem(answer, 401, "wrong_credentials")
+    assert answers[0].json["error"] == answers[1].json["error"]
+
+
+def test_repeated_failures_lock_the_email(anybody):
+    nobody = {"email": f"{uuid.uuid4()}@example.com", "password": "a guess"}
+    statuses = [anybody.call("POST", "/users/login", nobody).status for _ in range(5)]
+    answer = anybody.call("POST", "/users/login", nobody)
+
+    assert statuses == [401] * 5
+    assert_problem(answer, 429, "too_many_failures")
+    retry_after = answer.json["error"]["details"]["retry_after"]
+    assert 0 < retry_after <= 900
+    assert answer.headers["Retry-After"] == str(retry_after)
+
+
+# Who may what
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_no_route_answers_without_a_token(anybody, method, path):
+    answer = anybody.call(method, path, {} if method == "POST" else None)
+
+    assert_problem(answer, 401, "unauthorized")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def signed_token(stack, **changes):
+    secrets = stack.client("secretsmanager")
+    (secret,) = secrets.list_secrets()["SecretList"]
+    key = secrets.get_secret_value(SecretId=secret["ARN"])["SecretString"]
+    now = int(time.time())
+    claims = {
+        "sub": "p@example.com",
+        "roles": ["producer"],
+        "iat": now,
+        "exp": now + 600,
+        "jti": "1",
+        "iss": "guarded-redrive",
+    }
+    return jwt.encode(claims | changes, key, "HS256")
+
+
+def test_signed_token_of_this_test_would_be_accepted(stack, anybody):
+    assert Client(stack.api_url, signed_token(stack)).status().status == 200
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        lambda stack: "garbage",
+        lambda stack: "a.b.c",
+        lambda stack: jwt.encode(
+            {"sub": "p@example.com", "roles": ["operator"]}, "k" * 64, "HS256"
+        ),
+        lambda stack: jwt.encode({"sub": "p@example.com"}, "", "none"),
+        lambda stack: signed_token(stack, exp=int(time.time()) - 1),
+        lambda stack: signed_token(stack, iss="somebody else"),
+        lambda stack: signed_token(stack, roles=["king"]),
+    ],
+    ids=["garbage", "not JSON", "other key", "no algorithm", "expired", "other issuer", "no role"],
+)
+def test_token_that_is_not_ours_is_refused(stack, token):
+    assert_problem(Client(stack.api_url, token(stack)).status(), 401, "unauthorized")
+
+
+def test_other_scheme_is_refused(stack, anybody):
+    header = {"Authorization": "Basic dXNlcjpwYXNzd29yZA=="}
+    assert_problem(anybody.call("GET", "/messages/status", headers=header), 401, "unauthorized")
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATOR_ROUTES)
+def test_producer_may_not_redrive(producer, method, path):
+    answer = producer.call(method, path, {} if method == "POST" else None)
+
+    assert_problem(answer, 403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/nothing"), ("DELETE", "/messages/send"), ("GET", "/messages/a/b")],
+)
+def test_unknown_path_is_404(producer, method, path):
+    assert_problem(producer.call(method, path), 404, "not_found")
+
+
+# The documentation
+
+
+def test_docs_are_open_and_found_through_the_stage(stack, anybody):
+    page = anybody.call("GET", "/docs")
+
+    assert page.status == 200
+    assert page.headers.get_content_type() == "text/html"
+    assert "SwaggerUI" in page.text
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/", "/openapi.json"])
+def test_docs_are_found_at_the_root_of_the_local_stack(stack, anybody, path):
+    at_the_root = Client(stack.endpoint_url).call("GET", path)
+
+    assert at_the_root.status == 200
+    assert (
+        at_the_root.text == anybody.call("GET", path.rstrip("/")).text
+    )  # so that "Try it out" finds the API
+    assert Client(stack.endpoint_url).call("GET", "/docs/none").status == 404
+
+
+def test_operator_alone_may_send_and_read(stack, anybody):
+    """README's command makes one with the role operator, who got 403."""
+    (row,) = stack.client("dynamodb").query(
+        TableName=stack.outputs["UsersTableName"],
+        KeyConditionExpression="email = :email",
+        ExpressionAttributeValues={":email": {"S": stack.users["operator"]["email"]}},
+    )["Items"]
+    operator = anybody.signed_in(**stack.users["operator"])
+
+    assert row["roles"]["L"] == [{"S": "operator"}]
+    operator.status().expect(200)
+    assert operator.send(credit()).status == 202
+
+
+def test_openapi_document_is_open_valid_and_complete(stack, anybody):
+    answer = anybody.call("GET", "/openapi.json")
+    document = answer.expect(200)
+
+    validate(document)
+    base = urlsplit(stack.api_url).path
+    assert [server["url"] for server in document["servers"]] == [base]
+    assert {(m.upper(), p) for p, item in document["paths"].items() for m in item} == {
+        ("POST", "/users/login"),
+        ("POST", "/messages/send"),
+        ("GET", "/messages/status"),
+        ("GET", "/messages/{message_id}"),
+        ("POST", "/messages/{message_id}/discard"),
+        ("POST", "/messages/discard"),
+        ("POST", "/messages/{message_id}/retry"),
+        ("POST", "/messages/retry"),
+        ("PATCH", "/messages/{message_id}"),
+        ("PATCH", "/messages"),
+        ("GET", "/audit"),
+        ("GET", "/groups"),
+        ("GET", "/groups/{group_id}"),
+        ("GET", "/messages/dlq"),
+        ("GET", "/messages/dlq/groups"),
+        ("GET", "/messages/quarantine"),
+        ("POST", "/messages/dlq/reprocess"),
+        ("GET", "/messages/dlq/reprocess"),
+        ("GET", "/messages/dlq/reprocess/{run_id}"),
+        ("DELETE", "/messages/dlq/reprocess/{run_id}"),
+        ("GET", "/messages/dlq"),
+        ("GET", "/messages/dlq/groups"),
+        ("GET", "/messages/quarantine"),
+    }
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            if path != "/users/login":
+                assert "401" in operation["responses"]

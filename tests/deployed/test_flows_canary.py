@@ -1,0 +1,109 @@
+"""Canaries over HTTP: a few first, then more, and a halt when the consumer fails again."""
+
+import pytest
+
+from local.client import Client
+from tests.deployed.flows import (
+    forget_dead_letters,
+    frozen_account,
+)
+from tests.deployed.run_flows import counted, dead_letters, run_of, unfreeze
+from tests.support.redrive_runs import all_visible, batches_sent, consume, quiet
+from tests.support.stack_fixtures import (
+    dead_letter,
+    ended,
+    queued,
+    transaction,
+)
+
+pytestmark = pytest.mark.xdist_group("flows of runs")
+
+
+@pytest.fixture(scope="module")
+def producer(stack):
+    return Client(stack.api_url).signed_in(**stack.users["producer"])
+
+
+@pytest.fixture(scope="module")
+def operator(stack):
+    return Client(stack.api_url).signed_in(**stack.users["operator"])
+
+
+@pytest.fixture(autouse=True)
+def no_dead_letters(stack):
+    """Begin and end with an empty dead-letter queue that no run holds."""
+    forget_dead_letters(stack)
+    yield
+    forget_dead_letters(stack)
+
+
+@pytest.fixture
+def consumer_off(stack):
+    """Let what was sent lie on the work queue, to be seen."""
+    quiet(stack)
+    yield
+    quiet(stack)
+    consume(stack, True)
+
+
+# --- Canary ---------------------------------------------------------------------------------
+
+
+def test_healthy_canary_lets_the_rest_follow_in_growing_steps(stack, operator):
+    dead_letters(stack, 9)
+    canary = {"messages": 1, "watch_seconds": 60}
+
+    run = run_of(operator, canary=canary, max_messages=9)
+
+    assert (run["status"], run["reason"]) == ("SUCCEEDED", None)
+    assert counted(run) == {"received": 9, "redriven": 9}
+    assert batches_sent(stack, ended(stack, run["execution_arn"])) == [1, 2, 4, 2]
+    assert run["outcome"]["processed"] == 9  # each step was watched to its end
+    assert run["request"]["canary"] == canary
+
+
+def test_canary_halts_when_the_consumer_fails_again_and_the_rest_stays(stack, producer, operator):
+    account_id = frozen_account(stack)
+    first = transaction(account_id=account_id)
+    dead_letter(stack, first)
+    rest = dead_letters(stack, 4)
+
+    run = run_of(operator, canary={"messages": 1, "watch_seconds": 60})
+
+    assert (run["status"], run["failure"]) == ("HALTED", None)
+    assert run["reason"] == "1 of 1 redriven messages failed again; max_failures is 0."
+    assert counted(run) == {"received": 1, "redriven": 1}
+    assert (run["outcome"]["died_again"], run["outcome"]["processed"]) == (1, 0)
+    assert all_visible(stack)
+    assert [m["Body"] for m in queued(stack, "DeadLetter")] == [
+        message.body() for message in (*rest, first)
+    ]
+    for message in rest:
+        assert producer.message(message.message_id).expect(200)["redrives"] == 0
+
+    unfreeze(stack, account_id)
+    again = run_of(operator, canary={"messages": 2, "watch_seconds": 60}, max_messages=5)
+    assert (again["status"], again["outcome"]["processed"]) == ("SUCCEEDED", 5)
+    assert operator.run(run["run_id"]).expect(200)["outcome"]["moved_on"] == 1
+
+
+def test_canary_bears_as_many_failures_as_it_may(stack, operator):
+    dead_letter(stack, transaction(account_id=frozen_account(stack)))
+    dead_letters(stack, 3)
+    canary = {"messages": 2, "watch_seconds": 60, "max_failures": 1}
+
+    run = run_of(operator, canary=canary, max_messages=4)
+
+    assert (run["status"], run["redriven"]) == ("SUCCEEDED", 4)
+    assert (run["outcome"]["processed"], run["outcome"]["died_again"]) == (3, 1)
+
+
+def test_canary_whose_messages_do_not_end_in_time_halts(stack, operator, consumer_off):
+    messages = dead_letters(stack, 3)
+
+    run = run_of(operator, canary={"messages": 1, "watch_seconds": 1})
+
+    assert run["status"] == "HALTED"
+    assert "1 of 1 redriven messages failed again or had not ended after 1 seconds" in run["reason"]
+    assert run["outcome"]["pending"] == 1
+    assert [m["Body"] for m in queued(stack, "DeadLetter")] == [m.body() for m in messages[1:]]

@@ -1,0 +1,1 @@
+"""What the emulators need mending, and that it is mended."""

@@ -1,0 +1,399 @@
+"""The application in this process: the template's tables and queues in moto, the shipped machines.
+
+`MotoStack` has what tests use of `local.stack.Stack`, so `support/stack_fixtures.py` serves both.
+The handlers run in this process as well. What MiniStack does by itself is done here when asked:
+executions run, one after the other; time passes; the work queue is polled; the sweep runs. So the
+same test does the same things in the same order each time.
+"""
+
+import base64
+import json
+import os
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from types import TracebackType
+from typing import Any, Self
+from unittest import mock
+
+import boto3
+import time_machine
+from moto import mock_aws
+from moto.dynamodb.models import dynamodb_backends
+from moto.sqs.models import sqs_backends
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+from lambdas import (
+    consume_messages,
+    count_outcomes,
+    process_message,
+    recover_executions,
+    return_dead_letters,
+    validate_messages,
+)
+from local.stack import ROOT
+from tests.engines.moto_engine import failures
+from tests.engines.moto_engine.as_aws import as_aws
+from tests.support import aws_events
+from tests.support.cloud import ACCOUNT, ENVIRONMENT, FOREIGN, REGION, forget
+from tests.support.invocations import CONTEXT
+from tests.support.template import template_tables
+from workflows.messages import message_types
+from workflows.messages.message import Message
+
+_TABLES = ("Messages", "Groups", "Runs", "Audit", "Users", "Accounts")
+_QUEUES = {"Work": "local-work.fifo", "DeadLetter": "local-dead-letters.fifo"}
+_MACHINES = ("retry", "redrive")
+_HANDLERS = {
+    "ProcessMessage": process_message,
+    "ValidateMessages": validate_messages,
+    "CountOutcomes": count_outcomes,
+    "ReturnDeadLetters": return_dead_letters,
+}
+_VISIBILITY_SECONDS = 180  # the template's
+
+
+class MotoStack:
+    """The application on moto, as a context manager; nothing of it is left after.
+
+    `before_state`, if a test sets it, is called with an execution's ARN and the name of the state
+    that is next; where it answers False, the execution is stopped, and where `TIMED_OUT`, it times
+    out. `invoke` calls a handler for a machine, and `task` does what a state's task is, as `as_aws`
+    wants it; a test may put other functions in their places. `tried_again` are the ids of messages
+    that a worker began to process after the ledger had noted their effect: no fault excuses that,
+    and the effects do not show it, because each type has its own only once.
+
+    Args:
+        definitions: of the machines `retry` and `redrive`, to be other than the shipped ones.
+        substitutions: of the machines' definitions, to be other than `samconfig.toml`'s `local`.
+    """
+
+    def __init__(
+        self,
+        *,
+        definitions: dict[str, str] | None = None,
+        substitutions: dict[str, str] | None = None,
+    ) -> None:
+        urls = {
+            name: f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{queue}"
+            for name, queue in _QUEUES.items()
+        }
+        machines = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine"
+        self.tried_again: list[str] = []
+        self.outputs = {
+            **{f"{name}TableName": name for name in _TABLES},
+            **{f"{name}QueueUrl": url for name, url in urls.items()},
+            **{f"{name.capitalize()}StateMachineArn": f"{machines}:{name}" for name in _MACHINES},
+        }
+        self.emulator = _Emulator()
+        self.before_state: Callable[[str, str], bool | str] = lambda arn, state: True
+        self.task: Callable[[str, str, Callable[[], None]], str | None] = _do
+        self.invoke: Callable[[str, Any], Any] = _invoke
+        self._substitutions = _substitutions(self.outputs) | (substitutions or {})
+        self._definitions = definitions or {}
+        self._clients: dict[str, Any] = {}
+        self._exit = ExitStack()
+        self._started: deque[Callable[[], None]] = deque()
+
+    def __enter__(self) -> Self:
+        environment = ENVIRONMENT | {
+            "WORK_QUEUE_URL": self.outputs["WorkQueueUrl"],
+            "DEAD_LETTER_QUEUE_URL": self.outputs["DeadLetterQueueUrl"],
+            "MAX_ATTEMPTS": self._substitutions["MaxAttempts"],
+        }
+        enter = self._exit.enter_context
+        enter(mock.patch.dict(os.environ, environment))
+        for name in FOREIGN:
+            os.environ.pop(name, None)
+        enter(mock_aws(config={"stepfunctions": {"execute_state_machine": True}})).reset()
+        enter(mock.patch.object(boto3, "DEFAULT_SESSION", _session()))
+        enter(
+            as_aws(
+                begin=self._begin_execution,
+                invoke=self._answer,
+                mocked=self.emulator.mocked,
+                task=lambda *task: self.task(*task),  # noqa: PLW0108 - a test sets it
+                before_state=lambda *state: self.before_state(*state),  # noqa: PLW0108 - a test sets it
+                wait=self.elapse,
+            )
+        )
+        for patch in failures.patches():
+            enter(patch)
+        enter(mock.patch.object(message_types, "process", self._noting(message_types.process)))
+        self._time = enter(time_machine.travel(datetime.now(UTC), tick=True))
+        forget()
+        self._exit.callback(forget)
+        self._create()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._exit.close()
+
+    def client(self, service: str) -> Any:
+        """Return the boto3 client of a service; the same one each time."""
+        if service not in self._clients:
+            self._clients[service] = _session().client(service)  # type: ignore[call-overload]
+        return self._clients[service]
+
+    def empty(self) -> None:
+        """Leave nothing of what was put into it: no item, no message, no execution.
+
+        That is quicker than another stack. Time does not go back.
+        """
+        for table in dynamodb_backends[ACCOUNT][REGION].tables.values():
+            table.items.clear()
+        for queue in sqs_backends[ACCOUNT][REGION].queues.values():
+            queue._messages.clear()
+            queue._pending_messages.clear()
+            queue.deleted_messages.clear()
+            vars(queue).pop("deduplication_ids", None)
+        for machine in stepfunctions_parser_backends[ACCOUNT][REGION].state_machines:
+            machine.executions.clear()
+        self._started.clear()
+        self.tried_again.clear()
+
+    def _noting(self, process: Callable[[Message], None]) -> Callable[[Message], None]:
+        def process_and_note(message: Message) -> None:
+            # Past the client, whose calls tests count and let fail.
+            key = {"message_id": {"S": message.message_id}}
+            row = dynamodb_backends[ACCOUNT][REGION].get_item("Messages", key)
+            if row is not None and "processed_at" in row.attrs:
+                self.tried_again.append(message.message_id)
+            process(message)
+
+        return process_and_note
+
+    def elapse(self, seconds: float) -> None:
+        """Let time pass, everywhere: for queues, leases, machines and the code.
+
+        By itself it passes as it does, and while a machine waits or tries again: at once.
+        """
+        self._time.shift(timedelta(seconds=seconds))
+
+    def poll(self) -> dict[str, Any] | None:
+        """Let the consumer take one batch as the event source mapping does; None for no batch.
+
+        Returns:
+            what the handler answered. What it did not report as failed is deleted.
+        """
+        sqs, url = self.client("sqs"), self.outputs["WorkQueueUrl"]
+        messages = sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=_VISIBILITY_SECONDS,
+            AttributeNames=["All"],
+            MessageAttributeNames=["All"],
+        ).get("Messages")
+        if not messages:
+            return None
+        with _recursion_limit():
+            answer: dict[str, Any] = consume_messages.handler(
+                {"Records": [_record(message) for message in messages]}, CONTEXT
+            )
+        failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        for message in messages:
+            handle = message["ReceiptHandle"]
+            if message["MessageId"] in failed:
+                sqs.change_message_visibility(
+                    QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0
+                )
+            else:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)
+        return answer
+
+    def recover(self) -> Any:
+        """Let the sweep run, as the schedule does."""
+        with _recursion_limit():
+            return recover_executions.handler(aws_events.sweep_input(), CONTEXT)
+
+    def run_executions(self) -> None:
+        """Run, one after the other, all executions that were started, and those that they start."""
+        while self._started:
+            self._started.popleft()()
+
+    def _begin_execution(self, execution_arn: str, case: str, run: Callable[[], None]) -> None:
+        self.emulator.began(execution_arn, case)
+        self._started.append(run)
+
+    def _answer(self, function: str, payload: Any) -> dict[str, Any]:
+        try:
+            return {"StatusCode": 200, "Payload": _plain(self.invoke(function, payload))}
+        except Exception as error:  # noqa: BLE001 - as Lambda's runtime does
+            payload = {"errorType": type(error).__name__, "errorMessage": str(error)}
+            return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": payload}
+
+    def _create(self) -> None:
+        dynamodb = self.client("dynamodb")
+        for name, properties in template_tables().items():
+            dynamodb.create_table(
+                TableName=name.removesuffix("Table"),
+                BillingMode="PAY_PER_REQUEST",
+                **{
+                    key: properties[key]
+                    for key in ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+                    if key in properties
+                },
+            )
+        sqs = self.client("sqs")
+        common = {"FifoQueue": "true", "MaximumMessageSize": ENVIRONMENT["MAX_MESSAGE_BYTES"]}
+        sqs.create_queue(QueueName=_QUEUES["DeadLetter"], Attributes=common)
+        target = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{_QUEUES['DeadLetter']}"
+        redrive_policy = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": 3})
+        sqs.create_queue(
+            QueueName=_QUEUES["Work"], Attributes=common | {"RedrivePolicy": redrive_policy}
+        )
+        for name in _MACHINES:
+            text = self._definitions.get(name) or _shipped(name)
+            for substitution, value in self._substitutions.items():
+                text = text.replace("${" + substitution + "}", value)
+            self.client("stepfunctions").create_state_machine(
+                name=name, definition=text, roleArn=f"arn:aws:iam::{ACCOUNT}:role/machine"
+            )
+
+
+class _Emulator:
+    """The part of `local.emulator.Emulator` that tests use of a stack."""
+
+    def __init__(self) -> None:
+        self._config: dict[str, Any] = {"StateMachines": {}, "MockedResponses": {}}
+        self._cases: dict[str, str] = {}
+        self._invocations: Counter[tuple[str, str]] = Counter()
+
+    def mock_states(self, config: dict[str, Any]) -> None:
+        """Take test cases in Step Functions Local's format; they replace all earlier ones."""
+        self._config = config
+
+    def messages(self, queue_url: str) -> list[dict[str, Any]]:
+        """Return what lies on a queue, in or out of flight, oldest first, as MiniStack shows it."""
+        queue = sqs_backends[ACCOUNT][REGION].queues[queue_url.rpartition("/")[2]]
+        return [
+            {
+                "MessageId": message.id,
+                "Body": message.body,
+                "MessageGroupId": message.group_id,
+                "MessageDeduplicationId": message.deduplication_id,
+                "ReceiveCount": message.approximate_receive_count,
+                "IsVisible": message.visible,
+                "MessageAttributes": {
+                    name: _in_base64(value) for name, value in message.message_attributes.items()
+                },
+                "Attributes": {
+                    name: value["StringValue"] for name, value in message.system_attributes.items()
+                },
+            }
+            for message in queue._messages
+        ]
+
+    def began(self, execution_arn: str, case: str) -> None:
+        """Take note of the test case of an execution that begins."""
+        self._cases[execution_arn] = case
+
+    def mocked(self, execution_arn: str, state: str) -> dict[str, Any] | None:
+        """Tell what an invocation of a state's task meets instead of its service, if anything.
+
+        As on the local stack, a response that has neither `Return` nor `Throw` calls the service.
+        """
+        machine, case = execution_arn.split(":")[-2], self._cases[execution_arn]
+        cases = self._config["StateMachines"].get(machine, {}).get("TestCases", {})
+        name = cases.get(case, {}).get(state)
+        if name is None:
+            return None
+        number = self._invocations[execution_arn, state]
+        self._invocations[execution_arn, state] += 1
+        for key, response in self._config["MockedResponses"][name].items():
+            first, _, last = key.partition("-")
+            if int(first) <= number <= int(last or first):
+                return response or None
+        raise LookupError(f"{case}: no mocked response for invocation {number} of {state}")
+
+
+@cache
+def _shipped(machine: str) -> str:
+    return (ROOT / "statemachines" / f"{machine}.asl.json").read_text(encoding="utf-8")
+
+
+@cache
+def _session() -> boto3.Session:
+    return boto3.Session(
+        aws_access_key_id=ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+        region_name=REGION,
+    )
+
+
+def _substitutions(outputs: dict[str, str]) -> dict[str, str]:
+    return {
+        **{f"{name}Table": name for name in _TABLES},
+        "WorkQueueUrl": outputs["WorkQueueUrl"],
+        "DeadLetterQueueUrl": outputs["DeadLetterQueueUrl"],
+        "DeadLetterQueueName": _QUEUES["DeadLetter"],
+        **{f"{name}FunctionArn": name for name in _HANDLERS},
+        "OnDeadLetter": "hold",
+        "MaxAttempts": "4",  # samconfig.toml's `local`
+        "MaxMessageBytes": ENVIRONMENT["MAX_MESSAGE_BYTES"],
+        "BackoffBaseSeconds": "2",
+        "BackoffCapSeconds": "8",
+        "TurnsPerExecution": "300",
+        "PollSeconds": "0",
+        "RunLeaseSeconds": "900",
+        "LedgerRetentionDays": "90",
+    }
+
+
+def _invoke(function: str, payload: Any) -> Any:
+    with _recursion_limit():
+        return _HANDLERS[function].handler(payload, CONTEXT)
+
+
+@contextmanager
+def _recursion_limit() -> Iterator[None]:
+    """Give Python's own limit, as in Lambda: jsonata raises it for the whole process."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def _do(execution_arn: str, state: str, task: Callable[[], None]) -> None:
+    task()
+
+
+def _plain(answer: Any) -> Any:
+    return json.loads(json.dumps(answer))
+
+
+def _in_base64(attribute: dict[str, Any]) -> dict[str, Any]:
+    """Return a message attribute as SQS's JSON has it."""
+    return {
+        part: base64.b64encode(value).decode() if isinstance(value, bytes) else value
+        for part, value in attribute.items()
+    }
+
+
+def _record(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a received message as Lambda's event has it."""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message["Attributes"],
+        "messageAttributes": {
+            name: {"stringListValues": [], "binaryListValues": []}
+            | {part[:1].lower() + part[1:]: found for part, found in _in_base64(value).items()}
+            for name, value in message.get("MessageAttributes", {}).items()
+        },
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{_QUEUES['Work']}",
+        "awsRegion": REGION,
+    }

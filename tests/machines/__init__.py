@@ -1,0 +1,1 @@
+"""The state machines, ending by ending, through the ASL that ships."""

@@ -1,0 +1,384 @@
+"""What breaks in a run: partial answers, stale receipts, and services that fail for good."""
+
+from typing import Any
+
+from tests.machines.scenarios import given
+from tests.machines.scenarios.paths import (
+    FAILED,
+    FINISH,
+    GIVEN_BACK,
+    JUDGED,
+    NOTHING_RECEIVED,
+    START,
+    WAVE,
+    WITH_A_BATCH,
+)
+from tests.machines.scenarios.registry import add, scenario
+from tests.support import stack_fixtures
+from tests.support.world import World
+
+BROKEN = "Some.ServiceException"
+CANCELLED = "DynamoDb.TransactionCanceledException"
+
+
+def refused(*indexes: int) -> list[dict[str, Any]]:
+    """Return what a batch call says of entries that it refused."""
+    return [
+        {"Id": str(n), "Code": "InternalError", "SenderFault": False, "Message": "made up"}
+        for n in indexes
+    ]
+
+
+def guarded(*errors: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what GuardLoop's statements for messages answer: {} for done, or an error."""
+    messages = [{"Error": error} if error else {} for error in errors]
+    return given.returns({"Responses": [{}, {}, *messages]})
+
+
+def stale(world: World, count: int) -> list[dict[str, Any]]:
+    """Make dead letters and return what SQS gave a run so long ago that it may not delete them."""
+    letters: list[dict[str, Any]] = []
+    for _ in range(count):
+        message = world.message()
+        given.record(world, message, "DEAD")
+        letter = stack_fixtures.put_on_dlq(
+            world.stack, message.body(), message.group_id, f"{message.message_id}.r0"
+        )
+        letters.append(
+            {
+                "MessageId": letter,
+                "ReceiptHandle": f"stale-{len(letters)}",
+                "Body": message.body(),
+                "Attributes": {"MessageGroupId": message.group_id},
+            }
+        )
+    return given.returns({"Messages": letters})
+
+
+@scenario()
+def work_queue_refuses_some(world: World) -> None:
+    """What the work queue refuses stays, with its group behind it; what it took is deleted."""
+    group = world.name("group")
+    large, later = world.message(group_id=group, currency="EUR"), world.message(group_id=group)
+    other = world.message()
+    given.record(world, large, "DEAD")
+    padded = large.body().ljust(2_000)
+    world.put_on_dlq(padded, group)
+    world.dead_letter(later)
+    world.dead_letter(other)
+    with given.largest_message(world, "Work", 1_999):
+        run = world.run({"request": {"max_messages": 3}})
+    assert run.output == run.output | {"redriven": 1, "failed": 1, "left": 1}
+    assert [m["Body"] for m in world.queued("DeadLetter")] == [padded, later.body()]
+
+
+@scenario(mocked=True)
+def send_fails_in_part(world: World) -> None:
+    """Of a batch of which one was refused, only what was sent is deleted."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    answer = {"Successful": [{"Id": "1", "MessageId": "m", "MD5OfMessageBody": "5"}]}
+    run = world.run(
+        {"request": {"max_messages": 2}},
+        mocks={"RedriveMessages": given.returns(answer | {"Failed": refused(0)})},
+    )
+    assert (run.output["redriven"], run.output["failed"]) == (1, 1)
+    assert [m["Body"] for m in world.queued("DeadLetter")] == [world.messages[0].body()]
+
+
+@scenario(mocked=True)
+def send_fails_whole(world: World) -> None:
+    """When nothing was sent nothing is deleted, and the next run sends it under another id."""
+    world.dead_letter(world.message())
+    mocks = {"RedriveMessages": given.returns({"Failed": refused(0)})}
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    assert run.output["failed"] == 1
+    world.run({"request": {"max_messages": 1}})
+    (copy,) = world.queued("Work")
+    assert copy["MessageDeduplicationId"].endswith(".r2")
+
+
+@scenario(mocked=True)
+def delete_fails_in_part(world: World) -> None:
+    """What was sent and not deleted is found processed by the next run: one effect."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    answer = {"Successful": [{"Id": "1"}], "Failed": refused(0)}
+    world.run({"request": {"max_messages": 2}}, mocks={"DeleteDeadLetters": given.returns(answer)})
+    assert len(world.queued("DeadLetter")) == 2  # a mock deletes nothing
+    world.consume()
+    assert [len(world.effects(m.group_id)) for m in world.messages] == [1, 1]
+
+
+@scenario(mocked=True)
+def receipts_that_ran_out(world: World) -> None:
+    """Messages whose receipts ran out are sent, stay, and are found processed later: one effect."""
+    mocks = {"ReceiveDeadLetters": stale(world, 2)}
+    world.run({"request": {"max_messages": 2}}, mocks=mocks)
+    assert len(world.queued("DeadLetter")) == 2
+    world.consume()
+    run = world.run({"request": {"max_messages": 2}})
+    assert run.output["already_processed"] == 2
+    assert world.queued("DeadLetter") == []
+    assert [len(world.effects(m.group_id)) for m in world.messages] == [1, 1]
+
+
+@scenario(mocked=True)
+def guard_gives_no_answer(world: World) -> None:
+    """A message whose guard could not be asked just now stays; the other goes."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    run = world.run(
+        {"request": {"max_messages": 2}},
+        mocks={"GuardLoop": guarded({}, {"Code": "ThrottlingError"})},
+    )
+    assert run.output == run.output | {"redriven": 1, "failed": 1}
+
+
+@scenario(mocked=True)
+def guard_cannot_work(world: World) -> None:
+    """A guard statement that can never work ends the run before anything is sent."""
+    world.dead_letter(world.message())
+    run = world.run(
+        {"request": {"max_messages": 1}}, mocks={"GuardLoop": guarded({"Code": "AccessDenied"})}
+    )
+    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *GIVEN_BACK]
+    assert run.error == "DynamoDb.AccessDenied"
+    assert world.queued("Work") == []
+
+
+@scenario(mocked=True)
+def verdict_that_time_overtook(world: World) -> None:
+    """A message that was processed between verdict and guard is refused by its condition."""
+    message = world.message()
+    world.dead_letter(message, status="PROCESSED")
+    verdict = {
+        "verdict": "redrive",
+        "index": 0,
+        "group": message.group_id,
+        "wave": 0,
+        "ledger_id": message.message_id,
+        "known": True,
+        "unnoted": False,
+        "status": "DEAD",
+        "redrives": 0,
+        "redrive_limit": 3,
+        "attempts_total": 1,
+        "execution_arns": [],
+        "reason": {"type": "", "message": ""},
+        "type": message.type,
+        "first_sent_at": message.first_sent_at_text,
+        "dead_at": message.first_sent_at_text,
+        "payload_hash": message.payload_hash,
+        "trace_id": message.trace_id,
+    }
+    run = world.run(
+        {"request": {"max_messages": 1}},
+        mocks={"ValidateMessages": given.returns({"Payload": {"verdicts": [verdict]}})},
+    )
+    assert run.output["failed"] == 1
+    assert world.row(message)["status"] == "PROCESSED"
+
+
+def _fails_for_good(world: World, state: str) -> None:
+    world.dead_letter(world.message())
+    mocks = {state: given.throws(BROKEN)}
+    if state == "HoldDeadLetters":
+        mocks |= {"RedriveMessages": given.returns({"Failed": refused(0)})}
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    failed = FAILED if state in NOTHING_RECEIVED else GIVEN_BACK
+    if state == "AcquireRun":
+        failed = FAILED[1:]
+    if state in WITH_A_BATCH:
+        assert all(letter["IsVisible"] for letter in world.queued("DeadLetter"))
+    assert run.states[-1 - len(failed) :] == [state, *failed]
+    assert (run.status, run.error) == ("FAILED", BROKEN)
+    assert len(world.queued("DeadLetter")) == (0 if state == "FinishRun" else 1)
+    # Where EventBridge tells of the end, the sweep lets go at once of what was not sent.
+    world.recover()
+
+
+for _state in (
+    "InspectQueue",
+    "AcquireRun",
+    "ValidateInput",
+    "ReceiveDeadLetters",
+    "ValidateMessages",
+    "GuardLoop",
+    "RedriveMessages",
+    "DeleteDeadLetters",
+    "HoldDeadLetters",
+    "FinishRun",
+):
+    add(
+        f"{_state}_fails_for_good",
+        "The run fails loudly, gives the lock back, and has deleted nothing that was not sent.",
+        lambda world, state=_state: _fails_for_good(world, state),  # type: ignore[misc]
+        mocked=True,
+    )
+
+
+def _hands_over_and_fails(world: World, state: str, error: str) -> None:
+    for _ in range(2):
+        world.dead_letter(world.message())
+    short = world.variant("redrive", "$number('300')", "$number('1')", "short")
+    with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
+        run = world.run(
+            {"request": {"max_messages": 2}}, machine=short, mocks={state: given.throws(error)}
+        )
+    assert run.states[-1 - len(GIVEN_BACK) :] == [state, *GIVEN_BACK]
+    assert run.error == ("LeaseLost" if error == CANCELLED else error)
+    assert len(world.queued("DeadLetter")) == 1
+    world.recover()
+
+
+for _state, _error in (
+    ("HandOverRun", BROKEN),
+    ("HandOverRun", CANCELLED),
+    ("StartSuccessor", BROKEN),
+):
+    _how = "finds_another_in_its_place" if _error == CANCELLED else "fails_for_good"
+    add(
+        f"{_state}_{_how}",
+        "A run that cannot be handed over fails loudly, with what it did not send on the queue.",
+        lambda world, state=_state, error=_error: _hands_over_and_fails(world, state, error),  # type: ignore[misc]
+        mocked=True,
+    )
+
+
+@scenario(mocked=True)
+def CountOutcomes_fails_for_good(world: World) -> None:  # noqa: N802 - named after its state
+    """A run that cannot watch its canary fails, and sends nothing more."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    request = {"canary": {"messages": 1, "watch_seconds": 60}}
+    run = world.run({"request": request}, mocks={"CountOutcomes": given.throws(BROKEN)})
+    assert run.states == [*START, *JUDGED, *WAVE, "WaitForOutcomes", "CountOutcomes", *GIVEN_BACK]
+    assert run.error == BROKEN
+    assert len(world.queued("DeadLetter")) == 1
+    world.recover()
+
+
+def _cannot_let_go(world: World, answer: list[dict[str, Any]], error: str) -> None:
+    world.dead_letter(world.message())
+    mocks = {"RedriveMessages": given.returns({"Failed": refused(0)}), "LetGoMessages": answer}
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    read = [] if error == BROKEN else ["MoreToDo"]  # An answer is read there.
+    assert run.states[-2 - len(read) - len(GIVEN_BACK) :] == [
+        "MoreToDo", "LetGoMessages", *read, *GIVEN_BACK,
+    ]  # fmt: skip
+    assert run.error == error
+    assert len(world.queued("DeadLetter")) == 1
+    world.recover()
+    assert world.row(world.messages[0])["trouble"] == "DEAD"
+
+
+add(
+    "LetGoMessages_fails_for_good",
+    "A run that cannot let go of what was not sent fails; the sweep lets go of it.",
+    lambda world: _cannot_let_go(world, given.throws(BROKEN), BROKEN),
+    mocked=True,
+)
+add(
+    "LetGoMessages_is_refused",
+    "A statement that cannot let go of a message fails the run; the sweep lets go of it.",
+    lambda world: _cannot_let_go(
+        world,
+        given.returns({"Responses": [{"Error": {"Code": "AccessDenied"}}]}),
+        "DynamoDb.AccessDenied",
+    ),
+    mocked=True,
+)
+
+
+@scenario(mocked=True)
+def SkipRun_fails_for_good(world: World) -> None:  # noqa: N802 - named after its state
+    """A run that has nothing to do and cannot even say so fails."""
+    payload = {"trigger": "schedule", "requested_by": "schedule"}
+    run = world.run(payload, mocks={"SkipRun": given.throws(BROKEN)})
+    assert run.states == [*START[:2], "SkipRun", "RunFailed"]
+    assert run.error == BROKEN
+
+
+@scenario(mocked=True)
+def lease_that_was_lost_at_the_end(world: World) -> None:
+    """A run whose lock is another's when it finishes fails, with true counters in its record."""
+    world.dead_letter(world.message())
+    mocks = {"FinishRun": given.throws(CANCELLED)}
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    assert run.states[-1 - len(GIVEN_BACK) :] == ["FinishRun", *GIVEN_BACK]
+    assert run.error == "LeaseLost"
+    assert world.run_row(run.name)["redriven"] == 1
+    world.recover()
+
+
+@scenario(mocked=True)
+def failure_and_lease_that_was_lost(world: World) -> None:
+    """A run that fails while its lock is another's records its failure, and leaves the lock."""
+    world.dead_letter(world.message())
+    mocks = {"ReceiveDeadLetters": given.throws(BROKEN), "FailRun": given.throws(CANCELLED)}
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    assert run.states == [*START, "ReceiveDeadLetters", "GiveBackDeadLetters", "FailRun", *FAILED]
+    assert run.error == "LeaseLost"
+    world.recover()
+
+
+@scenario(mocked=True)
+def failure_that_cannot_be_recorded(world: World) -> None:
+    """A run whose failure cannot be recorded fails with its first error; the sweep frees it."""
+    mocks = {"ReceiveDeadLetters": given.throws("Sqs.First"), "FailRun": given.throws(BROKEN)}
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    assert run.states == [*START, "ReceiveDeadLetters", *GIVEN_BACK]
+    assert run.error == "Sqs.First"
+    # Where EventBridge tells of the end, the sweep did the same already.
+    world.recover()
+
+
+@scenario(mocked=True)
+def left_out_messages_that_are_not_given_back(world: World) -> None:
+    """A run that cannot give back what it left out ends well, and the sweep gives it back."""
+    world.dead_letter(world.message())
+    world.dead_letter(world.message(currency="CHF"))
+    only = {"payload": {"currency": "CHF"}}
+    run = world.run(
+        {"request": {"filter": only, "max_messages": 1}},
+        mocks={"ReturnDeadLetters": given.throws("Lambda.TooManyRequestsException")},
+    )
+    assert run.states[-2:] == ["ReturnDeadLetters", *FINISH]
+    assert [letter["IsVisible"] for letter in world.queued("DeadLetter")] == [False]
+    world.recover()
+    assert [letter["IsVisible"] for letter in world.queued("DeadLetter")] == [True]
+
+
+@scenario()
+def work_queue_that_is_gone(world: World) -> None:
+    """A run whose work queue does not exist fails before anything is deleted."""
+    url = str(world.stack.outputs["WorkQueueUrl"])
+    broken = world.variant("redrive", url, f"{url[:-5]}-gone.fifo", "broken")
+    world.dead_letter(world.message())
+    run = world.run({"request": {"max_messages": 1}}, machine=broken)
+    assert run.states == [*START, *JUDGED, *WAVE[:3], *GIVEN_BACK]
+    (letter,) = world.queued("DeadLetter")
+    assert letter["IsVisible"]
+
+
+@scenario(mocked=True)
+def InspectRest_fails_for_good(world: World) -> None:  # noqa: N802 - named after its state
+    """A run that cannot ask what is in flight does not say that the queue is empty."""
+    run = world.run(mocks={"InspectRest": given.throws(BROKEN)})
+    assert run.states == [*START, *JUDGED[:2], "InspectRest", *GIVEN_BACK]
+    assert run.error == BROKEN
+
+
+@scenario(mocked=True)
+def GiveBackDeadLetters_fails_for_good(world: World) -> None:  # noqa: N802 - named after its state
+    """A run that cannot give back what it received fails with its first error."""
+    world.dead_letter(world.message())
+    mocks = {
+        "ValidateMessages": given.throws("Lambda.First"),
+        "GiveBackDeadLetters": given.throws(BROKEN),
+    }
+    run = world.run(mocks=mocks)
+    assert run.states == [*START, *JUDGED, *GIVEN_BACK]
+    assert run.error == "Lambda.First"
+    world.recover()

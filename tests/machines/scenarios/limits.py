@@ -1,0 +1,72 @@
+"""Messages too large for a state: `States.DataLimitExceeded` is caught by its own name."""
+
+from tests.machines.scenarios import given
+from tests.machines.scenarios.failures import stale
+from tests.machines.scenarios.paths import DONE, GIVEN_BACK, JUDGED, NO_MORE, START, WAVE
+from tests.machines.scenarios.registry import add
+from tests.support.world import World
+
+TOO_LARGE = given.throws("States.DataLimitExceeded")
+PAUSE = ["WaitForVisibility", "MoreToDo"]
+UP_TO = {
+    "ReceiveDeadLetters": ["ReceiveDeadLetters"],
+    "ValidateMessages": JUDGED,
+    "GuardLoop": [*JUDGED, "GuardLoop"],
+    "RedriveMessages": [*JUDGED, "GuardLoop", "AnyToRedrive", "RedriveMessages"],
+}
+
+
+def _together(world: World, state: str) -> None:
+    mocks = {"ReceiveDeadLetters": stale(world, 2)} | {state: TOO_LARGE}
+    run = world.run({"request": {"max_messages": 2}}, mocks=mocks)
+    one_by_one = [*JUDGED, *WAVE] * 2
+    assert run.states == [*START, *UP_TO[state], *PAUSE, *one_by_one, *DONE]
+    assert run.output["redriven"] == 2
+
+
+def _guarded(world: World, state: str) -> None:
+    mocks = {"ReceiveDeadLetters": stale(world, 2), state: TOO_LARGE}
+    run = world.run({"request": {"max_messages": 2}}, mocks=mocks)
+    let_go = [*START, *UP_TO[state], *PAUSE, "LetGoMessages", "MoreToDo"]
+    assert run.states[: len(let_go)] == let_go
+    assert run.status == "SUCCEEDED"
+    # What this run counted waits for another; a guard that was never asked counted nothing.
+    status = "DEAD" if state == "RedriveMessages" else "REDRIVEN"
+    found = [(row["status"], int(row["redrives"])) for row in map(world.row, world.messages)]
+    assert found == [(status, 1)] * 2
+
+
+def _alone(world: World, state: str) -> None:
+    other = world.message()
+    world.dead_letter(other)
+    mocks = {"ReceiveDeadLetters": _received("the-large-one")} | {state: TOO_LARGE}
+    with given.largest_message(world, "DeadLetter", 1_048_576):  # one message a turn
+        run = world.run({}, mocks=mocks)
+    assert run.states == [*START, *UP_TO[state], *PAUSE, *JUDGED, *WAVE, *NO_MORE, *GIVEN_BACK]
+    assert (run.status, run.error) == ("FAILED", "DataLimitExceeded")
+    assert world.row(other)["status"] == "REDRIVEN"
+    # Where EventBridge tells of the end, the sweep did the same already.
+    world.recover()
+
+
+def _received(letter: str) -> list[dict[str, object]]:
+    """Return one message as if received, which no queue has."""
+    found = {"MessageId": letter, "ReceiptHandle": "stale", "Body": "large"}
+    return given.returns({"Messages": [found | {"Attributes": {"MessageGroupId": "large"}}]})
+
+
+for _state in UP_TO:
+    _is_guarded = _state in ("GuardLoop", "RedriveMessages")
+    add(
+        f"too_large_together_in_{_state}",
+        "Messages too large together go one by one; what was counted and not sent is let go.",
+        lambda world, state=_state, play=_guarded if _is_guarded else _together: play(world, state),  # type: ignore[misc]
+        mocked=True,
+    )
+    if not _is_guarded:
+        add(
+            f"too_large_alone_in_{_state}",
+            "A message that is too large alone fails the run, after the others have moved.",
+            lambda world, state=_state: _alone(world, state),  # type: ignore[misc]
+            mocked=True,
+        )

@@ -1,0 +1,186 @@
+"""Options of a run: filter, rate and canary."""
+
+import json
+from typing import Any
+
+from tests.machines.scenarios import given
+from tests.machines.scenarios.paths import (
+    DONE,
+    FINISH,
+    GIVEN_BACK,
+    JUDGED,
+    NO_MORE,
+    NOTHING_GOES,
+    START,
+    STAYS,
+    WAVE,
+)
+from tests.machines.scenarios.registry import scenario
+from tests.support.canonical import once
+from tests.support.stack_fixtures import FROZEN
+from tests.support.world import World
+from workflows.ledger import audit
+from workflows.messages.message import fingerprint
+from workflows.redrive import runs
+
+WATCH = ["WaitForOutcomes", "CountOutcomes", "CanaryHealthy"]
+
+
+@scenario()
+def filter_that_leaves_some(world: World) -> None:
+    """What a filter leaves out stays and is visible again; it hides nothing behind it."""
+    left = [world.message() for _ in range(2)]
+    wanted = world.message(currency="CHF")
+    for message in [*left, wanted]:
+        world.dead_letter(message)
+    run = world.run({"request": {"filter": {"payload": {"currency": "CHF"}}, "max_messages": 1}})
+    assert (run.output["redriven"], run.output["left"]) == (1, 2)
+    assert [m["Body"] for m in world.queued("DeadLetter")] == [m.body() for m in left]
+    assert all(letter["IsVisible"] for letter in world.queued("DeadLetter"))
+
+
+@scenario()
+def filter_that_leaves_all(world: World) -> None:
+    """A run of which nothing is left but what it leaves out ends by itself."""
+    world.dead_letter(world.message())
+    world.put_on_dlq("hello", world.name("nobody"))
+    run = world.run({"request": {"filter": {"type": "nothing"}}})
+    assert run.states == [
+        *START, *JUDGED, *NOTHING_GOES, *STAYS, *NO_MORE, "ReturnDeadLetters", *FINISH,
+    ]  # fmt: skip
+    assert run.output["left"] == 2
+
+
+@scenario()
+def filter_inside_a_group(world: World) -> None:
+    """What is behind a left-out message in its group stays behind it."""
+    group = world.name("group")
+    chosen, left = world.message(group_id=group), world.message(group_id=group, currency="CHF")
+    behind, other = world.message(group_id=group), world.message()
+    for message in (chosen, left, behind, other):
+        world.dead_letter(message)
+    run = world.run({"request": {"filter": {"payload": {"currency": "EUR"}}, "max_messages": 2}})
+    # The first poll took two; the third of the group is not even received.
+    assert (run.output["redriven"], run.output["left"]) == (2, 1)
+    assert [m["Body"] for m in world.queued("DeadLetter")] == [left.body(), behind.body()]
+
+
+@scenario()
+def filter_by_every_field(world: World) -> None:
+    """All fields of a filter at once choose the message that they describe."""
+    message = world.message()
+    world.dead_letter(message)
+    chosen = {
+        "message_ids": [message.message_id],
+        "group_id": message.group_id,
+        "type": "transaction",
+        "reason": "AccountFrozen",
+        "fingerprint": fingerprint("transaction", FROZEN),
+        "newer_than": "PT1H",
+        "payload": {"kind": "credit"},
+        "jmespath": "amount > `5`",
+    }
+    run = world.run({"request": {"filter": chosen, "max_messages": 1}})
+    assert run.states == [*START, *JUDGED, *WAVE, *DONE]
+
+
+@scenario()
+def rate(world: World) -> None:
+    """With a rate of two a second, three messages go in two batches with a pause between."""
+    for _ in range(3):
+        world.dead_letter(world.message())
+    run = world.run({"request": {"max_messages": 3, "max_per_second": 2}})
+    paused = [*START, *JUDGED, *WAVE, "WaitForRate", "MoreToDo", *JUDGED, *WAVE, *DONE]
+    assert once(run.states) == paused
+
+
+@scenario()
+def canary_that_lives(world: World) -> None:
+    """A canary whose messages are processed doubles its step until all are redriven."""
+    for _ in range(4):
+        world.dead_letter(world.message())
+    canary = {"messages": 1, "watch_seconds": 60}
+    run = world.run({"request": {"max_messages": 4, "canary": canary}}, consuming=True)
+    assert run.output["redriven"] == 4
+    assert [world.row(message)["status"] for message in world.messages] == ["PROCESSED"] * 4
+
+
+@scenario()
+def canary_that_dies(world: World) -> None:
+    """A canary whose message dies again halts the run, and the rest stays."""
+    first = world.message(kind="debit")
+    world.dead_letter(first)
+    world.dead_letter(world.message())
+    canary = {"messages": 1, "watch_seconds": 60}
+    run = world.run({"request": {"canary": canary}}, consuming=True)
+    assert (run.output["status"], run.output["redriven"]) == ("HALTED", 1)
+
+
+@scenario()
+def canary_that_nobody_consumes(world: World) -> None:
+    """A canary that has not ended in time halts the run."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    run = world.run({"request": {"canary": {"messages": 1, "watch_seconds": 1}}})
+    assert once(run.states) == [*START, *JUDGED, *WAVE, *WATCH, *DONE]
+    assert run.output["status"] == "HALTED"
+
+
+def _counted(**outcome: Any) -> list[dict[str, Any]]:
+    """Return what the first look at a canary found, for `mocks`."""
+    nothing = {"active": True, "lease_lost": False, "processed": 0, "died_again": 0}
+    return given.returns({"Payload": nothing | outcome})
+
+
+@scenario(mocked=True)
+def canary_that_takes_its_time(world: World) -> None:
+    """A canary that has not ended at the first look is looked at again."""
+    message = world.message()
+    world.dead_letter(message)
+    canary = {"messages": 1, "watch_seconds": 60}
+    run = world.run(
+        {"request": {"max_messages": 1, "canary": canary}},
+        mocks={"CountOutcomes": _counted()},
+        consuming=True,
+    )
+    assert run.states.count("CountOutcomes") >= 2
+    assert run.output["status"] == "SUCCEEDED"
+    assert world.row(message)["status"] == "PROCESSED"
+
+
+@scenario(mocked=True)
+def lease_that_was_lost_while_watched(world: World) -> None:
+    """A run that finds another in its place while it watches its canary sends nothing more."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    request = {"canary": {"messages": 1, "watch_seconds": 60}}
+    run = world.run(
+        {"request": request},
+        mocks={"CountOutcomes": _counted(active=False, lease_lost=True)},
+    )
+    assert run.states == [*START, *JUDGED, *WAVE, *WATCH, *GIVEN_BACK]
+    assert run.error == "LeaseLost"
+    assert len(world.queued("DeadLetter")) == 1
+    # Where EventBridge tells of the end, the sweep did the same already.
+    world.recover()
+
+
+@scenario()
+def cancelled_while_watched(world: World) -> None:
+    """A run that a person cancels while it watches its canary sends nothing more."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    run_id = world.next_run
+    person = audit.Actor(
+        email="o@example.com", role="operator", source_ip="192.0.2.1", trace_id=world.name("trace")
+    )
+
+    def cancel() -> None:
+        with world.application():
+            runs.cancel(run_id, person)
+
+    request = {"canary": {"messages": 1, "watch_seconds": 60}}
+    run = world.run({"request": request}, meanwhile=("WaitForOutcomes", cancel))
+    assert once(run.states) == [*START, *JUDGED, *WAVE, *WATCH, *DONE]
+    assert run.output["status"] == "CANCELLED"
+    assert json.loads(world.run_row(run_id)["request"]) == request

@@ -1,0 +1,204 @@
+"""Runs: empty, full and ordered; the lock, the schedule, cancellation and successors."""
+
+from tests.machines.scenarios import given
+from tests.machines.scenarios.paths import (
+    DONE,
+    FINISH,
+    GIVEN_BACK,
+    JUDGED,
+    LOCKED,
+    NO_MORE,
+    START,
+    STORED,
+    WAVE,
+)
+from tests.machines.scenarios.registry import scenario
+from tests.support.world import World
+
+
+def bodies(world: World, queue: str, group: str | None = None) -> list[str]:
+    """Return the bodies on a queue, oldest first."""
+    return [m["Body"] for m in world.queued(queue) if group in (None, m["MessageGroupId"])]
+
+
+@scenario()
+def empty_queue_from_the_console(world: World) -> None:
+    """A run without any input asks the empty queue twice."""
+    run = world.run()
+    assert run.states == [*START, *NO_MORE, *FINISH]
+
+
+@scenario()
+def empty_queue_on_schedule(world: World) -> None:
+    """A scheduled run that finds nothing on the queue ends after three states, accounted for."""
+    run = world.run({"trigger": "schedule", "requested_by": "schedule"})
+    assert run.states == [*START[:2], "SkipRun"]
+    assert run.output["status"] == "SKIPPED"
+
+
+@scenario()
+def schedule_with_something_to_do(world: World) -> None:
+    """A scheduled run redrives what there is, with the options that the schedule has."""
+    world.dead_letter(world.message())
+    run = world.run(
+        {"trigger": "schedule", "requested_by": "schedule", "request": {"max_messages": 1}}
+    )
+    assert run.states == [*START, *JUDGED, *WAVE, *DONE]
+
+
+@scenario()
+def two_batches(world: World) -> None:
+    """Twelve messages of as many groups go in two batches."""
+    for _ in range(12):
+        world.dead_letter(world.message())
+    run = world.run({"request": {"max_messages": 12}})
+    assert run.states == [*START, *JUDGED, *WAVE, *JUDGED, *WAVE, *DONE]
+    assert run.output["redriven"] == 12
+
+
+@scenario()
+def group_in_waves(world: World) -> None:
+    """Messages of one group are sent one after the other, others with the first of them."""
+    group = world.name("group")
+    first, second = world.message(group_id=group), world.message(group_id=group)
+    alone, third = world.message(), world.message(group_id=group)
+    for message in (first, second, alone, third):
+        world.dead_letter(message)
+    run = world.run({"request": {"max_messages": 4}})
+    assert run.states == [*START, *JUDGED, *WAVE, *WAVE, *WAVE, *DONE]
+    assert bodies(world, "Work", group) == [m.body() for m in (first, second, third)]
+
+
+@scenario()
+def group_behind_a_quarantined_message(world: World) -> None:
+    """What is behind a quarantined message in its group goes on."""
+    group = world.name("group")
+    exhausted, later = world.message(group_id=group), world.message(group_id=group)
+    world.dead_letter(exhausted, redrives=3)
+    world.dead_letter(later)
+    run = world.run({"request": {"max_messages": 2}})
+    assert run.states == [*START, *JUDGED, *STORED, *WAVE, *DONE]
+    assert bodies(world, "Work") == [later.body()]
+
+
+@scenario()
+def no_more_than_asked_for(world: World) -> None:
+    """`max_messages` leaves the rest on the queue, not even received."""
+    for _ in range(3):
+        world.dead_letter(world.message())
+    world.run({"request": {"max_messages": 2}})
+    (left,) = world.queued("DeadLetter")
+    assert (left["Body"], left["ReceiveCount"]) == (world.messages[2].body(), 0)
+
+
+@scenario()
+def queue_of_large_messages(world: World) -> None:
+    """From a queue that takes messages of 256 KiB, one is taken at a time."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    with given.largest_message(world, "DeadLetter", 262_144):
+        run = world.run({"request": {"max_messages": 2}})
+    assert run.states == [*START, *JUDGED, *WAVE, *JUDGED, *WAVE, *DONE]
+
+
+@scenario()
+def second_run(world: World) -> None:
+    """While another run holds the queue, a run skips itself and says so."""
+    given.lock(world, "another")
+    world.dead_letter(world.message())
+    run = world.run({"request": {"max_messages": 1}})
+    assert run.states == [*LOCKED, "SkipRun"]
+    assert len(world.queued("DeadLetter")) == 1
+
+
+@scenario()
+def lease_that_ended(world: World) -> None:
+    """The lock of a run that says nothing any more goes to the next when its lease ends."""
+    given.lock(world, "stopped", lease_until=1)
+    world.dead_letter(world.message())
+    assert world.run({"request": {"max_messages": 1}}).output["redriven"] == 1
+
+
+@scenario(mocked=True)
+def lease_that_was_lost(world: World) -> None:
+    """A run that finds another in its place sends nothing more and fails loudly."""
+    given.lock(world, "another", execution_arn="")  # about to start
+    given.run_row(world, world.next_run, status="RUNNING")
+    world.dead_letter(world.message())
+    run = world.run({"request": {"max_messages": 1}}, mocks={"AcquireRun": given.returns({})})
+    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *GIVEN_BACK]
+    assert run.error == "LeaseLost"
+    # Where EventBridge tells of the end, the sweep did the same already.
+    world.recover()
+
+
+@scenario()
+def run_that_was_closed(world: World) -> None:
+    """A run whose record says that it ended does nothing."""
+    given.run_row(world, world.next_run, status="ABORTED", trigger="api")
+    world.dead_letter(world.message())
+    assert world.run({"request": {"max_messages": 1}}).states == [*LOCKED, "SkipRun"]
+
+
+@scenario()
+def cancelled_before_it_began(world: World) -> None:
+    """A run that was cancelled at once sends one batch at most."""
+    run_id = world.next_run
+    given.run_row(world, run_id, status="CANCELLING", trigger="api", requested_by="o@example.com")
+    given.lock(world, run_id)
+    for _ in range(12):
+        world.dead_letter(world.message())
+    run = world.run({"request": {}, "trigger": "api"})
+    assert run.states == [*START, *JUDGED, *WAVE, *DONE]
+    assert (run.output["status"], run.output["redriven"]) == ("CANCELLED", 10)
+
+
+@scenario()
+def successor(world: World) -> None:
+    """A run that took its turns goes on in another execution, with its counters."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    short = world.variant("redrive", "$number('300')", "$number('1')", "short")
+    with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
+        run = world.run({"request": {"max_messages": 2}}, machine=short)
+        world.follow(f"{run.name}-s1", machine=short)
+    handed_over = ["HandOverRun", "StartSuccessor", "ContinuedBySuccessor"]
+    assert run.states == [*START, *JUDGED, *WAVE, *handed_over]
+    assert world.executions[-1].output["redriven"] == 2
+
+
+@scenario(mocked=True)
+def successor_that_runs_already(world: World) -> None:
+    """A successor that an earlier try started is enough."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+    short = world.variant("redrive", "$number('300')", "$number('1')", "short")
+    exists = given.throws("StepFunctions.ExecutionAlreadyExistsException")
+    with given.largest_message(world, "DeadLetter", 262_144):
+        run = world.run(
+            {"request": {"max_messages": 2}}, machine=short, mocks={"StartSuccessor": exists}
+        )
+    assert run.states[-2:] == ["StartSuccessor", "ContinuedBySuccessor"]
+
+
+@scenario()
+def another_reader(world: World) -> None:
+    """What somebody else has in flight is no empty queue: the run looks again, and says so."""
+    group = world.name("group")
+    for _ in range(2):  # the second is hidden behind the first
+        world.dead_letter(world.message(group_id=group))
+    given.receive(world, "DeadLetter")
+    run = world.run()
+    assert run.states == [*START, *NO_MORE, *["WaitForOthers", *NO_MORE] * 3, *DONE]
+    assert (run.output["status"], run.output["in_flight"]) == ("HALTED", 1)
+    assert world.run_row(run.name)["in_flight"] == 1
+
+
+@scenario()
+def fewer_than_the_plan_held(world: World) -> None:
+    """A run that is held to a plan and meets less is no success, though the queue is empty."""
+    world.dead_letter(world.message())
+    run = world.run({"planned": 3})
+    assert run.states == [*START, *JUDGED, *WAVE, *NO_MORE, *DONE]
+    assert (run.output["status"], run.output["missing"]) == ("HALTED", 2)
+    assert world.run_row(run.name)["missing"] == 2

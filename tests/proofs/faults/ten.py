@@ -1,0 +1,65 @@
+"""Ten dead letters for a run to meet, as mixed as they come, or all healthy."""
+
+from tests.proofs.faults.crashing_world import CrashingWorld
+from tests.support.stack_fixtures import put_on_dlq
+
+
+def healthy(world: CrashingWorld) -> None:
+    """Make ten dead letters of ten groups."""
+    for _ in range(10):
+        dead(world)
+
+
+def mixed(world: CrashingWorld) -> None:
+    """Make ten dead letters.
+
+    Three of groups of their own, two of one group, one that holds its group while another is
+    parked behind it, one that was processed, one that is out of redrives, one that cannot be
+    processed, and one that is no message.
+    """
+    held(world)
+    _processed(world)
+    for _ in range(3):
+        dead(world)
+    for number in (1, 2):
+        dead(world, type="entry", group_id=world.name("pair"), number=number)
+    world.dead_letter(world.message(), redrives=3)
+    world.dead_letter(world.message(kind="gift"))
+    world.put_on_dlq('{"message_id":', world.name("strangers"))
+
+
+def few(world: CrashingWorld) -> None:
+    """Make three dead letters, two of them of one group, and one that holds one behind it."""
+    held(world)
+    dead(world)
+    for number in (1, 2):
+        dead(world, type="entry", group_id=world.name("pair"), number=number)
+
+
+def dead(world: CrashingWorld, **fields: object) -> None:
+    """Make a dead letter that a redrive can mend."""
+    message = world.message(**fields)  # type: ignore[arg-type]
+    world.dead_letter(message)
+    world.healthy.append(message)
+
+
+def held(world: CrashingWorld) -> None:
+    """Make a dead letter by its last attempt, and one that is parked behind it; mend both."""
+    door = world.name("door")
+    group = [
+        world.message(type="entry", group_id=world.name("held"), number=number, frozen_by=door)
+        for number in (1, 2)
+    ]
+    world.freeze(door)
+    for message in group:
+        world.send(message)
+    world.consume()  # the first dies of its last attempt, the second is parked
+    world.unfreeze(door)
+    world.healthy += group
+
+
+def _processed(world: CrashingWorld) -> None:
+    message = world.message()
+    world.send(message)
+    world.consume()
+    put_on_dlq(world.stack, message.body(), message.group_id, f"{message.message_id}.r0")

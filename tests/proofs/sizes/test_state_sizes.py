@@ -1,0 +1,319 @@
+"""What carries bodies through the redrive machine fits a state, with the longest of everything.
+
+MiniStack limits no state's size, and moto's limit is met by what a test sends, never by the longest
+of everything at once. So the bytes are counted here: the arguments by the shipped expressions, the
+results as the services answer. The sizes are those of compact JSON.
+"""
+
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.statics.test_template import STATE_BYTES, batch_size, evaluate, longest_verdict, states
+from tests.support.template import template
+from workflows.messages.carried import Carried
+from workflows.messages.message import ATTRIBUTE_RESERVE_BYTES, InvalidEnvelope, reason
+from workflows.redrive import runs
+from workflows.redrive.judge import Verdict
+
+FILTER = {
+    "message_ids": [f"{n:036}" for n in range(100)],  # as many as there may be
+    "payload": {"merchant.country": "x" * 60, "currency": "EUR"},
+    "jmespath": "amount > `100` && " * 20 + "kind == 'debit'",
+}
+REQUESTS = ["{}", json.dumps({"filter": FILTER})]
+RUN = {"id": "r" * 80, "trace_id": "t" * 128, "part": 99}
+EXECUTION = f"arn:aws-us-gov:states:us-gov-west-1:123456789012:execution:{'m' * 80}:{'e' * 80}"
+CONTEXT = {"context": {"Execution": {"Id": EXECUTION}}}
+
+
+def attribute(value):
+    return {"DataType": "String", "StringValue": value}
+
+
+# SQS takes ten, and their names, types and values count as size of the message: the ten of the
+# fewest bytes leave the most to the body, and each is written with more around it.
+TEN = {name: attribute('"') for name in "abcdefghij"}
+# As long as the one that X-Ray's documentation shows with a lineage.
+TRACE = "t" * 117
+OURS = {"ReasonType": attribute("T" * 64), "ReasonMessage": attribute('"' * 256)}
+
+
+def size(value: Any) -> int:
+    return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def quotes(count: int) -> str:
+    """Return so many bytes, each of which JSON must escape."""
+    return '"' * count
+
+
+def room_beside(attributes):
+    return sum(
+        len(name) + len(entry["DataType"]) + len(entry["StringValue"])
+        for name, entry in attributes.items()
+    )
+
+
+def letters(maximum, count, attributes):
+    """Return what SQS hands out: the longest messages that a queue of that size takes."""
+    return [
+        {
+            "MessageId": "m" * 36,
+            "ReceiptHandle": "h" * 1_024,
+            "Md5OfBody": "5" * 32,
+            "Md5OfMessageAttributes": "5" * 32,
+            "Body": quotes(maximum - room_beside(attributes)),
+            "Attributes": {
+                "MessageGroupId": quotes(128),
+                "SentTimestamp": "1" * 13,
+                "AWSTraceHeader": TRACE,
+            },
+            "MessageAttributes": attributes,
+        }
+    ] * count
+
+
+# Of what is no message of ours: SQS takes any punctuation in the name of a group, and the reason
+# may name what the body holds. The ids are SQS's.
+FOREIGN = {
+    "group": quotes(128),
+    "ledger_id": f"sqs:{'m' * 36}",
+    "trace_id": "m" * 36,
+    "type": "foreign",
+    "reason": reason(InvalidEnvelope(quotes(300))) | {"template": "t" * 48},
+}
+# Of ours: the names in the envelope are as long as they may be, and need no escape; a reason
+# that the ledger has from elsewhere may.
+OWN = {
+    "group": "g" * 120,
+    "ledger_id": "i" * 120,
+    "trace_id": "t" * 128,
+    "type": "y" * 64,
+    "reason": {
+        "type": "Lambda.ClientExecutionTimeoutException",
+        "message": quotes(256),
+        "template": "t" * 64,
+    },
+    "execution_arns": [EXECUTION] * 9,
+}
+
+
+def verdicts(count, **parts):
+    """Return the longest verdicts on foreign messages; with a body or a row, on ours."""
+    texts = OWN if parts.get("known") or "body" in parts else FOREIGN
+    also = {"left_because": "filter", "status": "QUARANTINED"}
+    return [longest_verdict(index) | also | texts | parts for index in range(count)]
+
+
+def argument(state, *names):
+    found = states("RedriveStateMachine")[state]["Arguments"]
+    for name in names:
+        found = found[name]
+    return found
+
+
+@cache
+def maxima():
+    """Return the parameter's default, both ends, and each size above which a batch is smaller."""
+    bounds = template()["Parameters"]["MaxMessageBytes"]
+    found = {bounds[name] for name in ("Default", "MinValue", "MaxValue")}
+    for request in REQUESTS:
+        for count in range(1, 11):
+            low, high = bounds["MinValue"], bounds["MaxValue"]
+            while low < high:
+                middle = (low + high + 1) // 2
+                low, high = (
+                    (middle, high) if batch_size(middle, request) >= count else (low, middle - 1)
+                )
+            found.add(low)
+    return sorted(found)
+
+
+every_batch = pytest.mark.parametrize(
+    ("maximum", "request_"),
+    [
+        pytest.param(maximum, request, id=f"{maximum}-{name}")
+        for maximum in maxima()
+        for name, request in zip(("all", "filter"), REQUESTS, strict=True)
+    ],
+)
+
+
+def test_batches_of_every_size_are_counted():
+    counts = {batch_size(maximum, "{}") for maximum in maxima()}
+
+    assert counts == set(range(1, 11))
+    assert longest_verdict(0).keys() | {"left_because", "status"} == Verdict.__required_keys__
+
+
+def test_reason_is_written_without_an_escape():
+    found = reason(InvalidEnvelope('"\\\x07é' * 100))["message"]
+
+    assert size(found) == len('""') + len(found) == len('""') + 256
+    assert found.startswith("'/??'/??")
+
+
+@every_batch
+@pytest.mark.parametrize("attributes", [TEN, OURS], ids=["ten", "ours"])
+def test_received_messages_fit(maximum, request_, attributes):
+    batch = letters(maximum, batch_size(maximum, request_), attributes)
+
+    assert size({"Messages": batch}) < STATE_BYTES
+
+
+@every_batch
+def test_messages_to_validate_fit(maximum, request_):
+    batch = letters(maximum, batch_size(maximum, request_), {})
+    messages = evaluate(
+        "RedriveStateMachine",
+        argument("ValidateMessages", "Payload", "messages"),
+        batch=batch,
+    )
+    payload = {"trace_id": RUN["trace_id"], "run_id": RUN["id"], "messages": messages}
+    payload |= {"request": json.loads(request_)}
+
+    assert payload.keys() == argument("ValidateMessages", "Payload").keys()
+    assert [message["Body"] for message in messages] == [letter["Body"] for letter in batch]
+    assert size({"FunctionName": "f" * 140, "Payload": payload}) < STATE_BYTES
+
+
+@every_batch
+def test_verdicts_on_edited_messages_fit(maximum, request_):
+    """An edited body comes with the verdict, as large as an edit may make it."""
+    edited = quotes(maximum - ATTRIBUTE_RESERVE_BYTES)
+    found = verdicts(batch_size(maximum, request_), body=edited)
+    # As Step Functions answers an invocation, with the headers of the service's answer.
+    answer = {
+        "ExecutedVersion": "$LATEST",
+        "Payload": {"verdicts": found},
+        "SdkHttpMetadata": {
+            "AllHttpHeaders": {f"X-Amz-Header-{n:02}": ["v" * 60] for n in range(10)},
+            "HttpHeaders": {f"X-Amz-Header-{n:02}": "v" * 60 for n in range(10)},
+            "HttpStatusCode": 200,
+        },
+        "SdkResponseMetadata": {"RequestId": "q" * 36},
+        "StatusCode": 200,
+    }
+
+    assert size(answer) < STATE_BYTES
+
+
+def guard(batch, found):
+    """Return the statements on a batch of which nothing is known but the verdicts."""
+    statements = evaluate(
+        "RedriveStateMachine",
+        argument("GuardLoop", "Statements"),
+        turn=[v for v in found if v["verdict"] != "left"],
+        verdicts=found,
+        confirmed=[{"id": f"{number:c>120}", "redrives": 25} for number in range(10)],
+        wave=0,
+        turns=499,
+        held=999,
+        batch=batch,
+        run=RUN,
+        states=CONTEXT,
+        counts=dict.fromkeys(runs.COUNTERS, 1_000_000),
+    )
+    assert len(statements) <= 25  # DynamoDB's limit
+    return statements
+
+
+@every_batch
+@pytest.mark.parametrize("attributes", [{}, TEN], ids=["none", "ten"])
+@pytest.mark.parametrize(
+    ("verdict", "known"), [("quarantine", False), ("quarantine", True), ("redrive", True)]
+)
+def test_guard_s_statements_fit(maximum, request_, verdict, known, attributes):
+    count = batch_size(maximum, request_)
+    found = verdicts(count, verdict=verdict, known=known)
+
+    statements = guard(letters(maximum, count, attributes), found)
+
+    assert json.dumps(statements).count(TRACE) == (0 if verdict == "redrive" else count)
+    assert json.dumps(statements).count("execution:") >= (0 if known else count)
+    assert size({"Statements": statements}) < STATE_BYTES
+
+
+@every_batch
+@pytest.mark.parametrize("attributes", [{}, TEN], ids=["none", "ten"])
+@pytest.mark.parametrize("known", [False, True])
+def test_guard_s_statements_on_what_is_left_fit(maximum, request_, known, attributes):
+    """Only a filter leaves all: the first one that is left without one is noted already."""
+    count = batch_size(maximum, request_)
+    found = verdicts(count, verdict="left", known=known)
+    found[0]["unnoted"] = "filter" in request_
+
+    statements = guard(letters(maximum, count, attributes), found)
+
+    assert json.dumps(statements).count("h" * 1_024) == count
+    assert size({"Statements": statements}) < STATE_BYTES
+
+
+@every_batch
+@pytest.mark.parametrize("attributes", [TEN, OURS], ids=["ten", "ours"])
+def test_copies_to_send_fit(maximum, request_, attributes):
+    count = batch_size(maximum, request_)
+    batch = letters(maximum, count, attributes)
+    entries = evaluate(
+        "RedriveStateMachine",
+        argument("RedriveMessages", "Entries"),
+        turn=verdicts(count, outcome="redrive", known=True),
+        batch=batch,
+    )
+
+    assert [entry["MessageBody"] for entry in entries] == [letter["Body"] for letter in batch]
+    assert size({"QueueUrl": "u" * 200, "Entries": entries}) < STATE_BYTES
+
+
+@pytest.mark.parametrize("attributes", [{}, TEN], ids=["none", "ten"])
+def test_retried_message_fits(attributes):
+    """What the retry machine reads, promotes and dead-letters, of the largest message there is."""
+    maximum = template()["Parameters"]["MaxMessageBytes"]["MaxValue"]
+    body = quotes(maximum - room_beside(attributes))
+    kept = {"body": {"S": body}, "carried": {"M": _column(attributes)}}
+    row = kept | {
+        "message_id": {"S": "i" * 120},
+        "group_id": {"S": "g" * 120},
+        "trace_id": {"S": "t" * 128},
+        "status": {"S": "RETRYING"},
+        "attempts": {"N": "100"},
+        "attempts_total": {"N": "1000"},
+        "reason": {"M": {"type": {"S": "T" * 64}, "message": {"S": quotes(256)}}},
+    }
+    found = states("RetryStateMachine")
+    variables = {
+        "row": row,
+        "parked": row | {"item": {"S": "P" * 47}},
+        "reason": OWN["reason"],
+        "group_id": "g" * 120,
+        "holder": "i" * 120,
+        "generation": 1_000,
+        "attributes": attributes,
+    }
+    letter = found["DeadLetter"]["Arguments"] | {"MessageDeduplicationId": "u" * 36}
+    sent = evaluate_all(letter, variables)
+    promoted = evaluate_all(found["PromoteParked"]["Arguments"], variables)
+
+    assert attributes.items() <= sent["MessageAttributes"].items()
+    assert sent["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"] == TRACE
+    for state in ({"Item": row}, {"Items": [row]}, sent, promoted):
+        assert size(state) < STATE_BYTES
+
+
+def _column(attributes):
+    carried = Carried(attributes, TRACE).column
+    return {name: {"S": text} for name, text in carried.items()}
+
+
+def evaluate_all(value, variables):
+    """Return a state's arguments with each expression evaluated."""
+    if isinstance(value, dict):
+        return {name: evaluate_all(part, variables) for name, part in value.items()}
+    if isinstance(value, list):
+        return [evaluate_all(part, variables) for part in value]
+    if isinstance(value, str) and value.startswith("{%"):
+        return evaluate("RetryStateMachine", value, **variables, states=CONTEXT)
+    return value

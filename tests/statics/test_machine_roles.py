@@ -1,0 +1,113 @@
+"""Each machine's role allows the very actions of its states: no emulator checks it."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.support.template import TEMPLATE, template
+
+Permission = tuple[str, str]
+
+# States that call an action under another name than IAM's.
+_IAM = {
+    "sqs:sendMessageBatch": "sqs:SendMessage",
+    "sqs:deleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:changeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    "lambda:invoke": "lambda:InvokeFunction",
+}
+_PARTIQL = {
+    "UPDATE": "dynamodb:PartiQLUpdate",
+    "INSERT INTO": "dynamodb:PartiQLInsert",
+    "DELETE FROM": "dynamodb:PartiQLDelete",
+}
+_TRANSACTION = {
+    "Update": "dynamodb:UpdateItem",
+    "Put": "dynamodb:PutItem",
+    "Delete": "dynamodb:DeleteItem",
+    "ConditionCheck": "dynamodb:ConditionCheckItem",
+}
+# What Step Functions needs to log an execution, which names no resources:
+# https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+_LOGGING = {
+    (f"logs:{action}", "*")
+    for action in (
+        "CreateLogDelivery",
+        "GetLogDelivery",
+        "UpdateLogDelivery",
+        "DeleteLogDelivery",
+        "ListLogDeliveries",
+        "PutResourcePolicy",
+        "DescribeResourcePolicies",
+        "DescribeLogGroups",
+    )
+}
+# Where a task names what it acts on; a metric is nothing that a policy can name.
+_NAMES = ("TableName", "QueueUrl", "FunctionName", "StateMachineArn")
+_POLICY_TEMPLATES = {
+    # https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-policy-template-list.html
+    "SQSSendMessagePolicy": ("sqs:SendMessage", "QueueName"),
+    "LambdaInvokePolicy": ("lambda:InvokeFunction", "FunctionName"),
+}
+
+
+def _used(task: dict[str, Any], machine: str) -> set[Permission]:
+    """Return what a task needs: an action and the logical id of what it acts on."""
+    service, action = task["Resource"].removeprefix("arn:aws:states:::").split(":")[-2:]
+    arguments = json.dumps(task["Arguments"])  # nested as it is, or an expression for it
+    if action == "transactWriteItems":
+        found = re.findall(r'(\w+)\\*": \{\\*"TableName\\*": \\*"\$\{(\w+)\}', arguments)
+        return {(_TRANSACTION[word], name) for word, name in found}
+    if action == "batchExecuteStatement":
+        found = re.findall(r'(UPDATE|INSERT INTO|DELETE FROM) \\*"\$\{(\w+)\}', arguments)
+        return {(_PARTIQL[word], name) for word, name in found}
+    acted_on = next((task["Arguments"][name] for name in _NAMES if name in task["Arguments"]), "*")
+    if "$states.context.StateMachine.Id" in acted_on:
+        acted_on = machine
+    name = f"{service}:{action}"
+    usual = f"{service}:{action[0].upper()}{action[1:]}"
+    return {(_IAM.get(name, usual), acted_on.removeprefix("${").removesuffix("}"))}
+
+
+def _meant(used: set[Permission], substitutions: dict[str, Any]) -> set[Permission]:
+    return {(action, _logical_id(str(substitutions.get(name, name)))) for action, name in used}
+
+
+def _allowed(machine: dict[str, Any]) -> set[Permission]:
+    found: set[Permission] = set()
+    for policy in machine["Policies"]:
+        for name, value in policy.items():
+            if name != "Statement":
+                action, parameter = _POLICY_TEMPLATES[name]
+                found.add((action, _logical_id(value[parameter])))
+                continue
+            for statement in value:
+                found |= {
+                    (action, _logical_id(resource))
+                    for action in _list(statement["Action"])
+                    for resource in _list(statement["Resource"])
+                }
+    return found
+
+
+def _logical_id(resource: str) -> str:
+    """Return whose name, URL or ARN it is; of a machine, which is named by its ARN, its own id."""
+    named = re.fullmatch(r"arn:.*:stateMachine:\$\{AWS::StackName\}-(\w+)", resource)
+    return f"{named[1].capitalize()}StateMachine" if named else resource.partition(".")[0]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("machine", ["RetryStateMachine", "RedriveStateMachine"])
+def test_role_allows_what_the_states_and_logging_need_where_they_need_it_and_no_more(machine):
+    properties = template()["Resources"][machine]["Properties"]
+    definition = json.loads((TEMPLATE.parent / properties["DefinitionUri"]).read_text())
+    tasks = [state for state in definition["States"].values() if state["Type"] == "Task"]
+
+    used = set().union(*(_used(task, machine) for task in tasks))
+
+    needed = _meant(used, properties["DefinitionSubstitutions"]) | _LOGGING
+    assert _allowed(properties) == needed

@@ -1,0 +1,732 @@
+"""`template.yaml` and the machines: the pairs and the numbers that nothing else checks."""
+
+import importlib
+import json
+import re
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonata import jsonata
+
+from tests.machines.scenarios.paths import NOTHING_RECEIVED
+from tests.statics import transformed
+from tests.support.cloud import ENVIRONMENT
+from tests.support.template import TEMPLATE, template, template_tables
+from workflows import recovery
+from workflows.groups import execution
+from workflows.ledger import audit, trouble
+from workflows.messages.message import ATTRIBUTE_RESERVE_BYTES
+from workflows.redrive import judge, outcome, runs
+from workflows.redrive.requests import Canary
+from workflows.runtime import aws
+from workflows.runtime.settings import Settings
+
+STATE_BYTES = 262_144
+RESOURCES = template()["Resources"]
+GLOBALS = template()["Globals"]["Function"]
+DEFAULTS = {name: entry.get("Default") for name, entry in template()["Parameters"].items()}
+VARIABLES = GLOBALS["Environment"]["Variables"]
+
+
+def of_type(kind):
+    return {
+        name: resource["Properties"]
+        for name, resource in RESOURCES.items()
+        if resource["Type"] == kind
+    }
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+MACHINES = of_type("AWS::Serverless::StateMachine")
+QUEUES = of_type("AWS::SQS::Queue")
+TABLES = template_tables()
+
+
+@cache
+def definition(machine):
+    return (TEMPLATE.parent / MACHINES[machine]["DefinitionUri"]).read_text()
+
+
+def states(machine):
+    return json.loads(definition(machine))["States"]
+
+
+def leads_to(state):
+    """Return the names of the states that may follow one."""
+    ways = [state, *state.get("Choices", []), *state.get("Catch", [])]
+    return {way[name] for way in ways for name in ("Next", "Default") if name in way}
+
+
+TASKS = [
+    (machine, name)
+    for machine in MACHINES
+    for name, state in states(machine).items()
+    if state["Type"] == "Task"
+]
+
+
+def timeout(function):
+    return FUNCTIONS[function].get("Timeout", GLOBALS["Timeout"])
+
+
+# --- Pairs --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_substitutions_given_are_those_used(machine):
+    used = set(re.findall(r"\$\{(\w+)\}", definition(machine)))
+
+    assert used == set(MACHINES[machine]["DefinitionSubstitutions"])
+
+
+def test_every_machine_file_belongs_to_a_machine():
+    files = {f"statemachines/{path.name}" for path in Path("statemachines").iterdir()}
+
+    assert files == {machine["DefinitionUri"] for machine in MACHINES.values()}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_handler_exists_and_is_named_like_its_function(function):
+    module, _, name = FUNCTIONS[function]["Handler"].rpartition(".")
+
+    assert callable(getattr(importlib.import_module(module), name))
+    noun = "".join(part.title() for part in module.rpartition(".")[2].split("_"))
+    assert function == f"{noun}Function"
+
+
+def test_every_module_with_a_handler_is_a_function():
+    modules = {
+        f"lambdas.{path.stem}.handler"
+        for path in Path("lambdas").glob("*.py")
+        if re.search("^def handler", path.read_text(), re.MULTILINE)
+    }
+    assert modules == {properties["Handler"] for properties in FUNCTIONS.values()}
+
+
+def test_environment_is_what_the_settings_want():
+    wanted = {name.upper() for name in Settings.model_fields} - {"AWS_REGION"}  # Lambda's own
+
+    assert set(VARIABLES) == wanted
+    assert set(ENVIRONMENT) >= wanted
+
+
+@pytest.mark.parametrize(
+    ("parameter", "field"),
+    [
+        ("MaxAttempts", "max_attempts"),
+        ("MaxRedrives", "max_redrives"),
+        ("MaxMessageBytes", "max_message_bytes"),
+        ("TokenLifetimeSeconds", "token_lifetime_seconds"),
+        ("WorkQueueRetentionSeconds", "work_queue_retention_seconds"),
+        ("LedgerRetentionDays", "ledger_retention_days"),
+    ],
+)
+@pytest.mark.parametrize("bound", ["MinValue", "MaxValue", "Default"])
+def test_value_that_the_template_allows_the_settings_take(parameter, field, bound, environment):
+    value = template()["Parameters"][parameter][bound]
+
+    assert VARIABLES[field.upper()] == parameter
+    assert getattr(Settings.model_validate(environment | {field.upper(): value}), field) == value
+
+
+def test_numbers_that_people_tune_have_their_defaults():
+    assert DEFAULTS["TokenLifetimeSeconds"] == 6 * 3_600
+    assert DEFAULTS["RedriveScheduleState"] == "DISABLED"
+
+
+@pytest.mark.parametrize(
+    ("table", "indexes"),
+    [
+        ("MessagesTable", [trouble.TROUBLE_INDEX, outcome.RUN_INDEX]),
+        ("RunsTable", [runs.BY_START_INDEX]),
+        ("AuditTable", [audit.ACTOR_INDEX, audit.MESSAGE_INDEX]),
+    ],
+)
+def test_indexes_that_the_code_asks_are_there(table, indexes):
+    assert [found["IndexName"] for found in TABLES[table]["GlobalSecondaryIndexes"]] == indexes
+
+
+def test_no_index_copies_bodies_or_journeys():
+    indexes = {
+        found["IndexName"]: found["Projection"]
+        for found in TABLES["MessagesTable"]["GlobalSecondaryIndexes"]
+    }
+
+    assert indexes["RunIndex"] == {"ProjectionType": "KEYS_ONLY"}
+    assert indexes[trouble.TROUBLE_INDEX]["ProjectionType"] == "INCLUDE"
+    columns = set(indexes[trouble.TROUBLE_INDEX]["NonKeyAttributes"])
+    assert not {"body", "original_body", "journey"} & columns
+
+
+def test_verdicts_of_the_code_are_those_of_the_machine():
+    for verdict in get_args(get_type_hints(judge.Verdict)["verdict"]):
+        assert f'\\"{verdict}\\"' in definition("RedriveStateMachine")
+
+
+# --- Numbers ------------------------------------------------------------------------------
+
+
+def test_message_is_invisible_for_six_times_the_consumer_s_time():
+    assert QUEUES["WorkQueue"]["VisibilityTimeout"] >= 6 * timeout("ConsumeMessagesFunction")
+
+
+def test_claim_outlives_its_worker_and_not_the_message_s_visibility():
+    lease = VARIABLES["CLAIM_LEASE_SECONDS"]
+
+    assert timeout("ConsumeMessagesFunction") <= lease < QUEUES["WorkQueue"]["VisibilityTimeout"]
+
+
+def test_sweep_ends_a_fence_that_it_began_in_time_and_has_most_of_its_time_for_them():
+    config: Any = aws._CONFIG
+    tries = config.retries["total_max_attempts"]
+    # Of the standard mode, whose pauses are at most 1 s, 2 s, 4 s …
+    pauses = 2 ** (tries - 1) - 1
+    call = tries * (config.connect_timeout + config.read_timeout) + pauses
+
+    assert 3 * call < recovery.RESERVE_SECONDS < timeout("RecoverExecutionsFunction") / 2
+
+
+def test_run_lease_is_one_number_and_outlives_a_batch():
+    substitutions = MACHINES["RedriveStateMachine"]["DefinitionSubstitutions"]
+    found = states("RedriveStateMachine")
+    # When a run gives back what it held it sends nothing more: nobody minds its lease.
+    slowest = max(
+        state.get("TimeoutSeconds", 0)
+        for name, state in found.items()
+        if name != "ReturnDeadLetters"
+    )
+    longest_watch = Canary.model_fields["watch_seconds"].metadata[1].le
+    look = evaluate(
+        "RedriveStateMachine",
+        found["WaitForOutcomes"]["Seconds"],
+        request={"canary": {"watch_seconds": longest_watch}},
+    )
+
+    assert substitutions["RunLeaseSeconds"] == VARIABLES["RUN_LEASE_SECONDS"] > 6 * slowest
+    assert VARIABLES["RUN_LEASE_SECONDS"] > look + 6 * found["CountOutcomes"]["TimeoutSeconds"]
+
+
+def test_what_a_run_holds_stays_in_flight_as_long_as_its_execution_may_live():
+    machine = json.loads(definition("RedriveStateMachine"))
+    hold = machine["States"]["HoldDeadLetters"]["Arguments"]["Entries"]
+    (seconds,) = re.findall(r"\"left\\?\" \? (\d+) : 0", hold)
+
+    assert machine["TimeoutSeconds"] <= int(seconds) < 12 * 3_600  # SQS's own limit
+
+
+def test_comments_of_the_redrive_tell_the_numbers_that_it_uses():
+    found = states("RedriveStateMachine")
+    substitutions = MACHINES["RedriveStateMachine"]["DefinitionSubstitutions"]
+    more = found["MoreToDo"]
+
+    assert f"{substitutions['TurnsPerExecution']} turns" in more["Comment"]
+    assert "four hours" in more["Comment"]
+    (hand_over,) = [c for c in more["Choices"] if c["Next"] == "HandOverRun"]
+    assert f"> {4 * 3_600 * 1_000} " in hand_over["Condition"]
+    assert "A hundredth" in found["WaitForOutcomes"]["Comment"]
+    assert "/ 100)" in found["WaitForOutcomes"]["Seconds"]
+    assert "nine hours" in found["ReturnDeadLetters"]["Comment"]
+    assert "2,000 bytes" in found["InspectQueue"]["Comment"]
+    assert "3,000 under a filter" in found["InspectQueue"]["Comment"]
+    assert "filter) ? 3000 : 2000)" in found["InspectQueue"]["Assign"]["batch_size"]
+    assert "Empty means empty twice" in found["AnyDeadLetters"]["Comment"]
+    assert "$empty_polls >= 2" in json.dumps(found["AnyDeadLetters"]["Choices"])
+    assert "Tried twice" in found["AcquireRun"]["Comment"]
+    assert found["AcquireRun"]["Retry"][0]["MaxAttempts"] == 1
+
+
+def test_time_of_an_execution_holds_what_it_does_before_it_hands_over():
+    machine = json.loads(definition("RedriveStateMachine"))
+    # Handed over after four hours at the latest, but for a canary's longest watch.
+    watch = next(x.le for x in Canary.model_fields["watch_seconds"].metadata if hasattr(x, "le"))
+    pause = machine["States"]["ReceiveDeadLetters"]["Catch"][0]["Assign"]["pause"]
+    longest = evaluate("RedriveStateMachine", pause, batch_size=10)
+    assert longest >= machine["States"]["ReceiveDeadLetters"]["Arguments"]["VisibilityTimeout"]
+    assert machine["TimeoutSeconds"] > 4 * 3_600 + watch + longest
+
+
+def test_dead_letter_outlasts_a_batch_of_a_redrive():
+    receive = states("RedriveStateMachine")["ReceiveDeadLetters"]
+
+    assert receive["Arguments"]["VisibilityTimeout"] == QUEUES["DeadLetterQueue"][
+        "VisibilityTimeout"
+    ]  # fmt: skip
+    assert receive["TimeoutSeconds"] > template()["Parameters"]["DeadLetterPollSeconds"]["MaxValue"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "state", "function"),
+    [
+        ("RetryStateMachine", "ProcessMessage", "ProcessMessageFunction"),
+        ("RedriveStateMachine", "ValidateMessages", "ValidateMessagesFunction"),
+        ("RedriveStateMachine", "CountOutcomes", "CountOutcomesFunction"),
+        ("RedriveStateMachine", "ReturnDeadLetters", "ReturnDeadLettersFunction"),
+    ],
+)
+def test_machine_waits_longer_than_its_function_runs(machine, state, function):
+    assert states(machine)[state]["TimeoutSeconds"] > timeout(function)
+
+
+def test_functions_of_the_api_answer_before_it_gives_up():
+    for function, properties in FUNCTIONS.items():
+        if any(event["Type"] == "Api" for event in properties.get("Events", {}).values()):
+            assert timeout(function) <= 29, function
+
+
+def slowest(task):
+    """Return the seconds of a task of which each try, and each pause between two, takes longest."""
+    pauses = [
+        min(entry["IntervalSeconds"] * entry["BackoffRate"] ** n, entry["MaxDelaySeconds"])
+        for entry in task["Retry"]  # each has a count of its own
+        for n in range(entry["MaxAttempts"])
+    ]
+    return sum(pauses) + (len(pauses) + 1) * task["TimeoutSeconds"]
+
+
+def test_every_wait_of_the_retry_machine_is_a_step_that_it_counts():
+    found = states("RetryStateMachine")
+    waits = [name for name, state in found.items() if state["Type"] == "Wait"]
+    before = [name for name in found if set(waits) & leads_to(found[name])]
+    hand_over = found["AnyParked"]["Choices"][0]
+
+    assert (waits, before) == (["WaitBackoff"], ["GuardLoop"])
+    assert found["GuardLoop"]["Assign"]["steps"] == "{% $steps + 1 %}"
+    assert "attempts < :limit" in found["GuardLoop"]["Arguments"]["ConditionExpression"]
+    counting = {name for name in found if "steps" in found[name].get("Assign", {})}
+    assert counting == {"StartGroup", "GuardLoop", "PromoteParked", "DropParked"}
+    assert [name for name in found if "PromoteParked" in leads_to(found[name])] == ["AnyParked"]
+    assert hand_over["Next"] == "StartSuccessor"  # asked before a message is promoted, always
+
+
+def test_retry_machine_lives_longer_than_all_its_waits():
+    """An execution brings back one message after another, and each may take all its attempts."""
+    most = {name: entry.get("MaxValue") for name, entry in template()["Parameters"].items()}
+    found = states("RetryStateMachine")
+    (steps,) = re.findall(r"\$steps >= (\d+)", found["AnyParked"]["Choices"][0]["Condition"])
+    # Asked between messages only: the one that began a step earlier takes all its attempts.
+    waits = int(steps) - 1 + most["MaxAttempts"]
+    seconds = found["WaitBackoff"]["Seconds"].replace("$random()", "0.999999999")
+    for name in ("BackoffCapSeconds", "BackoffBaseSeconds"):
+        seconds = seconds.replace("${" + name + "}", str(most[name]))
+    longest = evaluate("RetryStateMachine", seconds, attempts=most["MaxAttempts"])
+    tasks = sum(slowest(state) for state in found.values() if state["Type"] == "Task")
+
+    assert longest == most["BackoffCapSeconds"]
+    limit = json.loads(definition("RetryStateMachine"))["TimeoutSeconds"]
+    assert waits * (longest + tasks) <= limit < 365 * 86_400  # Step Functions' own limit
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        ["PromoteParked", "ProcessMessage", "InspectMessage", "ValidateMessage", "DeadLetter",
+         "MarkDead", "HoldOrContinue", "NextParked", "AnyParked", "PromoteParked"],
+        ["GuardLoop", "WaitBackoff", "ProcessMessage", "InspectMessage", "ValidateMessage",
+         "GuardLoop"],
+        ["DropParked", "NextParked", "AnyParked", "PromoteParked", "DropParked"],
+    ],
+    ids=["parked messages that are invalid", "attempts", "parked messages that are settled"],
+)  # fmt: skip
+def test_steps_of_a_retry_leave_room_for_a_failed_try_of_each_task_before_its_history_is_full(way):
+    """An execution ends at its 25,000th event.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+    """
+    found = states("RetryStateMachine")
+    (steps,) = re.findall(r"\$steps >= (\d+)", found["AnyParked"]["Choices"][0]["Condition"])
+
+    assert all(following in leads_to(found[name]) for name, following in pairwise(way))
+    # Entered and exited; a task is scheduled, started, and succeeds or fails each time.
+    events = sum(2 + 2 * 3 * (found[name]["Type"] == "Task") for name in way[1:])
+    assert int(steps) * events < 25_000
+
+
+@pytest.mark.usefixtures("environment")
+def test_execution_names_of_every_redrive_fit():
+    most = template()["Parameters"]["MaxRedrives"]["MaxValue"]
+    name = execution.execution_arn("m" * 120, most, 9_999).rpartition(":")[2] + "-s999"
+
+    assert len(name) <= 80
+
+
+# --- Queues and tables --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_queue_is_fifo_encrypted_and_limited(queue):
+    assert QUEUES[queue]["FifoQueue"] is True
+    condition, own, derived = QUEUES[queue]["QueueName"]
+    assert (condition, own) == (f"Name{queue}", f"{queue}Name")
+    assert derived.startswith("${AWS::StackName}-")
+    assert derived.endswith(".fifo")
+    pattern = template()["Parameters"][own]["AllowedPattern"]
+    assert re.fullmatch(pattern, "main_queue.fifo")
+    assert re.fullmatch(pattern, "")
+    assert not re.fullmatch(pattern, "main_queue")
+    assert not re.fullmatch(pattern, f"{'q' * 76}.fifo")  # SQS takes 80 characters
+    assert QUEUES[queue]["SqsManagedSseEnabled"] is True
+    assert QUEUES[queue]["MaximumMessageSize"] == "MaxMessageBytes"
+    assert QUEUES[queue]["DeduplicationScope"] == "messageGroup"
+    assert "ContentBasedDeduplication" not in QUEUES[queue]
+
+
+def test_third_receive_is_the_last_and_the_dead_letter_queue_keeps_fourteen_days():
+    policy = QUEUES["WorkQueue"]["RedrivePolicy"]
+
+    assert policy == {"deadLetterTargetArn": "DeadLetterQueue.Arn", "maxReceiveCount": 3}
+    assert QUEUES["DeadLetterQueue"]["MessageRetentionPeriod"] == 14 * 86_400
+
+
+def test_retention_that_the_sweep_goes_by_is_that_of_the_work_queue():
+    kept = QUEUES["WorkQueue"]["MessageRetentionPeriod"]
+
+    assert kept == VARIABLES["WORK_QUEUE_RETENTION_SECONDS"] == "WorkQueueRetentionSeconds"
+
+
+def test_consumer_takes_ten_and_reports_what_failed():
+    (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
+
+    assert mapping["FunctionName"] == "ConsumeMessagesFunction"
+    assert (mapping["EventSourceArn"], mapping["BatchSize"]) == ("WorkQueue.Arn", 10)
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert "FilterCriteria" not in mapping  # it deletes what it rejects
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_table_is_recoverable_encrypted_on_demand_and_kept(table):
+    properties = TABLES[table]
+
+    assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert properties["SSESpecification"]["SSEEnabled"] is True
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert RESOURCES[table]["DeletionPolicy"] == RESOURCES[table]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_only_rows_that_may_be_forgotten_expire():
+    expiring = {name for name in TABLES if "TimeToLiveSpecification" in TABLES[name]}
+
+    assert expiring == {"MessagesTable", "RunsTable", "UsersTable"}
+    for name in expiring:
+        assert TABLES[name]["TimeToLiveSpecification"] == {
+            "AttributeName": "expires_at", "Enabled": True,
+        }  # fmt: skip
+
+
+def test_ledger_remembers_longer_than_a_message_can_live_on_both_queues():
+    parameters = template()["Parameters"]
+    longest = parameters["WorkQueueRetentionSeconds"]["MaxValue"] / 86_400 + 14
+
+    assert parameters["LedgerRetentionDays"]["MinValue"] > longest
+
+
+def test_functions_are_built_small_and_for_one_platform():
+    assert (GLOBALS["Runtime"], GLOBALS["Architectures"]) == ("python3.13", ["arm64"])
+    for function in FUNCTIONS:
+        assert RESOURCES[function]["Metadata"] == {"BuildMethod": "makefile"}
+
+
+def statements(properties):
+    for policy in properties.get("Policies", []):
+        found = policy.get("Statement", [])
+        yield from found if isinstance(found, list) else [found]
+
+
+def test_sam_adds_no_permission_but_to_write_logs_and_traces():
+    """What it adds stands in no policy here; for an SQS event, all queues of an account."""
+    roles = {
+        name: resource["Properties"].get("ManagedPolicyArns", [])
+        for name, resource in transformed.resources().items()
+        if resource["Type"] == "AWS::IAM::Role"
+    }
+    added = {arn.rpartition("/")[2] for arns in roles.values() for arn in arns}
+
+    assert roles.keys() >= {f"{name}Role" for name in FUNCTIONS | MACHINES}
+    assert added == {"AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"}
+
+
+def allowed_on(table):
+    """Return what each role may do with a table or its indexes, by its function or machine."""
+    allowed: dict[str, set[str]] = {}
+    for name, properties in (FUNCTIONS | MACHINES).items():
+        for statement in statements(properties):
+            if table in json.dumps(statement["Resource"]):
+                actions = statement["Action"]
+                actions = {actions} if isinstance(actions, str) else set(actions)
+                allowed.setdefault(name, set()).update(actions)
+    return allowed
+
+
+def acts(properties):
+    module = properties["Handler"].removesuffix(".handler").replace(".", "/")
+    return "acting(" in Path(f"{module}.py").read_text()
+
+
+def test_no_role_can_change_or_delete_an_audit_record():
+    allowed = allowed_on("AuditTable")
+
+    for name, actions in allowed.items():
+        assert actions <= {"dynamodb:PutItem", "dynamodb:PartiQLInsert", "dynamodb:Query"}, name
+    assert "TimeToLiveSpecification" not in TABLES["AuditTable"]
+    for policy in (p for found in FUNCTIONS.values() for p in found.get("Policies", [])):
+        assert not any(name.startswith("DynamoDB") for name in policy)  # SAM's own allow too much
+
+
+def test_every_function_that_acts_may_record_it_and_no_other_one():
+    allowed = allowed_on("AuditTable")
+    writing = {name for name in FUNCTIONS if "dynamodb:PutItem" in allowed.get(name, ())}
+
+    # Whoever finds a run that ended without a word closes and accounts for it.
+    finding = {"ShowRunFunction", "ListRunsFunction", "RecoverExecutionsFunction"}
+    acting = {name for name in FUNCTIONS if acts(FUNCTIONS[name])}
+    assert acting >= {"ReprocessDeadLettersFunction", "CancelRunFunction"}
+    assert writing == acting | finding
+    assert allowed["ListAuditFunction"] == {"dynamodb:Query"}
+
+
+def test_star_stands_only_where_there_is_no_resource():
+    for name, properties in (FUNCTIONS | MACHINES).items():
+        for statement in statements(properties):
+            actions = statement["Action"]
+            actions = [actions] if isinstance(actions, str) else actions
+            assert not any("*" in action for action in actions), name
+            if statement["Resource"] == "*":
+                assert all(a.split(":")[0] in ("logs", "cloudwatch") for a in actions), name
+
+
+# --- Machines -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_machine_is_standard_logged_without_bodies_and_traced(machine):
+    properties = MACHINES[machine]
+
+    assert properties["Type"] == "STANDARD"
+    assert properties["Tracing"]["Enabled"] is True
+    assert properties["Logging"]["Level"] == "ALL"
+    assert properties["Logging"]["IncludeExecutionData"] is False
+    assert json.loads(definition(machine))["QueryLanguage"] == "JSONata"
+    assert json.loads(definition(machine))["TimeoutSeconds"] > 0
+
+
+@pytest.mark.parametrize(("machine", "name"), TASKS)
+def test_task_has_a_time_limit_and_a_bounded_jittered_retry(machine, name):
+    state = states(machine)[name]
+
+    assert state["TimeoutSeconds"] > 0
+    assert any(retrier.get("MaxAttempts") != 0 for retrier in state["Retry"])
+    for retrier in state["Retry"]:
+        if retrier.get("MaxAttempts") != 0:
+            assert retrier["JitterStrategy"] == "FULL"
+            assert 1 <= retrier["MaxAttempts"] <= 10
+            assert retrier["MaxDelaySeconds"] <= 60
+
+
+@pytest.mark.parametrize("name", [name for machine, name in TASKS if machine.startswith("Redrive")])
+def test_what_carries_bodies_catches_by_name_what_is_too_large(name):
+    """`States.ALL` does not catch it; every other task carries ids, handles and numbers."""
+    state = states("RedriveStateMachine")[name]
+    bodies = re.search(r"\bBody\b|\$body\(|result\.Messages\b", json.dumps(state)) is not None
+
+    assert bodies == (name in {
+        "ReceiveDeadLetters", "ValidateMessages", "GuardLoop", "RedriveMessages",
+    })  # fmt: skip
+    assert bodies == (state["Catch"][0]["ErrorEquals"] == ["States.DataLimitExceeded"])
+    if bodies:
+        at_once = {"ErrorEquals": ["States.DataLimitExceeded"], "MaxAttempts": 0}
+        assert state["Retry"][0] == at_once
+
+
+@pytest.mark.parametrize(("machine", "name"), TASKS)
+def test_a_failed_condition_is_an_answer_and_never_tried_again(machine, name):
+    state = states(machine)[name]
+    caught = {error for catcher in state.get("Catch", []) for error in catcher["ErrorEquals"]}
+    conditions = {error for error in caught if "ConditionalCheck" in error}
+    at_once = {
+        error
+        for retrier in state["Retry"]
+        if retrier.get("MaxAttempts") == 0
+        for error in retrier["ErrorEquals"]
+    }
+    assert conditions <= at_once
+    if '"ConditionExpression"' in json.dumps(state):
+        assert conditions or "DynamoDb.TransactionCanceledException" in caught
+    # Each integration has a prefix of its own:
+    # https://docs.aws.amazon.com/step-functions/latest/dg/connect-ddb.html
+    prefix = "DynamoDb" if ":aws-sdk:" in state["Resource"] else "DynamoDB"
+    assert conditions <= {f"{prefix}.ConditionalCheckFailedException"}
+
+
+@pytest.mark.parametrize(("machine", "name"), TASKS)
+def test_no_optimized_dynamodb_task_passes_a_map_or_a_list(machine, name):
+    """AWS: "You cannot pass a map or list to DynamoDB inside a map". The engines here take them.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/connect-ddb.html says so in some editions.
+    """
+    state = states(machine)[name]
+    # As they stand, or inside an expression.
+    nested = re.search(r'"[ML]\\*":', json.dumps(state["Arguments"])) is not None
+
+    assert not (nested and ":::dynamodb:" in state["Resource"])
+
+
+@pytest.mark.parametrize(("machine", "name"), TASKS)
+def test_a_cancelled_transaction_may_be_a_conflict_and_is_soon_tried_again(machine, name):
+    state = states(machine)[name]
+    if state["Resource"].endswith(":transactWriteItems"):
+        first = state["Retry"][0]
+        assert first["ErrorEquals"] == ["DynamoDb.TransactionCanceledException"]
+        assert 1 <= first["MaxAttempts"] <= 2
+        assert first["MaxDelaySeconds"] <= 20
+
+
+REDRIVE_TASKS = [name for machine, name in TASKS if machine == "RedriveStateMachine"]
+
+
+@pytest.mark.parametrize("name", [name for name in REDRIVE_TASKS if name != "FailRun"])
+def test_whatever_goes_wrong_in_a_run_frees_the_lock_or_is_no_reason_to_fail(name):
+    last = states("RedriveStateMachine")[name]["Catch"][-1]
+
+    assert last["ErrorEquals"] == ["States.ALL"]
+    assert last["Next"] == {
+        "SkipRun": "RunFailed",  # these two have no lock
+        "AcquireRun": "RunFailed",
+        "ReturnDeadLetters": "FinishRun",
+        **dict.fromkeys(NOTHING_RECEIVED, "FailRun"),
+        "GiveBackDeadLetters": "FailRun",
+    }.get(name, "GiveBackDeadLetters")
+
+
+def test_delete_comes_after_send_and_guard_before_it():
+    found = states("RedriveStateMachine")
+
+    assert "DeleteDeadLetters" in leads_to(found["RedriveMessages"])
+    assert [name for name in found if "RedriveMessages" in leads_to(found[name])] == [
+        "AnyToRedrive"
+    ]
+    assert [name for name in found if "AnyToRedrive" in leads_to(found[name])] == ["GuardLoop"]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_no_expression_is_ever_built_from_data(machine):
+    assert not re.search(r"\$(parse|eval)\b", definition(machine))
+
+
+# --- Sizes --------------------------------------------------------------------------------
+
+
+@cache
+def compiled(machine, expression):
+    text = expression.removeprefix("{%").removesuffix("%}")
+    for name, given_value in MACHINES[machine]["DefinitionSubstitutions"].items():
+        # The longest name that CloudFormation makes of a stack's, a table's and a random part.
+        value = DEFAULTS.get(name) or (given_value if isinstance(given_value, int) else "x" * 100)
+        text = text.replace("${" + name + "}", str(value))
+    return jsonata.Jsonata(text)
+
+
+def evaluate(machine, expression, **variables):
+    found = compiled(machine, expression)
+    frame = found.create_frame()
+    for name, value in variables.items():
+        frame.bind(name, value)
+    return found.evaluate(None, frame)
+
+
+@cache
+def batch_size(maximum, request="{}"):
+    found = {"result": {"Attributes": {"MaximumMessageSize": str(maximum)}}}
+    found["input"] = {"request": json.loads(request)}
+    expression = states("RedriveStateMachine")["InspectQueue"]["Assign"]["batch_size"]
+    return evaluate("RedriveStateMachine", expression, states=found)
+
+
+def test_ten_messages_of_the_default_size_fit_a_state_with_every_byte_escaped():
+    escaped = len(json.dumps('"' * DEFAULTS["MaxMessageBytes"])) - 2
+
+    assert escaped == 2 * DEFAULTS["MaxMessageBytes"]
+    assert 10 * (escaped + 2_000) < STATE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("maximum", "size"), [(4_096, 10), (12_000, 10), (12_001, 9), (122_880, 1)]
+)
+def test_batch_is_as_large_as_a_state_takes(maximum, size):
+    assert batch_size(maximum) == size
+
+
+@pytest.mark.parametrize(("maximum", "size"), [(11_500, 10), (12_000, 9), (122_880, 1)])
+def test_batch_under_a_filter_leaves_room_to_note_what_is_left_out(maximum, size):
+    assert batch_size(maximum, '{"filter": {"type": "transaction"}}') == size
+
+
+@given(st.integers(1_024, 122_880))
+def test_no_batch_is_larger_than_a_state(maximum):
+    size = batch_size(maximum)
+
+    assert 1 <= size <= 10
+    assert size == 1 or size * (2 * maximum + 2_000) < STATE_BYTES
+    assert size == 10 or (size + 1) * (2 * maximum + 2_000) > 260_000
+
+
+def longest_verdict(index):
+    """Return the verdict on a letter of the most bytes that are not its body's."""
+    return {
+        "verdict": "quarantine", "index": index, "wave": 0, "group": "g" * 120, "known": False,
+        "unnoted": True, "dead_at": "2026-11-24T12:00:00.000Z",
+        "ledger_id": f"{index:i>128}", "redrives": 25, "redrive_limit": 25, "attempts_total": 1_000,
+        "execution_arns": ["arn:aws:states:us-east-1:123456789012:execution:" + "e" * 120] * 9,
+        "reason": {"type": "RedriveLimitReached", "message": "m" * 256, "template": "t" * 64},
+        "type": "transaction",
+        "first_sent_at": "2026-11-24T12:00:00.123Z", "payload_hash": "h" * 64,
+        "trace_id": "t" * 128,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verdict", "known", "count"),
+    [("quarantine", False, 12), ("quarantine", True, 12), ("redrive", True, 22)],
+)
+def test_guard_s_statements_for_ten_of_the_longest_letters_fit_a_state(verdict, known, count):
+    longest = '"' * DEFAULTS["MaxMessageBytes"]
+    letters = [longest_verdict(index) | {"verdict": verdict, "known": known} for index in range(10)]
+    statements = evaluate(
+        "RedriveStateMachine",
+        states("RedriveStateMachine")["GuardLoop"]["Arguments"]["Statements"],
+        turn=letters,
+        verdicts=letters,
+        confirmed=[{"id": f"{number:c>128}", "redrives": 25} for number in range(10)],
+        wave=0,
+        turns=499,
+        held=0,
+        batch=[{"Body": longest}] * 10,
+        run={"id": "20261124T120000Z-abcdef01", "part": 0},
+        states={"context": {"Execution": {"Id": "arn:" + "e" * 150}}},
+        counts=dict.fromkeys(runs.COUNTERS, 0),
+    )
+
+    # Bodies leave no room to note what was sent before; it is noted when there is.
+    assert len(statements) == count <= 25  # DynamoDB's limit
+    assert len(json.dumps({"Statements": statements})) < STATE_BYTES
+
+
+@given(st.integers(4_096, 122_880))
+def test_verdicts_on_a_batch_of_edited_messages_fit_a_state(maximum):
+    body = maximum - ATTRIBUTE_RESERVE_BYTES  # as large as an edit may make it
+    others = longest_verdict(9) | {"left_because": "filter", "status": "QUARANTINED"}
+    rest = len(json.dumps(others)) + 2 * 256  # the reason's text, escaped as well
+    assert batch_size(maximum) * (2 * body + rest) + 1_000 < STATE_BYTES
+
+
+def test_retry_machine_reads_of_a_row_what_it_uses_and_so_one_body():
+    found = states("RetryStateMachine")["InspectMessage"]["Arguments"]
+    columns = set(found["ExpressionAttributeNames"].values())
+
+    assert columns == set(re.findall(r"\$row\.(\w+)", definition("RetryStateMachine")))
+    assert found["ProjectionExpression"] == ", ".join(found["ExpressionAttributeNames"])
+    longest = template()["Parameters"]["MaxMessageBytes"]["MaxValue"]
+    assert 2 * longest + 3_000 < STATE_BYTES

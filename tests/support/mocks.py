@@ -1,0 +1,43 @@
+"""Mocked results for single executions on the local stack, in Step Functions Local's format."""
+
+import json
+import uuid
+from typing import Any
+
+from local.stack import Stack
+from tests.support.history import matching
+
+# Test cases given so far: setting them replaces all, and an earlier one may be in use.
+_given: dict[str, Any] = {"StateMachines": {}, "MockedResponses": {}}
+
+
+def new_case(stack: Stack, arn: str, mocks: dict[str, list[dict[str, Any]]]) -> str:
+    """Tell the emulator what a state's first entries meet; return the name of this test case.
+
+    `mocks` is that of `stack_fixtures.start_machine`.
+    """
+    case = f"case-{uuid.uuid4()}"
+    deployed = stack.client("stepfunctions").describe_state_machine(stateMachineArn=arn)
+    states = json.loads(deployed["definition"])["States"]
+    cases = _given["StateMachines"].setdefault(arn.rpartition(":")[2], {"TestCases": {}})
+    cases["TestCases"][case] = {state: f"{case}-{state}" for state in mocks}
+    for state, entries in mocks.items():
+        invocations = _invocations(states[state].get("Retry", []), entries)
+        _given["MockedResponses"][f"{case}-{state}"] = invocations
+    stack.emulator.mock_states(_given)
+    return case
+
+
+def _invocations(
+    retriers: list[dict[str, Any]], entries: list[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return a response for each invocation: an error at each retry too, at last the service."""
+    found, first = {}, 0
+    for response in entries:
+        last = first
+        if "Throw" in response:
+            index = matching(retriers, response["Throw"]["Error"])
+            last += 0 if index is None else retriers[index].get("MaxAttempts", 3)
+        found[f"{first}-{last}"] = response
+        first = last + 1
+    return found | {f"{first}-{first + 100_000}": {}}  # our emulator calls the service for {}

@@ -1,0 +1,1 @@
+"""The rules and handlers, module by module, in process: no sockets."""

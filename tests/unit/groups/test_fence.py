@@ -1,0 +1,249 @@
+"""The fence's rules, one by one, in process: who raises, parks, takes over and removes it."""
+
+import pytest
+
+from tests.support.aws_calls import WorkerDied
+from tests.support.fenced_group import (
+    GROUP,
+    change,
+    consume_all,
+    delivery,
+    fail,
+    fence_of,
+    freeze,
+    generations,
+    message,
+    row,
+)
+from workflows.consume import Batch, MessageBusy
+from workflows.groups import fence, view
+from workflows.groups.fence import FenceTaken
+from workflows.ledger import claims
+from workflows.messages import message_types
+from workflows.messages.carried import NOTHING
+from workflows.messages.transaction import AccountFrozen
+
+ERROR = AccountFrozen("Account acc-1 is frozen.")
+
+
+@pytest.fixture(autouse=True)
+def cloud_of_the_consumer(tables, queues, machines):
+    return None
+
+
+def parked():
+    return view.show(GROUP).parked_message_ids
+
+
+# Raising
+
+
+def test_failed_message_fences_its_group():
+    fail()
+
+    held = fence_of()
+    assert (held.holder, held.generation, held.parked, held.drained) == (f"{GROUP}-1", 1, 0, 0)
+    assert held.execution_arn == row(1)["execution_arns"][-1]
+    assert generations() == ["0-g1"]
+
+
+def test_healthy_messages_cost_one_read_of_the_fence(calls):
+    assert consume_all(delivery(1), delivery(2)) == ["PROCESSED", "PROCESSED"]
+
+    once_a_message = ["before UpdateItem", "before TransactWriteItems", "before UpdateItem"]
+    assert [end for end in calls.ends if end.startswith("before")] == [
+        "before BatchGetItem",
+        *once_a_message * 2,
+    ]
+    assert fence_of() is None
+
+
+def test_fence_of_another_message_is_not_taken():
+    fence.guard(message(1))
+
+    with pytest.raises(FenceTaken):
+        fence.guard(message(2))
+    claim = claims.claim(message(2))
+    with pytest.raises(FenceTaken):
+        fence.retrying(message(2), "{}", NOTHING, claim, ERROR, None)
+    assert (fence_of().holder, row(2)["status"]) == (f"{GROUP}-1", "PROCESSING")
+
+
+def test_fence_and_ledger_are_written_together_or_not_at_all():
+    claim = claims.claim(message(1))
+    change(1, status="REDRIVEN")  # by a run, while the worker was busy
+
+    with pytest.raises(FenceTaken):
+        fence.retrying(message(1), "{}", NOTHING, claim, ERROR, None)
+    with pytest.raises(FenceTaken):
+        fence.dead(message(1), "{}", NOTHING, claim, ERROR, None)
+    assert (fence_of(), row(1)["status"], generations()) == (None, "REDRIVEN", [])
+
+
+# Parking
+
+
+def test_later_messages_of_a_fenced_group_are_parked_in_order_and_others_pass():
+    freeze()
+    outcomes = consume_all(
+        delivery(1), delivery(2), delivery(1, "acc-2"), delivery(3), delivery(2, "acc-2")
+    )
+
+    assert outcomes == ["RETRYING", "PARKED", "PROCESSED", "PARKED", "PROCESSED"]
+    assert parked() == [f"{GROUP}-2", f"{GROUP}-3"]
+    assert row(2)["attempts"] == 0
+    assert (fence_of().parked, fence_of().drained, fence_of("acc-2")) == (2, 0, None)
+
+
+def test_parked_messages_stand_in_the_order_of_their_sequence_numbers():
+    fail()
+    for number in (9, 10, 100):
+        assert consume_all(delivery(number)) == ["PARKED"]
+
+    assert parked() == [f"{GROUP}-{number}" for number in (9, 10, 100)]
+
+
+def test_parked_message_that_comes_again_is_counted_once():
+    fail()
+
+    assert consume_all(delivery(2), delivery(2)) == ["PARKED", "KEPT"]
+    assert consume_all(delivery(2, receive_count=2)) == ["KEPT"]
+    assert (fence_of().parked, parked()) == (1, [f"{GROUP}-2"])
+
+
+def test_message_that_finds_the_fence_gone_is_processed():
+    fail()
+    batch = Batch([delivery(2), delivery(3)])
+    change(1, status="PROCESSED")
+    fence.settle(fence_of(), 0)
+
+    assert [batch.consume(delivery(number)) for number in (2, 3)] == ["PROCESSED", "PROCESSED"]
+    assert fence_of() is None
+
+
+def test_message_in_other_hands_is_not_parked():
+    fail()
+    claim = claims.claim(message(2))
+    change(2, status="REDRIVEN")
+
+    with pytest.raises(FenceTaken):
+        fence.park(message(2), "{}", NOTHING, claim, "2")
+    assert fence_of().parked == 0
+
+
+# The second delivery
+
+
+def test_second_delivery_is_fenced_before_any_is_tried_again(monkeypatch):
+    def die(_):
+        raise WorkerDied
+
+    monkeypatch.setattr(message_types, "process", die)
+    deliveries = [delivery(number, receive_count=2) for number in (1, 2, 3)]
+    with pytest.raises(WorkerDied):
+        consume_all(*deliveries)
+
+    assert (fence_of().holder, fence_of().generation) == (f"{GROUP}-1", 0)
+    assert parked() == [f"{GROUP}-2", f"{GROUP}-3"]
+    assert [row(number)["status"] for number in (1, 2, 3)] == ["PROCESSING", "PARKED", "PARKED"]
+
+
+def test_second_delivery_of_healthy_messages_leaves_no_fence_and_drains():
+    outcomes = consume_all(*(delivery(number, receive_count=2) for number in (1, 2)))
+
+    assert outcomes == ["PROCESSED", "KEPT"]
+    assert generations() == ["0-g1"]  # which drains the parked one
+    assert consume_all(delivery(1, "acc-2", receive_count=2)) == ["PROCESSED"]
+    assert fence_of("acc-2") is None
+
+
+def test_second_delivery_of_a_processed_message_fences_nothing():
+    consume_all(delivery(1))
+
+    outcomes = consume_all(delivery(1, receive_count=2), delivery(2, receive_count=2))
+    assert outcomes == ["SETTLED", "PROCESSED"]
+    assert fence_of() is None
+
+
+def test_second_delivery_while_another_worker_holds_the_message_waits():
+    claims.claim(message(1))
+
+    with pytest.raises(MessageBusy):
+        consume_all(delivery(1, receive_count=2), delivery(2, receive_count=2))
+    assert fence_of().holder == f"{GROUP}-1"
+    assert parked() == [f"{GROUP}-2"]
+
+
+# The holder
+
+
+def test_holder_passes_its_own_fence_and_the_group_is_drained():
+    fail()
+    consume_all(delivery(2))
+    change(1, status="REDRIVEN")
+
+    assert consume_all(delivery(3), delivery(1)) == ["PARKED", "PROCESSED"]
+    assert (fence_of().holder, fence_of().generation) == (f"{GROUP}-1", 2)
+    assert generations() == ["0-g1", "0-g2"]
+
+
+def test_holder_with_nothing_behind_it_removes_its_fence():
+    fail()
+    change(1, status="REDRIVEN")
+
+    assert consume_all(delivery(1), delivery(2)) == ["PROCESSED", "PROCESSED"]
+    assert (fence_of(), generations()) == (None, ["0-g1"])
+
+
+def test_holder_that_fails_again_keeps_its_fence_under_a_new_generation():
+    fail()
+    change(1, status="REDRIVEN")
+    freeze()
+
+    assert consume_all(delivery(1), delivery(2)) == ["RETRYING", "PARKED"]
+    assert (fence_of().generation, generations()) == (2, ["0-g1", "0-g2"])
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_copy_of_a_processed_holder_lets_the_group_go_on(copies):
+    fail()
+    consume_all(delivery(2))
+    change(1, status="PROCESSED")
+
+    for _ in range(copies):
+        assert consume_all(delivery(1)) == ["SETTLED"]
+    assert fence_of().generation == 1 + copies
+    assert parked() == [f"{GROUP}-2"]
+
+
+def test_stale_owner_changes_nothing():
+    fail()
+    stale = fence_of()
+    assert fence.resume(stale, 0)
+
+    assert not fence.resume(stale, 0)
+    fence.settle(stale, 0)
+    assert (fence_of().generation, generations()) == (2, ["0-g1", "0-g2"])
+
+
+def test_fence_with_something_parked_is_not_removed():
+    fail()
+    held = fence_of()
+    consume_all(delivery(2))
+
+    fence.settle(held, 0)
+    assert (fence_of().parked, fence_of().generation) == (1, 2)
+
+
+def test_group_that_cannot_be_fenced_waits_and_the_others_go_on(monkeypatch):
+    def broken(_):
+        raise OSError("no answer")
+
+    monkeypatch.setattr(fence, "guard", broken)
+    first, second = delivery(1, receive_count=2), delivery(2, receive_count=2)
+    batch = Batch([first, second, delivery(1, "other")])
+
+    for failing in (first, second):
+        with pytest.raises(OSError, match="no answer"):
+            batch.consume(failing)
+    assert batch.consume(delivery(1, "other")) == "PROCESSED"

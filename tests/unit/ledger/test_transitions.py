@@ -1,0 +1,539 @@
+"""The ledger: which step each status allows, to whom, and what the sparse index shows."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.cloud import ENVIRONMENT
+from tests.support.messages import a_message, a_transaction
+from workflows.ledger import claims, lookup, transitions, trouble, writes
+from workflows.ledger.claims import Verdict
+from workflows.ledger.lookup import MessageNotFound
+from workflows.messages.carried import NOTHING
+from workflows.messages.message import reason
+from workflows.messages.message_types import meaning_hash
+from workflows.messages.transaction import AccountFrozen
+from workflows.runtime import aws, clock
+
+ID = "m-1"
+MESSAGE = a_message()
+OTHER = a_message(payload=a_transaction(amount="99"))
+BODY = MESSAGE.body() + "\n"  # not the bytes that we would write
+ERROR = AccountFrozen("Account acc-1 is frozen.")
+WHY = {"type": "AccountFrozen", "message": "Account acc-1 is frozen."}
+GIVEN_UP = {"reason": "given up", "by": "o@example.com", "at": "2026-11-24T12:00:00.000Z"}
+LEASE = int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
+STATUSES = ["ACCEPTED", "QUEUED", "PROCESSING", "PROCESSED", "RETRYING", "DEAD", "REDRIVEN",
+            "QUARANTINED", "DISCARDED", "PARKED"]  # fmt: skip
+UNTIL = 1  # of a lease that is over
+LEASED = transitions.Lease(UNTIL, sole=True)
+TROUBLES = {"DEAD", "QUARANTINED", "RETRYING"}
+CLAIMS = {
+    "ACCEPTED": Verdict.PROCESS,
+    "QUEUED": Verdict.PROCESS,
+    "REDRIVEN": Verdict.PROCESS,
+    "PROCESSING": Verdict.PROCESS,
+    "DEAD": Verdict.PROCESS,
+    "PROCESSED": Verdict.SETTLED,
+    "DISCARDED": Verdict.SETTLED,
+    "QUARANTINED": Verdict.KEPT,
+    "PARKED": Verdict.KEPT,
+    "RETRYING": Verdict.RETRYING,
+}
+
+
+@pytest.fixture(autouse=True)
+def _messages(tables):
+    """Every test needs the table."""
+
+
+def row(message_id=ID):
+    return lookup.get(message_id)
+
+
+def put(status, message=MESSAGE, **attributes):
+    """Write a row as if it had come to this status some way or other."""
+    transitions.accept(message)
+    trouble = {"trouble": status, "body": message.body()} if status in TROUBLES else {}
+    item = row(message.message_id) | {"status": status} | trouble | attributes
+    aws.dynamodb().put_item(TableName="Messages", Item=item)
+
+
+def attempt():
+    """Return the attempt that the row is at: what its worker, or its execution, knows."""
+    found: dict[str, Any] = lookup.get_many([ID]).get(ID, {})
+    return int(found.get("attempts_total", 0))
+
+
+def without_expiry(item):
+    return {name: value for name, value in item.items() if name != "expires_at"}
+
+
+def assert_expires_in_90_days(item):
+    assert 90 * 86_400 - 5 < item["expires_at"] - clock.epoch() <= 90 * 86_400
+
+
+def write(part):
+    """Write a transaction's part by itself; return whether its condition held."""
+    return aws.transact([part]) is None
+
+
+def fall_into(trouble, execution_arn="arn:1"):
+    """Take a claimed message into trouble."""
+    if trouble == "RETRYING":
+        return write(transitions.retrying(MESSAGE, BODY, NOTHING, ERROR, execution_arn, attempt()))
+    dead = write(transitions.dead(MESSAGE, BODY, NOTHING, ERROR, attempt()))
+    if trouble == "QUARANTINED":
+        exhaust()
+    return dead
+
+
+def exhaust():
+    """Take a dead message, as one that is out of redrives, into quarantine."""
+    aws.dynamodb().put_item(TableName="Messages", Item=row() | {"redrive_limit": 0})
+    assert transitions.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
+
+
+STEPS = {
+    "queued": (lambda: transitions.queued(ID), {"ACCEPTED": "QUEUED"}),
+    "processed": (lambda: transitions.processed(ID), dict.fromkeys(STATUSES, "PROCESSED")),
+    "parked": (lambda: write(transitions.parked(MESSAGE, attempt())), {"PROCESSING": "PARKED"}),
+    "retrying": (lambda: fall_into("RETRYING"), {"PROCESSING": "RETRYING"}),
+    "dead": (lambda: fall_into("DEAD"), {"PROCESSING": "DEAD"}),
+    "quarantine": (
+        lambda: transitions.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt()),
+        {"DEAD": "QUARANTINED", "PROCESSING": "QUARANTINED"},  # of a worker that is gone
+    ),
+    "discarded": (
+        lambda: write(transitions.discarded(ID, GIVEN_UP)),
+        dict.fromkeys(["DEAD", "QUARANTINED"], "DISCARDED"),
+    ),
+    "failed_again": (
+        lambda: transitions.failed_again(ID, WHY, final=False, attempt=attempt(), lease=LEASED),
+        {"RETRYING": "RETRYING"},
+    ),
+    "claim": (
+        lambda: claims.claim(MESSAGE),
+        dict.fromkeys(["ACCEPTED", "QUEUED", "REDRIVEN", "PROCESSING", "DEAD"], "PROCESSING"),
+    ),
+}
+NEEDED = {"quarantine": {"redrive_limit": 0}, "failed_again": {"lease_until": UNTIL}}
+PARTS = ["parked", "retrying", "dead", "discarded"]
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("step", STEPS)
+def test_step_changes_only_the_statuses_it_may(step, status):
+    take, allowed = STEPS[step]
+    put(status, **NEEDED.get(step, {}))
+    before = row()
+
+    answer = take()
+
+    assert row()["status"] == allowed.get(status, status)
+    assert (row() != before) == (status in allowed)
+    if step in PARTS:
+        assert answer == (status in allowed)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_processed_is_final(step):
+    put("PROCESSED")
+    STEPS[step][0]()
+
+    assert row()["status"] == "PROCESSED"
+    assert "trouble" not in row()
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "claim"])
+def test_only_a_claim_makes_a_row(step):
+    STEPS[step][0]()
+    with pytest.raises(MessageNotFound, match=ID):
+        row()
+
+
+def test_accepted_row_says_who_sent_what_when():
+    assert transitions.accept(MESSAGE) is None
+
+    found = row()
+    assert_expires_in_90_days(found)
+    assert without_expiry(found) == {
+        "message_id": ID,
+        "type": "transaction",
+        "group_id": "acc-1",
+        "payload_hash": MESSAGE.payload_hash,
+        "meaning_hash": meaning_hash(MESSAGE),
+        "first_sent_at": "2026-11-24T12:00:00.123Z",
+        "submitted_by": "p@example.com",
+        "trace_id": "trace-1",
+        "status": "ACCEPTED",
+        "attempts": 0,
+        "attempts_total": 0,
+        "redrives": 0,
+        "execution_arns": [],
+        "journey": [],
+    }
+
+
+def test_id_that_is_taken_gives_the_older_row_and_stays():
+    transitions.accept(MESSAGE)
+    before = row()
+
+    assert transitions.accept(OTHER) == before
+    assert row() == before
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_claim_follows_the_status(status):
+    put(status)
+
+    claim = claims.claim(MESSAGE)
+
+    assert claim.verdict is CLAIMS[status]
+    assert claim.redrives == (1 if status == "DEAD" else 0)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_claim_of_another_message_under_the_id_is_a_conflict(status):
+    put(status)
+    before = row()
+
+    assert claims.claim(OTHER).verdict is Verdict.CONFLICT
+    assert row() == before
+
+
+def test_claim_makes_the_row_of_a_message_that_came_without_the_api():
+    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 0, attempt=1)
+
+    found = row()
+    assert (found["status"], found["attempts"], found["redrives"]) == ("PROCESSING", 1, 0)
+    assert found["execution_arns"] == found["journey"] == []
+    assert found["payload_hash"] == MESSAGE.payload_hash
+
+
+def test_claim_keeps_who_sent_the_message_first():
+    transitions.accept(MESSAGE)
+    claims.claim(a_message(submitted_by="o@example.com", trace_id="trace-2"))
+
+    assert (row()["submitted_by"], row()["trace_id"]) == ("p@example.com", "trace-1")
+
+
+def test_live_lease_keeps_others_away_and_an_expired_one_does_not(later):
+    claims.claim(MESSAGE)
+
+    later(LEASE - 2)
+    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
+    assert row()["attempts"] == 1
+    later(3)
+    assert claims.claim(MESSAGE).verdict is Verdict.PROCESS
+    assert row()["attempts"] == 2
+
+
+def test_lease_ends_at_its_second(monkeypatch):
+    monkeypatch.setattr(clock, "epoch", lambda: 1_000)
+    claims.claim(MESSAGE)
+    monkeypatch.setattr(clock, "epoch", lambda: 1_000 + LEASE - 1)
+    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
+    monkeypatch.setattr(clock, "epoch", lambda: 1_000 + LEASE)
+    assert claims.claim(MESSAGE).verdict is Verdict.PROCESS
+
+
+def test_new_claim_renews_the_lease(later):
+    claims.claim(MESSAGE)
+    later(LEASE + 1)
+    claims.claim(MESSAGE)
+
+    later(LEASE - 2)
+    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
+
+
+def test_claim_of_a_redriven_message_says_how_often_it_came_back():
+    put("REDRIVEN", redrives=2)
+
+    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 2, attempt=1)
+
+
+def test_native_redrive_counts_against_the_limit_and_is_exhausted_at_it():
+    put("DEAD", redrives=2, attempts=5, attempts_total=12)
+
+    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 3, attempt=13)
+    assert (row()["redrives"], row()["attempts"], row()["attempts_total"]) == (3, 1, 13)
+    assert "trouble" not in row()
+
+    fall_into("DEAD")
+    assert claims.claim(MESSAGE) == claims.Claim(Verdict.EXHAUSTED, 3, attempt=13)
+    assert row()["status"] == "DEAD"
+
+
+def test_native_redrive_is_leased_like_any_claim():
+    put("DEAD")
+    claims.claim(MESSAGE)
+
+    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
+    assert row()["redrives"] == 1
+
+
+def test_message_that_sqs_delivers_again_was_not_redriven(later):
+    claims.claim(MESSAGE, "sqs-1")
+    later(LEASE + 1)
+
+    assert claims.claim(MESSAGE, "sqs-1") == claims.Claim(Verdict.PROCESS, 0, attempt=2)
+    assert row()["attempts"] == 2
+
+
+def test_message_of_a_dead_worker_that_comes_under_another_sqs_id_was_redriven(later):
+    claims.claim(MESSAGE, "sqs-1")
+
+    assert claims.claim(MESSAGE, "sqs-2").verdict is Verdict.BUSY
+    later(LEASE + 1)
+    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.PROCESS, 1, attempt=2)
+    assert (row()["attempts"], row()["sqs_message_id"]) == (1, "sqs-2")
+    assert claims.claim(MESSAGE, "sqs-3").verdict is Verdict.BUSY
+
+
+@pytest.mark.parametrize("status", ["ACCEPTED", "QUEUED", "REDRIVEN"])
+def test_message_that_waits_for_a_worker_may_have_any_sqs_id(status):
+    put(status, sqs_message_id="sqs-1")
+
+    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.PROCESS, 0, attempt=1)
+
+
+def test_message_of_dead_workers_is_exhausted_at_the_limit_and_can_be_quarantined(later):
+    put("REDRIVEN", redrives=3)
+    claims.claim(MESSAGE, "sqs-1")
+    later(LEASE + 1)
+
+    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.EXHAUSTED, 3, attempt=1)
+    assert transitions.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
+    assert (row()["status"], row()["body"]) == ("QUARANTINED", BODY)
+
+
+def test_message_in_a_living_worker_s_hands_is_not_quarantined():
+    claims.claim(MESSAGE)
+    before = row()
+
+    assert not transitions.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
+    assert row() == before
+
+
+def test_dead_message_that_a_faster_worker_took_is_busy(monkeypatch):
+    put("DEAD")
+    update, seen = writes.update, []
+
+    def raced(message_id, *arguments, **names):
+        seen.append(message_id)
+        if len(seen) == 2:
+            put("PROCESSING", redrives=1, lease_until=clock.epoch() + LEASE)
+        return update(message_id, *arguments, **names)
+
+    monkeypatch.setattr(writes, "update", raced)
+    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_group_waits_for_what_may_be_tried_or_lies_in_quarantine_and_nothing_is_claimed(status):
+    put(status)
+    before = row()
+
+    waited_for = CLAIMS[status] is Verdict.PROCESS or status == "QUARANTINED"
+    assert claims.holds_group(MESSAGE) == waited_for
+    assert not claims.holds_group(OTHER)
+    assert row() == before
+
+
+def test_message_without_a_row_may_be_tried_and_gets_none():
+    assert claims.holds_group(MESSAGE)
+    with pytest.raises(MessageNotFound):
+        row()
+
+
+def test_waiting_for_a_message_asks_for_the_status_and_not_for_the_lease():
+    claims.claim(MESSAGE)
+
+    assert claims.holds_group(MESSAGE)
+
+
+@pytest.mark.parametrize("trouble", sorted(TROUBLES))
+def test_row_in_trouble_holds_body_and_reason_and_is_free_and_lasting(trouble):
+    claims.claim(MESSAGE)
+    fall_into(trouble)
+
+    found = row()
+    assert (found["status"], found["trouble"]) == (trouble, trouble)
+    assert (found["body"], found["reason"]) == (BODY, reason(ERROR))
+    assert found["execution_arns"] == (["arn:1"] if trouble == "RETRYING" else [])
+    assert not {"lease_until", "expires_at"} & found.keys()
+
+
+def test_parked_row_is_free_untried_and_lasting():
+    transitions.accept(MESSAGE)
+    claims.claim(MESSAGE)
+    write(transitions.parked(MESSAGE, attempt()))
+
+    found = row()
+    assert (found["status"], found["attempts"]) == ("PARKED", 0)
+    assert not {"lease_until", "expires_at", "trouble"} & found.keys()
+
+
+@pytest.mark.parametrize("status", [*sorted(TROUBLES), "PARKED"])
+def test_row_that_was_lasting_expires_once_it_is_processed(status):
+    put(status)
+    aws.dynamodb().put_item(TableName="Messages", Item=without_expiry(row()))
+    transitions.processed(ID)
+
+    assert_expires_in_90_days(row())
+
+
+def test_executions_are_kept_in_order():
+    for execution in ("arn:1", "arn:2"):
+        put("PROCESSING", execution_arns=row()["execution_arns"] if execution == "arn:2" else [])
+        fall_into("RETRYING", execution)
+
+    assert row()["execution_arns"] == ["arn:1", "arn:2"]
+
+
+@pytest.mark.parametrize("trouble", ["DEAD", "QUARANTINED"])
+def test_discarded_row_keeps_body_reason_and_who_gave_it_up_but_not_forever(trouble):
+    claims.claim(MESSAGE)
+    fall_into(trouble)
+
+    write(transitions.discarded(ID, GIVEN_UP))
+
+    found = row()
+    assert (found["status"], found["discarded"]) == ("DISCARDED", GIVEN_UP)
+    assert (found["body"], found["reason"]) == (BODY, reason(ERROR))
+    assert "trouble" not in found
+    assert_expires_in_90_days(found)
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_failed_retry_leaves_its_reason_and_whether_it_is_final(final):
+    put("RETRYING", lease_until=UNTIL)
+    transitions.failed_again(ID, WHY, final=final, attempt=0, lease=LEASED)
+
+    assert row()["reason"] == WHY | {"final": final}
+
+
+@pytest.mark.parametrize("status", sorted(TROUBLES))
+def test_processed_row_forgets_its_trouble_but_not_its_journey(status):
+    put(status, reason=WHY, attempts=3, redrives=1, execution_arns=["arn:1"])
+    transitions.processed(ID)
+
+    found = row()
+    assert not {"trouble", "body", "reason", "lease_until"} & found.keys()
+    assert (found["attempts"], found["redrives"], found["execution_arns"]) == (3, 1, ["arn:1"])
+
+
+def test_first_processing_time_stays(monkeypatch):
+    transitions.accept(MESSAGE)
+    monkeypatch.setattr(clock, "now", lambda: "2026-01-01T00:00:00.000Z")
+    transitions.processed(ID)
+    monkeypatch.setattr(clock, "now", lambda: "2026-01-02T00:00:00.000Z")
+    transitions.processed(ID)
+
+    assert row()["processed_at"] == "2026-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_index_shows_messages_in_trouble_and_no_others(status):
+    put(status, updated_at=clock.now())
+
+    counts = {name: trouble.count(name) for name in trouble.TROUBLES}
+    assert counts == {name: int(name == status) for name in trouble.TROUBLES}
+    found = aws.dynamodb().scan(TableName="Messages", IndexName=trouble.TROUBLE_INDEX)
+    assert found["Count"] == int(status in TROUBLES)
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [lambda: transitions.processed(ID), lambda: write(transitions.discarded(ID, GIVEN_UP))],
+)
+def test_index_follows_a_message_through_its_trouble(leave):
+    def seen():
+        return [trouble.count(name) for name in ("RETRYING", "DEAD", "QUARANTINED")]
+
+    claims.claim(MESSAGE)
+    assert seen() == [0, 0, 0]
+    fall_into("RETRYING")
+    assert seen() == [1, 0, 0]
+    put("PROCESSING")
+    fall_into("DEAD")
+    assert seen() == [0, 1, 0]
+    exhaust()
+    assert seen() == [0, 0, 1]
+    leave()
+    assert seen() == [0, 0, 0]
+
+
+def test_oldest_is_the_one_longest_in_trouble():
+    assert trouble.oldest("DEAD") is None
+    for number, day in enumerate(("03", "01", "02")):
+        message = a_message(message_id=f"m-{number}")
+        put("DEAD", message, updated_at=f"2026-01-{day}T00:00:00.000Z")
+    put("RETRYING", a_message(message_id="m-9"), updated_at="2025-01-01T00:00:00.000Z")
+
+    assert trouble.oldest("DEAD") == "2026-01-01T00:00:00.000Z"
+
+
+def test_many_rows_are_read_by_id_and_unknown_ids_are_absent():
+    columns = {
+        "redrive_limit", "superseded_hashes", "edited_meaning_hash", "redrive_mark", "redriven_by",
+        "reason", "dead_at", "updated_at", "trouble", "lease_until",
+    }  # fmt: skip
+    for number in range(3):
+        put("DEAD", a_message(message_id=f"m-{number}"), **dict.fromkeys(columns, "any"))
+
+    found = lookup.get_many(["m-0", "m-2", "m-2", "unknown"])
+
+    assert set(found) == {"m-0", "m-2"}
+    assert set(found["m-0"]) == columns | {
+        "message_id", "status", "redrives", "payload_hash", "meaning_hash", "execution_arns",
+        "first_sent_at", "type", "group_id", "attempts_total",
+    }  # fmt: skip
+    assert lookup.get_many([]) == {}
+
+
+def test_what_one_answer_left_out_is_asked_for_again(monkeypatch):
+    for number in range(3):
+        put("DEAD", a_message(message_id=f"m-{number}"))
+    read = aws.dynamodb().batch_get_item
+
+    def one_at_a_time(RequestItems):  # noqa: N803 - boto3's
+        (table, wanted), *_ = RequestItems.items()
+        first, rest = wanted["Keys"][:1], wanted["Keys"][1:]
+        answer = read(RequestItems={table: wanted | {"Keys": first}})
+        return answer | {"UnprocessedKeys": {table: wanted | {"Keys": rest}} if rest else {}}
+
+    monkeypatch.setattr(aws.dynamodb(), "batch_get_item", one_at_a_time)
+    assert set(lookup.get_many(["m-0", "m-1", "m-2"])) == {"m-0", "m-1", "m-2"}
+
+
+_PARAMS = "provide-client-params.dynamodb"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_expression_uses_every_name_and_value_it_is_given(step):
+    put("PROCESSING")
+    asked = []
+    on = aws.dynamodb().meta.events.register
+    on(f"{_PARAMS}.UpdateItem", lambda params, **_: asked.append(params))
+    on(
+        f"{_PARAMS}.TransactWriteItems",
+        lambda params, **_: asked.extend(item["Update"] for item in params["TransactItems"]),
+    )
+    STEPS[step][0]()
+
+    for words in asked:
+        text = words["UpdateExpression"] + words["ConditionExpression"]
+        given = words["ExpressionAttributeNames"] | words["ExpressionAttributeValues"]
+        assert set(re.findall(r"[:#]\w+", text)) == set(given)
+    assert asked
+
+
+def test_times_are_utc_and_updated_with_each_step():
+    claims.claim(MESSAGE)
+
+    assert datetime.fromisoformat(row()["updated_at"]).utcoffset() == timedelta(0)
+    assert row()["updated_at"].endswith("Z")

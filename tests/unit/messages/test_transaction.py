@@ -1,0 +1,229 @@
+"""The built-in type: an account moves once a message, to the cent, or not at all."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from tests.support.messages import a_transaction
+from workflows.messages.message import InvalidMessage
+from workflows.messages.transaction import (
+    AccountFrozen,
+    Payload,
+    TransactionRejected,
+    group_id,
+    process,
+)
+from workflows.runtime import aws
+
+ACCOUNT = "acc-1"
+
+
+@pytest.fixture(autouse=True)
+def _accounts(tables):
+    """Every test needs the table."""
+
+
+def payload(**changes):
+    return Payload.model_validate(a_transaction(**changes))
+
+
+def account():
+    return aws.dynamodb().get_item(TableName="Accounts", Key={"account_id": ACCOUNT}).get("Item")
+
+
+def has_account(**attributes):
+    aws.dynamodb().put_item(TableName="Accounts", Item={"account_id": ACCOUNT} | attributes)
+
+
+def items():
+    return aws.dynamodb().scan(TableName="Accounts")["Items"]
+
+
+def test_message_applied_twice_moves_the_account_once():
+    process("m-1", payload())
+    process("m-1", payload())
+
+    assert account()["balance"] == Decimal("10.00")
+
+
+def test_message_that_was_applied_stays_applied_whatever_the_account_is_now():
+    process("m-1", payload())
+    has_account(balance=Decimal(0), status="FROZEN", currency="USD")
+
+    process("m-1", payload())
+
+    assert account()["balance"] == Decimal(0)
+
+
+def test_two_messages_alike_move_the_account_twice():
+    process("m-1", payload())
+    process("m-2", payload())
+
+    assert account()["balance"] == Decimal("20.00")
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(1, 10**13), min_size=1, max_size=8))
+def test_credits_and_debits_add_up_to_the_cent(cents):
+    for item in items():
+        aws.dynamodb().delete_item(TableName="Accounts", Key={"account_id": item["account_id"]})
+    for number, cent in enumerate(cents):
+        process(f"c-{number}", payload(amount=str(Decimal(cent) / 100)))
+    for number, cent in enumerate(cents[1:]):
+        process(f"d-{number}", payload(kind="debit", amount=str(Decimal(cent) / 100)))
+
+    assert account()["balance"] == Decimal(cents[0]) / 100
+
+
+def test_floats_of_json_are_taken_as_they_are_written():
+    for number in range(10):
+        process(f"m-{number}", payload(amount=0.1))
+
+    assert account()["balance"] == 1
+
+
+def test_debit_of_the_whole_balance_is_taken_and_of_a_cent_more_is_not():
+    process("m-1", payload(amount="0.10"))
+
+    with pytest.raises(TransactionRejected, match="does not cover"):
+        process("m-2", payload(kind="debit", amount="0.11"))
+    process("m-3", payload(kind="debit", amount="0.10"))
+
+    assert account()["balance"] == 0
+
+
+def test_unknown_account_is_active_at_zero():
+    with pytest.raises(TransactionRejected, match=f"account {ACCOUNT} does not cover"):
+        process("m-1", payload(kind="debit", amount="0.01"))
+    assert items() == []
+
+    process("m-2", payload(amount="0.01"))
+    assert account() == {"account_id": ACCOUNT, "balance": Decimal("0.01"), "currency": "EUR"}
+
+
+def test_account_with_only_a_status_is_at_zero():
+    has_account(status="ACTIVE")
+
+    with pytest.raises(TransactionRejected):
+        process("m-1", payload(kind="debit"))
+    process("m-2", payload())
+
+    assert (account()["balance"], account()["status"]) == (Decimal(10), "ACTIVE")
+
+
+@pytest.mark.parametrize("kind", ["credit", "debit"])
+@pytest.mark.parametrize("more", [{}, {"balance": Decimal(99)}, {"currency": "USD"}])
+def test_frozen_account_takes_nothing_and_may_be_tried_again(kind, more):
+    has_account(status="FROZEN", **more)
+
+    with pytest.raises(AccountFrozen, match=ACCOUNT) as raised:
+        process("m-1", payload(kind=kind))
+
+    assert not isinstance(raised.value, InvalidMessage)
+    assert items() == [{"account_id": ACCOUNT, "status": "FROZEN"} | more]
+
+
+def test_message_refused_by_a_frozen_account_is_applied_once_it_is_not():
+    has_account(status="FROZEN")
+    with pytest.raises(AccountFrozen):
+        process("m-1", payload())
+    has_account(status="ACTIVE")
+
+    process("m-1", payload())
+
+    assert account()["balance"] == Decimal(10)
+
+
+@pytest.mark.parametrize("kind", ["credit", "debit"])
+def test_other_currency_is_rejected_for_good(kind):
+    process("m-1", payload(amount="99"))
+    before = items()
+
+    with pytest.raises(TransactionRejected, match="another currency") as raised:
+        process("m-2", payload(kind=kind, currency="USD"))
+
+    assert isinstance(raised.value, InvalidMessage)
+    assert items() == before
+
+
+@pytest.mark.parametrize("message_id", ["m-1", "acc-1", "APPLIED", "a" * 120])
+def test_message_named_like_an_account_touches_no_other_account(message_id):
+    process(message_id, payload())
+
+    assert account()["balance"] == Decimal(10)
+    assert len(items()) == 2
+
+
+@pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ValidationError"])
+@pytest.mark.parametrize("first", ["None", "TransactionConflict"])
+def test_cancelled_for_no_reason_of_ours_is_retryable(monkeypatch, code, first):
+    client = aws.dynamodb()
+    response: Any = {
+        "Error": {"Code": "TransactionCanceledException", "Message": ""},
+        "CancellationReasons": [{"Code": first}, {"Code": code}],
+    }
+    error = client.exceptions.TransactionCanceledException(response, "TransactWriteItems")
+    monkeypatch.setattr(client, "transact_write_items", lambda **_: (_ for _ in ()).throw(error))
+
+    with pytest.raises(client.exceptions.TransactionCanceledException) as raised:
+        process("m-1", payload())
+    assert not isinstance(raised.value, InvalidMessage)
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "ProvisionedThroughputExceededException"])
+def test_throttling_is_retryable_and_leaves_nothing(calls, code):
+    calls.error = ClientError({"Error": {"Code": code}}, "TransactWriteItems")
+    calls.error_at = "before TransactWriteItems"
+
+    with pytest.raises(ClientError, match=code):
+        process("m-1", payload())
+    assert items() == []
+
+    process("m-1", payload())
+    assert account()["balance"] == Decimal(10)
+
+
+def test_group_is_the_account():
+    assert group_id(payload()) == ACCOUNT
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"amount": "0"},
+        {"amount": "-1"},
+        {"amount": "0.001"},
+        {"amount": "NaN"},
+        {"amount": "Infinity"},
+        {"amount": float("inf")},
+        {"amount": "1000000000000000"},
+        {"amount": "1." + "0" * 38},  # pydantic counts no zeros, and DynamoDB has no room
+        {"amount": None},
+        {"amount": True},
+        {"amount": [1]},
+        {"kind": "transfer"},
+        {"kind": None},
+        {"currency": "eur"},
+        {"currency": "EURO"},
+        {"currency": "EU\n"},
+        {"account_id": ""},
+        {"account_id": "APPLIED#m-1"},
+        {"account_id": "a" * 121},
+        {"account_id": 1},
+        {"note": "more"},
+    ],
+    ids=str,
+)
+def test_what_is_no_transaction_is_refused(change):
+    with pytest.raises(ValidationError):
+        payload(**change)
+
+
+@pytest.mark.parametrize("amount", ["0.01", 1, 9999999999999.99, "9999999999999.99", "1.50"])
+def test_amounts_from_a_cent_to_fifteen_digits_are_kept_exactly(amount):
+    assert payload(amount=amount).amount == Decimal(str(amount))

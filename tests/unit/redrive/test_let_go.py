@@ -1,0 +1,181 @@
+"""What ended runs have left guarded: who lets go of it, and what may be done with it then."""
+
+import pytest
+
+from tests.support.cloud import ENVIRONMENT
+from tests.support.messages import a_message, a_transaction, an_operator
+from tests.support.troubles import in_trouble, row, sent
+from workflows.ledger import claims, lookup, transitions, trouble
+from workflows.ledger.claims import Verdict
+from workflows.ledger.lost import REDRIVING
+from workflows.messages.filters import Filter
+from workflows.operator import discard, edit, failures, mend
+from workflows.operator.discard import DiscardRequest
+from workflows.operator.mend import RetryRequest
+from workflows.redrive import let_go, plan, runs
+from workflows.runtime import aws
+
+RUN = "20261124T120000Z-abcdef01"
+
+
+@pytest.fixture(autouse=True)
+def sfn(tables, queues, machines):
+    return machines
+
+
+def given_run(status, run_id=RUN):
+    item = {"run_id": run_id, "status": status, "trigger": "api", "requested_by": "o",
+            "execution_arn": f"{ENVIRONMENT['REDRIVE_STATE_MACHINE_ARN']}:{run_id}".replace(
+                "stateMachine", "execution"), "owned_at": 4_102_444_800}  # fmt: skip
+    aws.dynamodb().put_item(TableName="Runs", Item=item)
+
+
+def guarded(**columns):
+    """Return a message that a run guarded and of which it is not known whether it was sent."""
+    usual = {
+        "status": "REDRIVEN", "trouble": REDRIVING, "redrives": 1, "redriven_by": RUN,
+        "redrive_mark": f"{RUN}#0.0",
+    }  # fmt: skip
+    return in_trouble(**usual | columns)
+
+
+def listed():
+    letters, _ = failures.dead_letters(Filter(), 10, None)
+    return [letter.message_id for letter in letters]
+
+
+@pytest.mark.parametrize("status", ["FAILED", "ABORTED", "TIMED_OUT", None])
+def test_what_a_run_left_that_ended_before_its_end_is_dead_again(status):
+    guarded()
+    if status:
+        given_run(status)
+
+    assert let_go.recover() == ["m-1"]
+    assert (row()["status"], row()["trouble"]) == ("REDRIVEN", "DEAD")
+    assert listed() == ["m-1"]
+    assert row()["journey"][-1]["event"] == "let_go"
+    assert let_go.recover() == []
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "CANCELLING", "SUCCEEDED", "HALTED", "CANCELLED"])
+def test_what_a_run_left_that_goes_on_or_came_to_its_end_is_under_way(status):
+    guarded()
+    given_run(status)
+    before = row()
+
+    assert let_go.recover() == []
+    assert row() == before
+    assert listed() == []
+    assert [trouble.count(name) for name in trouble.TROUBLES] == [0, 0, 0]
+    assert plan.draw({}, Filter(), None, None).messages == []
+
+
+@pytest.mark.parametrize(
+    "since",
+    [
+        {"status": "PROCESSING", "trouble": None},
+        {"status": "RETRYING", "trouble": "RETRYING"},
+        {"redriven_by": "another-run"},
+        {"trouble": None},
+    ],
+)
+def test_message_that_went_on_is_not_let_go_of(since):
+    given_run("ABORTED")
+    given_run("RUNNING", "another-run")
+    guarded(**since)
+    before = row()
+
+    assert let_go.recover() == []
+    assert row() == before
+
+
+def test_message_that_was_claimed_after_the_sweep_read_it_is_the_worker_s(monkeypatch):
+    given_run("ABORTED")
+    message = guarded()
+    read = lookup.get_many
+
+    def read_and_lose_the_race(ids):
+        rows = read(ids)
+        assert claims.claim(message, "sqs-1").verdict is Verdict.PROCESS
+        return rows
+
+    monkeypatch.setattr(lookup, "get_many", read_and_lose_the_race)
+
+    assert let_go.recover() == []
+    assert row()["status"] == "PROCESSING"
+    assert "trouble" not in row()
+
+
+@pytest.fixture
+def message():
+    """Give a message that a run let go of: it may have been sent."""
+    return guarded(trouble="DEAD", redriven_by=RUN)
+
+
+def test_message_let_go_of_is_planned_like_any_other(message):
+    (planned,) = plan.draw({}, Filter(), None, None).messages
+
+    assert (planned.message_id, planned.verdict) == (message.message_id, "redrive")
+
+
+@pytest.mark.usefixtures("message")
+def test_message_let_go_of_can_be_retried_under_the_next_number():
+    found = mend.retry("m-1", RetryRequest(), an_operator())
+
+    assert (found["status"], found["redrives"]) == ("REDRIVEN", 2)
+    assert [copy[0] for copy in sent()] == ["m-1.r2"]
+    assert listed() == []
+
+
+def test_copy_that_does_come_of_an_edited_one_is_processed_as_edited(message):
+    edit.edit("m-1", a_transaction(amount="20.00"), an_operator())
+
+    claim = claims.claim(message, "sqs-1")
+
+    assert claim.verdict is Verdict.PROCESS
+    assert claim.redrives == 1
+    assert claim.body is not None
+    assert "20.00" in claim.body
+    with pytest.raises(transitions.NotInTrouble):
+        edit.edit("m-1", a_transaction(amount="30.00"), an_operator())
+
+
+def test_copy_that_does_come_of_a_discarded_one_has_no_effect(message):
+    discard.discard("m-1", DiscardRequest(reason="a test"), an_operator())
+
+    assert claims.claim(message, "sqs-1").verdict is Verdict.SETTLED
+
+
+def test_copy_that_does_come_first_cannot_be_discarded_or_retried_any_more(message):
+    assert claims.claim(message, "sqs-1").verdict is Verdict.PROCESS
+
+    with pytest.raises(transitions.NotInTrouble):
+        discard.discard("m-1", DiscardRequest(reason="a test"), an_operator())
+    with pytest.raises(transitions.NotInTrouble):
+        mend.retry("m-1", RetryRequest(), an_operator())
+    assert sent() == []
+
+
+def test_row_that_was_let_go_of_since_the_index_was_read_is_left_alone(monkeypatch):
+    given_run("FAILED")
+    guarded(trouble="DEAD", redriven_by=None)
+    monkeypatch.setattr(trouble, "read_all", lambda *_: iter([{"message_id": "m-1"}]))
+
+    assert let_go.recover() == []
+
+
+def test_many_are_let_go_of_and_each_run_is_asked_once(monkeypatch):
+    given_run("FAILED")
+    for number in range(103):
+        guarded(message=a_message(message_id=f"m-{number}"))
+    asked = []
+    ask = runs.was_abandoned
+
+    def ask_and_count(run_id):
+        asked.append(run_id)
+        return ask(run_id)
+
+    monkeypatch.setattr(runs, "was_abandoned", ask_and_count)
+
+    assert len(let_go.recover()) == 103
+    assert asked == [RUN]

@@ -1,0 +1,263 @@
+"""What dashboards and alarms of the original see: which metric counts what, and the log lines."""
+
+import json
+from typing import Any
+
+import pytest
+
+from lambdas import (
+    consume_messages,
+    log_in,
+    process_message,
+    reprocess_dead_letters,
+    retry_messages,
+    send_message,
+    show_status,
+)
+from tests.support.cloud import ENVIRONMENT
+from tests.support.invocations import CONTEXT, api_event
+from tests.support.messages import a_message, a_transaction
+from workflows.access import users
+from workflows.ledger import lookup
+from workflows.runtime import aws
+
+pytestmark = pytest.mark.usefixtures("recursion_limit")
+
+SENT = {"type": "transaction", "payload": a_transaction(), "message_id": "m-1"}
+OPERATOR: Any = {"roles": ("operator",)}
+
+
+@pytest.fixture(autouse=True)
+def _cloud(tables, queues, machines, token_key):
+    """All of it."""
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def values(text, metric):
+    """Return all that was published of a metric."""
+    return [value for line in lines(text) if "_aws" in line for value in line.get(metric, [])]
+
+
+def deliver(*messages, receive_count=1):
+    """Hand messages, or bare bodies, to the consumer."""
+    records = [
+        {
+            "messageId": f"sqs-{number}",
+            "receiptHandle": "handle",
+            "body": message if isinstance(message, str) else message.body(),
+            "attributes": {
+                "MessageGroupId": getattr(message, "group_id", "acc-1"),
+                "ApproximateReceiveCount": str(receive_count),
+            },
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:work.fifo",
+            "awsRegion": "us-east-1",
+        }
+        for number, message in enumerate(messages)
+    ]
+    return consume_messages.handler({"Records": records}, CONTEXT)
+
+
+def freeze(account="acc-1"):
+    aws.dynamodb().put_item(TableName="Accounts", Item={"account_id": account, "status": "FROZEN"})
+
+
+def change(**columns):
+    """Change the row of message m-1."""
+    aws.dynamodb().put_item(TableName="Messages", Item=lookup.get("m-1") | columns)
+
+
+# --- Metrics ------------------------------------------------------------------------------
+
+
+def test_environment_of_powertools_adds_no_dimension(monkeypatch, output):
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "another")
+
+    show_status.handler(api_event("GET", "/messages/status"), CONTEXT)
+
+    (metric,) = [line for line in lines(output()) if "_aws" in line]
+    (directive,) = metric["_aws"]["CloudWatchMetrics"]
+    assert directive["Dimensions"] == [[]]
+    assert not {"service", "another"} & {*metric, *map(str, metric.values())}
+
+
+@pytest.mark.parametrize(
+    ("module", "event"),
+    [
+        (send_message, api_event("POST", "/messages/send", SENT)),
+        (show_status, api_event("GET", "/messages/status")),
+        (reprocess_dead_letters, api_event("POST", "/messages/dlq/reprocess", {}, **OPERATOR)),
+        (
+            log_in,
+            api_event("POST", "/users/login", {"email": "a@example.com", "password": "w" * 9}),
+        ),
+    ],
+    ids=["send_message", "get_status", "reprocess_dlq", "user_login"],
+)
+def test_each_operation_tells_its_processing_time_in_seconds(module, event, output, request):
+    module.handler(event, CONTEXT)
+    text = output()
+
+    (metric,) = [line for line in lines(text) if "_aws" in line]
+    units = {
+        told["Name"]: told["Unit"] for told in metric["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+    }
+    closing = [line for line in lines(text) if line.get("action") == request.node.callspec.id][-1]
+    assert units["ProcessingTime"] == "Seconds"
+    assert metric["ProcessingTime"] == [closing["details"]["duration"]]
+
+
+def test_first_try_that_fails_is_an_error_and_what_follows_it_is_none(output):
+    freeze()
+
+    deliver(a_message(), a_message(message_id="m-2"))
+
+    assert values(output(), "Errors") == [1.0]  # m-2 was parked, untried
+    deliver(a_message())
+    assert values(output(), "Errors") == []  # it is being retried: nothing was tried
+
+
+def test_death_is_an_error_beside_the_try_that_it_ends(output):
+    deliver(a_message(payload=a_transaction(kind="debit")))
+    assert values(output(), "Errors") == [1.0, 1.0]
+
+    deliver("{")  # nothing was tried
+    assert values(output(), "Errors") == [1.0]
+
+
+@pytest.mark.parametrize(("attempts", "errors"), [(1, 1), (4, 1), (5, 2)])
+def test_last_try_of_the_retry_machine_is_two_errors(attempts, errors, output):
+    freeze()
+    message = a_message()
+    deliver(message)
+    output()
+    change(attempts=attempts)
+    event = {"message_id": "m-1", "group_id": "acc-1", "trace_id": "t", "body": message.body()}
+
+    with pytest.raises(Exception, match="says why"):
+        process_message.handler(event | {"attempt": 1}, CONTEXT)
+
+    assert ENVIRONMENT["MAX_ATTEMPTS"] == "5"
+    assert values(output(), "Errors") == [1.0] * errors
+
+
+def test_retry_by_hand_is_reprocessed_once_however_often_it_is_asked_for(output, calls):
+    deliver(a_message(payload=a_transaction(kind="debit")))
+    output()
+    event = api_event(
+        "POST", "/messages/m-1/retry", {}, resource="/messages/{message_id}/retry", **OPERATOR
+    )
+    calls.error, calls.error_at = RuntimeError("SQS is away"), "before SendMessage"
+
+    statuses = [retry_messages.handler(dict(event), CONTEXT)["statusCode"] for _ in range(2)]
+
+    assert statuses == [500, 202]  # guarded, and then sent
+    assert values(output(), "MessagesReprocessed") == [1.0]
+
+
+def test_message_that_the_consumer_quarantines_is_counted(output):
+    deliver(a_message(payload=a_transaction(kind="debit")))
+    change(redrives=3)
+    output()
+
+    deliver(a_message(payload=a_transaction(kind="debit")))
+
+    text = output()
+    assert lookup.get("m-1")["status"] == "QUARANTINED"
+    assert values(text, "MessagesQuarantined") == [1.0]
+
+
+# --- Log lines ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "event", "action", "names"),
+    [
+        (
+            send_message, api_event("POST", "/messages/send", SENT),
+            "send_message", {"queue_name": "work.fifo"},
+        ),
+        (
+            show_status, api_event("GET", "/messages/status"),
+            "get_status",
+            {"queue_name": "work.fifo", "dead_letter_queue_name": "dead-letter.fifo"},
+        ),
+        (
+            reprocess_dead_letters,
+            api_event("POST", "/messages/dlq/reprocess", {}, **OPERATOR),
+            "reprocess_dlq", {"queue_name": "dead-letter.fifo"},
+        ),
+    ],
+    ids=["send", "status", "reprocess"],
+)  # fmt: skip
+def test_both_lines_of_an_operation_name_its_queue(module, event, action, names, output):
+    module.handler(event, CONTEXT)
+
+    found = [line for line in lines(output()) if line.get("action") == action]
+    assert [line["status"] for line in found] == ["started", "success"]
+    for line in found:
+        assert names.items() <= line["details"].items()
+
+
+def refused(event, module):
+    answer = module.handler(event, CONTEXT)
+    return int(answer["statusCode"]), json.loads(answer["body"])
+
+
+EXPIRED = api_event("GET", "/messages/status")
+EXPIRED["requestContext"]["authorizer"]["expires_at"] = "1"
+
+
+@pytest.mark.parametrize(
+    ("module", "event", "status"),
+    [
+        (show_status, EXPIRED, 401),
+        (reprocess_dead_letters, api_event("POST", "/messages/dlq/reprocess", {}), 403),
+        (show_status, api_event("GET", "/messages/statos"), 404),
+        (send_message, api_event("POST", "/messages/send", SENT | {"payload": 7}), 422),
+        (send_message, api_event("POST", "/messages/send", "{"), 422),
+        (
+            retry_messages,
+            api_event(
+                "POST", "/messages/m-9/retry", {},
+                resource="/messages/{message_id}/retry", **OPERATOR,
+            ),
+            404,
+        ),
+    ],
+    ids=["401", "403", "404 path", "422 schema", "422 JSON", "404 message"],
+)  # fmt: skip
+def test_refused_request_has_one_line_that_says_so_under_its_trace(module, event, status, output):
+    answered, body = refused(event, module)
+
+    found = [line for line in lines(output()) if line.get("action") == "answer_request"]
+    assert answered == status
+    assert [(line["trace_id"], line["status"]) for line in found] == [(body["trace_id"], "error")]
+    assert found[0]["details"] == {
+        "error": body["error"]["code"],
+        "http_status": status,
+        "method": event["httpMethod"],
+        "path": event["resource"],
+    }
+
+
+def test_login_that_is_refused_has_a_line_without_its_e_mail(output):
+    users.add_user("ann@example.com", "right password", ("producer",))
+    event = api_event(
+        "POST", "/users/login", {"email": "ann@example.com", "password": "wrong password"}, roles=()
+    )
+
+    status, body = refused(event, log_in)
+
+    text = output()
+    assert (status, body["error"]["code"]) == (401, "wrong_credentials")
+    assert [
+        line["details"]["http_status"]
+        for line in lines(text)
+        if line.get("action") == "answer_request"
+    ] == [401]
+    assert "ann@example.com" not in text

@@ -1,0 +1,198 @@
+"""Retries: the machine starts once for each generation of a fence, and its Lambda step."""
+
+import json
+import re
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.support.aws_calls import WorkerDied
+from tests.support.cloud import ENVIRONMENT
+from tests.support.messages import a_message, a_transaction
+from workflows import retry
+from workflows.groups import execution, fence
+from workflows.ledger import claims, lookup, transitions
+from workflows.messages.carried import NOTHING
+from workflows.messages.message import InvalidMessage, reason
+from workflows.messages.transaction import AccountFrozen
+from workflows.runtime import aws
+from workflows.runtime.executions import execution_status
+
+MESSAGE = a_message()
+BODY = MESSAGE.body()
+MACHINE = ENVIRONMENT["RETRY_STATE_MACHINE_ARN"]
+FROZEN = AccountFrozen("Account {account_id} is frozen.", account_id="acc-1")
+LONGEST = "a" * 120
+# Of m-1's first life, and its fence's first generation.
+FIRST = ("acc-1", "m-1", 0, 1)
+
+
+@pytest.fixture(autouse=True)
+def executions(tables, machines):
+    return lambda: machines.list_executions(stateMachineArn=MACHINE)["executions"]
+
+
+def freeze(status="FROZEN"):
+    aws.dynamodb().put_item(TableName="Accounts", Item={"account_id": "acc-1", "status": status})
+
+
+def given_retrying(message=MESSAGE):
+    claims.claim(message)
+    arn = execution.execution_arn("m-1", 0, 1)
+    assert (
+        aws.transact([transitions.retrying(message, message.body(), NOTHING, FROZEN, arn, 1)])
+        is None
+    )
+
+
+def test_execution_is_told_its_group_holder_and_generation(executions, machines):
+    execution.start("acc-1", "m-1", 0, 7)
+
+    (started,) = executions()
+    assert started["executionArn"] == execution.execution_arn("m-1", 0, 7)
+    found = machines.describe_execution(executionArn=started["executionArn"])
+    assert json.loads(found["input"]) == {
+        "group_id": "acc-1",
+        "message_id": "m-1",
+        "generation": 7,
+    }
+
+
+def test_ledger_comes_before_the_start_of_the_execution_it_names(calls, executions):
+    claim = claims.claim(MESSAGE)
+    calls.ends.clear()
+
+    fence.retrying(MESSAGE, BODY, NOTHING, claim, FROZEN, None)
+
+    assert calls.ends == [
+        "before TransactWriteItems", "after TransactWriteItems",
+        "before StartExecution", "after StartExecution",
+    ]  # fmt: skip
+    row = lookup.get("m-1")
+    assert (row["status"], row["body"], row["reason"]) == ("RETRYING", BODY, reason(FROZEN))
+    assert row["execution_arns"] == [execution["executionArn"] for execution in executions()]
+
+
+def test_second_start_of_a_generation_finds_the_first(executions):
+    execution.start(*FIRST)
+    execution.start(*FIRST)
+
+    assert len(executions()) == 1
+
+
+def test_second_start_after_the_end_of_the_first_is_none(executions, machines):
+    execution.start(*FIRST)
+    machines.stop_execution(executionArn=executions()[0]["executionArn"])
+
+    execution.start(*FIRST)
+
+    assert [execution["status"] for execution in executions()] == ["ABORTED"]
+
+
+def test_each_life_and_each_generation_has_its_execution(executions):
+    for redrives, generation in ((0, 1), (0, 2), (1, 1), (1, 2)):
+        execution.start("acc-1", "m-1", redrives, generation)
+
+    names = {execution["name"][-6:] for execution in executions()}
+    assert names == {"-r0-g1", "-r0-g2", "-r1-g1", "-r1-g2"}
+
+
+@pytest.mark.parametrize("message_id", ["m-1", LONGEST, "a:b@c=d+e.f", "7"])
+def test_execution_name_is_one_and_says_the_message(message_id):
+    prefix, _, name = execution.execution_arn(message_id, 100, 1_000_000).rpartition(":")
+
+    assert prefix == "arn:aws:states:us-east-1:123456789012:execution:retry"
+    assert re.fullmatch("[A-Za-z0-9_-]{1,80}", name)
+    assert name.startswith(re.sub(r"[^A-Za-z0-9_-]", "-", message_id)[:40])
+    assert name.endswith("-r100-g1000000")
+
+
+def test_ids_that_read_alike_have_executions_of_their_own():
+    ids = ("a.b", "a-b", "a:b", LONGEST, LONGEST[:-1])
+    assert len({execution.execution_arn(message_id, 0, 1) for message_id in ids}) == len(ids)
+
+
+def test_status_is_the_execution_s_or_none_if_it_never_started(executions, machines):
+    arn = execution.execution_arn("m-1", 0, 1)
+    assert (execution_status(""), execution_status(arn)) == (None, None)
+    execution.start(*FIRST)
+    assert execution_status(arn) == "RUNNING"
+    machines.stop_execution(executionArn=arn)
+    assert execution_status(arn) == "ABORTED"
+
+
+@pytest.mark.parametrize("code", ["StateMachineDoesNotExist", "ThrottlingException"])
+def test_machine_that_cannot_be_started_is_loud(calls, code):
+    calls.error = ClientError({"Error": {"Code": code}}, "StartExecution")
+    calls.error_at = "before StartExecution"
+
+    with pytest.raises(ClientError, match=code):
+        execution.start(*FIRST)
+
+
+def test_retry_that_succeeds_is_processed():
+    given_retrying()
+
+    answer = retry.process("m-1", BODY, "acc-1", 1)
+
+    assert answer == {"message_id": "m-1", "status": "PROCESSED"}
+    assert lookup.get("m-1")["status"] == "PROCESSED"
+
+
+def test_retry_that_fails_again_leaves_its_reason_and_its_class():
+    given_retrying()
+    freeze()
+
+    with pytest.raises(AccountFrozen):
+        retry.process("m-1", BODY, "acc-1", 1)
+
+    row = lookup.get("m-1")
+    assert row["status"] == "RETRYING"
+    assert row["reason"] == reason(FROZEN) | {"final": False}
+
+
+def test_invalid_message_is_final_and_of_the_very_class_that_the_machine_knows():
+    debit = a_message(payload=a_transaction(kind="debit"))
+    given_retrying(debit)
+
+    with pytest.raises(InvalidMessage) as raised:
+        retry.process("m-1", debit.body(), "acc-1", 1)
+
+    assert type(raised.value) is InvalidMessage
+    found = lookup.get("m-1")["reason"]
+    assert (found["type"], found["final"]) == ("TransactionRejected", True)
+
+
+@pytest.mark.parametrize("body", ["", "{", BODY.replace("m-1", "m.r1")])
+def test_stored_body_that_is_no_envelope_is_of_the_very_class_too(body):
+    given_retrying()
+    with pytest.raises(InvalidMessage) as raised:
+        retry.process("m-1", body, "acc-1", 1)
+
+    assert type(raised.value) is InvalidMessage
+
+
+def test_crash_between_effect_and_ledger_has_one_effect(calls, tables):
+    given_retrying()
+    calls.error_at = "after TransactWriteItems"
+    with pytest.raises(WorkerDied):
+        retry.process("m-1", BODY, "acc-1", 1)
+    assert lookup.get("m-1")["status"] == "RETRYING"
+
+    retry.process("m-1", BODY, "acc-1", 1)
+
+    account = {"TableName": "Accounts", "Key": {"account_id": "acc-1"}}
+    assert tables.get_item(**account)["Item"]["balance"] == 10
+    assert lookup.get("m-1")["status"] == "PROCESSED"
+
+
+def test_throttled_effect_is_no_reason_to_give_up(calls):
+    given_retrying()
+    calls.error = ClientError({"Error": {"Code": "ThrottlingException"}}, "TransactWriteItems")
+    calls.error_at = "before TransactWriteItems"
+
+    with pytest.raises(ClientError):
+        retry.process("m-1", BODY, "acc-1", 1)
+
+    assert lookup.get("m-1")["reason"]["final"] is False
+    assert lookup.get("m-1")["reason"]["type"] == "ClientError"
