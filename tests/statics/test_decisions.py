@@ -5,7 +5,7 @@ import re
 import pytest
 
 from local.stack import ROOT
-from tests import tables
+from tests.support import tables
 
 PAGE = ROOT / "docs" / "decisions.md"
 ENTRY = re.compile(

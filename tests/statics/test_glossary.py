@@ -10,11 +10,11 @@ import pytest
 from lambdas import api, show_docs
 from lambdas.glossary import FIELDS
 from local.stack import ROOT
-from tests import tables
-from tests.conftest import template
-from tests.moto_engine.stack import MotoStack
-from tests.scenarios import SCENARIOS
-from tests.world import World
+from tests.engines.moto_engine.stack import MotoStack
+from tests.machines.scenarios import SCENARIOS
+from tests.support import tables
+from tests.support.template import template
+from tests.support.world import World
 from workflows.ledger import audit, journey, lost, trouble
 from workflows.operator import mend
 from workflows.redrive import judge, outcome, runs
