@@ -92,9 +92,13 @@ clean: ## Remove everything that make has made
 # Environments. --no-deps: the locks are complete, and older pips trip over a lock's extras. --no-compile: Python
 # compiles what is imported, not the whole of every package.
 
+# What makes one begins by emptying it, so never through a link: another checkout may be at work with it.
+IS_OURS = [ ! -L $(@D) ] || { echo "$(@D) is a link and out of date: bring it up to date where it is." >&2; exit 1; }
+
 .venv/.installed: requirements-dev.txt
 .venv-sam/.installed: requirements-sam.txt
 %/.installed:
+	@$(IS_OURS)
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON3) is too old: Python 3.11 or later is needed, for example make PYTHON3=python3.13.")'
 	@echo "Making $*, once; this takes about a minute."
 	@$(PYTHON3) -m venv --clear $*
@@ -102,6 +106,7 @@ clean: ## Remove everything that make has made
 	@touch $@
 
 $(ASL_LINTERS): tests/statics/asl_linters/package-lock.json $(DEV)
+	@$(IS_OURS)
 	@$(NPM) ci --loglevel=error
 	@touch $@
 
