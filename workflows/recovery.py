@@ -17,7 +17,7 @@ from workflows.groups import fence
 from workflows.groups.fence import START_GRACE_SECONDS, Fence
 from workflows.ledger import lookup, lost
 from workflows.operator import mend
-from workflows.redrive import held, let_go, run_ends, runs
+from workflows.redrive import held, let_go, ownership, run_ends
 from workflows.runtime import clock, executions
 from workflows.runtime.parts import Parts
 from workflows.runtime.settings import settings
@@ -90,7 +90,7 @@ def recover_group(group_id: str) -> Recovered:
 
 
 def _recover_runs(parts: Parts) -> Recovered:
-    run_id = parts.do(runs.recover)
+    run_id = parts.do(ownership.recover)
     for row in parts.do(run_ends.untold) or []:
         parts.do(_end_run, row)
     return Recovered(

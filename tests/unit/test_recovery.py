@@ -30,7 +30,7 @@ from workflows.groups.fence import START_GRACE_SECONDS
 from workflows.ledger import lookup
 from workflows.operator import mend
 from workflows.recovery import RESERVE_SECONDS
-from workflows.redrive import held, let_go, run_lock, runs
+from workflows.redrive import held, let_go, ownership, run_lock
 from workflows.runtime import aws, executions
 from workflows.runtime.settings import settings
 
@@ -194,7 +194,7 @@ def done():
     """Return what was set right of `much_to_do`."""
     record = aws.dynamodb().get_item(TableName="Runs", Key={"run_id": "HELD#stopped#0"})
     return {
-        "runs": run_lock.find() is None,
+        "ownership": run_lock.find() is None,
         "held": "Item" not in record,
         "let_go": lookup.get("guarded")["trouble"] == "DEAD",
         "mend": bool(sent()),
@@ -256,7 +256,7 @@ def test_execution_that_cannot_be_started_keeps_nothing_else_waiting(calls):
 
 
 @pytest.mark.usefixtures("much_to_do")
-@pytest.mark.parametrize("part", [runs, held, let_go, mend])
+@pytest.mark.parametrize("part", [ownership, held, let_go, mend])
 def test_part_that_fails_keeps_nothing_else_waiting(monkeypatch, part):
     monkeypatch.setattr(part, "resend" if part is mend else "recover", throttled)
 

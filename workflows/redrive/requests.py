@@ -1,7 +1,8 @@
 """Redrive runs as a person or the schedule asks for them: the request, starting and cancelling.
 
-`statemachines/redrive.asl.json` does the work, `judge.py` judges each dead letter and `runs.py`
-keeps the record. Here is what a run may do, and who may set it off.
+`statemachines/redrive.asl.json` does the work, `judge.py` judges each dead letter, `runs.py`
+keeps the record and `ownership.py` lets one run have the queue. Here is what a run may do, and who
+may set it off.
 """
 
 import json
@@ -13,7 +14,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from workflows.ledger import audit
 from workflows.messages.filters import Filter
-from workflows.redrive import plan, runs
+from workflows.redrive import ownership, plan
 from workflows.redrive.plan import Plan
 from workflows.runtime.asked import Asked, describe
 from workflows.runtime.aws import stepfunctions
@@ -144,13 +145,13 @@ def start(request: RedriveRequest, actor: audit.Actor) -> dict[str, Any]:
 
     Raises:
         PlanChanged: the run would not do what the plan said that was presented.
-        workflows.redrive.runs.RunActive: another run holds the dead-letter queue.
+        workflows.redrive.ownership.RunActive: another run holds the dead-letter queue.
     """
     planned = _planned(request)
     # Sortable by time, and the name of the execution.
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     options = request.options()
-    row = runs.acquire(run_id, "api", actor, options)
+    row = ownership.acquire(run_id, "api", actor, options)
     try:
         stepfunctions().start_execution(
             stateMachineArn=settings().redrive_state_machine_arn,
@@ -166,7 +167,7 @@ def start(request: RedriveRequest, actor: audit.Actor) -> dict[str, Any]:
             ),
         )
     except Exception:
-        runs.abandon(row, "The execution could not be started.")
+        ownership.abandon(row, "The execution could not be started.")
         raise
     return row
 

@@ -4,7 +4,6 @@ A row names the execution that does the work now: a long run goes on in one exec
 other. The same table has each dead-letter queue's lock, see `workflows/redrive/run_lock.py`.
 """
 
-import json
 from typing import Any
 
 from workflows.ledger import audit
@@ -32,17 +31,6 @@ ACTIVE = ("RUNNING", "CANCELLING")
 _CLOSED = ("SUCCEEDED", "HALTED", "CANCELLED")
 
 
-class RunActive(Conflict):
-    """Another run holds the dead-letter queue."""
-
-    code = "run_active"
-
-    def __init__(self, run_id: str) -> None:
-        """Take the id of the active run."""
-        super().__init__(f"Run {run_id} is active on this dead-letter queue.")
-        self.run_id = run_id
-
-
 class RunNotFound(NotFound):
     """There is no such run."""
 
@@ -55,61 +43,16 @@ class RunEnded(Conflict):
     code = "run_ended"
 
 
-def acquire(
-    run_id: str, trigger: str, actor: audit.Actor, request: dict[str, Any]
-) -> dict[str, Any]:
-    """Take the dead-letter queue's lock for a run, record it and who started it; return its row.
-
-    Raises:
-        RunActive: the lock is held and its run is alive.
-    """
-    holder = run_lock.take(run_id, None)
-    if holder is not None:
-        if run_lock.is_alive(holder):
-            raise RunActive(holder["holder"])
-        # Its execution ended without releasing the lock; only the first to notice gets it.
-        if run_lock.take(run_id, holder) is not None:
-            raise RunActive(holder["holder"])
-        abandoned = _find(holder["holder"])
-        if abandoned is not None:
-            _settle(abandoned)
-    row: dict[str, Any] = {
-        "run_id": run_id,
-        "dead_letter_queue": settings().dead_letter_queue_name,
-        "status": "RUNNING",
-        "trigger": trigger,
-        "requested_by": actor.email,
-        "request": json.dumps(request),
-        "trace_id": actor.trace_id,
-        "started_at": clock.now(),
-        "owned_at": clock.epoch(),
-        "execution_arn": run_lock.first_execution(run_id),
-    } | dict.fromkeys(COUNTERS, 0)
-    about: dict[str, Any] = {"run_id": run_id, "execution_arn": row["execution_arn"]}
-    record = audit.entry(actor, "start_run", result="STARTED", input=request, **about)
-    transact([{"Put": {"TableName": settings().runs_table, "Item": row}}, record])
-    return row
-
-
-def abandon(row: dict[str, Any], why: str) -> None:
-    """Mark the run that has this row FAILED and release its lock, after it could not be started.
-
-    A run that has begun since goes on: only the answer of its start was lost.
-    """
-    if _end(row, "FAILED", why)["status"] not in ACTIVE:
-        run_lock.release(row["run_id"])
-
-
 def get(run_id: str) -> dict[str, Any]:
     """Return a run's row; one whose execution ended without a word is set right first.
 
     Raises:
         RunNotFound: no run has that id.
     """
-    row = _find(run_id)
+    row = find(run_id)
     if row is None:
         raise RunNotFound(f"There is no run {run_id}.")
-    return _settle(row)
+    return settle(row)
 
 
 def cancel(run_id: str, actor: audit.Actor) -> dict[str, Any]:
@@ -138,20 +81,20 @@ def cancel(run_id: str, actor: audit.Actor) -> dict[str, Any]:
 
 def is_wanted(run_id: str) -> bool:
     """Tell whether a run goes on: it has not ended, and nobody cancelled it."""
-    row = _find(run_id)
+    row = find(run_id)
     return row is not None and row["status"] == "RUNNING"
 
 
 def is_active(run_id: str) -> bool:
     """Tell whether a run's execution still works."""
-    row = _find(run_id)
-    return row is not None and _settle(row)["status"] in ACTIVE
+    row = find(run_id)
+    return row is not None and settle(row)["status"] in ACTIVE
 
 
 def was_abandoned(run_id: str) -> bool:
     """Tell whether a run ended before its own end, so that nobody does what it left undone."""
-    row = _find(run_id)
-    return row is None or _settle(row)["status"] not in ACTIVE + _CLOSED
+    row = find(run_id)
+    return row is None or settle(row)["status"] not in ACTIVE + _CLOSED
 
 
 def parse_request(text: str) -> dict[str, Any]:
@@ -181,26 +124,12 @@ def page(limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | No
         Limit=limit,
         **start,
     )
-    rows = [_settle(row) for row in answer["Items"]]
+    rows = [settle(row) for row in answer["Items"]]
     return rows, paging.cursor(answer.get("LastEvaluatedKey"))
 
 
-def recover() -> str | None:
-    """Free the lock if its run's execution ended without a word; return that run's id.
-
-    The executions' status events are best effort, so this is also called on a schedule.
-    """
-    lock = run_lock.find()
-    if lock is None or run_lock.is_alive(lock):
-        return None
-    run_id = str(lock["holder"])
-    row = _find(run_id)
-    if row is not None:
-        _settle(row)
-    return run_id if run_lock.free(lock) else None
-
-
-def _find(run_id: str) -> dict[str, Any] | None:
+def find(run_id: str) -> dict[str, Any] | None:
+    """Return a run's row as it is, or None."""
     answer = dynamodb().get_item(
         TableName=settings().runs_table, Key={"run_id": run_id}, ConsistentRead=True
     )
@@ -208,20 +137,21 @@ def _find(run_id: str) -> dict[str, Any] | None:
     return row if row is not None and "trigger" in row else None  # a lock is no run
 
 
-def _settle(row: dict[str, Any]) -> dict[str, Any]:
+def settle(row: dict[str, Any]) -> dict[str, Any]:
+    """Set a row right whose execution ended without a word, and return it as it is then."""
     if row["status"] not in ACTIVE:
         return row
     status = executions.execution_status(row["execution_arn"])
     if status is None and clock.epoch() - int(row["owned_at"]) >= run_lock.START_GRACE_SECONDS:
-        return _end(row, "FAILED", "The execution never began.")
+        return end(row, "FAILED", "The execution never began.")
     if status in (None, "RUNNING"):
         return row
     if status == "SUCCEEDED":
-        return _end(row, "FAILED", "The execution ended without closing its record.")
-    return _end(row, status, "The execution was ended from outside.")
+        return end(row, "FAILED", "The execution ended without closing its record.")
+    return end(row, status, "The execution was ended from outside.")
 
 
-def _end(seen: dict[str, Any], status: str, why: str) -> dict[str, Any]:
+def end(seen: dict[str, Any], status: str, why: str) -> dict[str, Any]:
     """End a run for an execution that did not, and return its row as it is then.
 
     Refused if the machine had the last word since the row was `seen`: it closed the row, the run
@@ -247,7 +177,7 @@ def _end(seen: dict[str, Any], status: str, why: str) -> dict[str, Any]:
     about: dict[str, Any] = {"run_id": run_id, "execution_arn": seen["execution_arn"]}
     record = audit.entry(starter, "end_run", result=status, input={"reason": why}, **about)
     transact([change, record])
-    return _find(run_id) or seen
+    return find(run_id) or seen
 
 
 def _change(

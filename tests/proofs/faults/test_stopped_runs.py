@@ -8,7 +8,7 @@ from tests.proofs.faults.crashing_world import LATER
 from tests.support.invariants import broken
 from tests.support.messages import an_operator
 from tests.support.stack_fixtures import start_machine
-from workflows.redrive import held, runs
+from workflows.redrive import held, ownership, runs
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_batch_of_a_stopped_run_is_visible_as_soon_as_its_lock_is_freed(world, l
 
 
 def starts_another(_run_id):
-    runs.acquire("another", "api", an_operator(), {})
+    ownership.acquire("another", "api", an_operator(), {})
 
 
 def cancels_it(run_id):

@@ -32,7 +32,7 @@ from workflows.ledger import audit, claims, lookup, transitions, trouble
 from workflows.messages.carried import NOTHING
 from workflows.operator import failures
 from workflows.operator import overview as overview
-from workflows.redrive import runs
+from workflows.redrive import ownership, runs
 from workflows.redrive.outcome import Outcome
 from workflows.runtime import aws
 
@@ -90,7 +90,7 @@ FAILURES = {
     "dlq": (failures, "dead_letters"),
     "dlq_groups": (failures, "groups"),
     "quarantine": (failures, "quarantined"),
-    "reprocess": (runs, "acquire"),
+    "reprocess": (ownership, "acquire"),
     "runs": (runs, "page"),
     "run": (runs, "get"),
     "discard": (transitions, "discarded"),

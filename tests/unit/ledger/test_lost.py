@@ -16,7 +16,7 @@ from workflows.messages.filters import Filter
 from workflows.operator import discard, edit, failures, mend
 from workflows.operator.discard import DiscardRequest
 from workflows.operator.mend import BodyMissing, RetryRequest
-from workflows.redrive import let_go, runs
+from workflows.redrive import let_go, ownership, runs
 from workflows.redrive.judge import DeadLetter, Judge
 from workflows.runtime import aws, clock
 from workflows.runtime.settings import settings
@@ -326,7 +326,7 @@ def test_lost_message_that_a_run_found_and_sqs_refused_is_no_longer_gone(gone, l
 def test_lost_message_that_the_sweep_let_go_of_may_be_on_its_way(gone, later, work_queue):
     later(lost.DEAD_LETTER_RETENTION_SECONDS - 60)
     guard(gone)
-    runs.acquire("run", "api", an_operator(), {})
+    ownership.acquire("run", "api", an_operator(), {})
     aws.dynamodb().update_item(
         TableName="Runs",
         Key={"run_id": "run"},

@@ -13,7 +13,7 @@ from tests.support.cloud import ENVIRONMENT
 from tests.support.invocations import CONTEXT
 from tests.support.messages import a_message, an_operator
 from workflows.ledger import lookup, transitions
-from workflows.redrive import held, outcome, progress, run_ends, runs
+from workflows.redrive import held, outcome, ownership, progress, run_ends, runs
 from workflows.redrive.outcome import Outcome
 from workflows.redrive.runs import RunEnded, RunNotFound
 from workflows.runtime import aws, clock
@@ -33,7 +33,7 @@ def begin(sfn):
     """Give a function that takes the lock for a run and starts its execution."""
 
     def start(run_id="run-1"):
-        runs.acquire(run_id, "api", an_operator(), {})
+        ownership.acquire(run_id, "api", an_operator(), {})
         sfn.start_execution(stateMachineArn=MACHINE, name=run_id, input="{}")
 
     return start

@@ -10,9 +10,10 @@ from botocore.exceptions import ClientError
 from tests.support.aws_calls import WorkerDied
 from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import an_operator
-from workflows.redrive import requests, run_lock, runs
+from workflows.redrive import ownership, requests, run_lock, runs
+from workflows.redrive.ownership import RunActive
 from workflows.redrive.requests import RedriveRequest
-from workflows.redrive.runs import RunActive, RunEnded, RunNotFound
+from workflows.redrive.runs import RunEnded, RunNotFound
 from workflows.runtime import aws, clock, executions
 from workflows.runtime.paging import InvalidCursor
 
@@ -34,7 +35,7 @@ def begin(sfn):
     """Give a function that takes the lock for a run and starts its execution."""
 
     def start(run_id):
-        row = runs.acquire(run_id, "api", an_operator(), {})
+        row = ownership.acquire(run_id, "api", an_operator(), {})
         sfn.start_execution(stateMachineArn=MACHINE, name=run_id, input="{}")
         return row
 
@@ -42,7 +43,7 @@ def begin(sfn):
 
 
 def acquire(run_id):
-    return runs.acquire(run_id, "api", an_operator(), {})
+    return ownership.acquire(run_id, "api", an_operator(), {})
 
 
 def lock():
@@ -218,7 +219,7 @@ def test_run_that_is_handed_over_while_it_is_cancelled_is_cancelled():
 
 @pytest.mark.usefixtures("handed_over")
 def test_lock_of_a_run_that_is_handed_over_during_a_sweep_is_kept():
-    assert runs.recover() is None
+    assert ownership.recover() is None
     goes_on()
 
 
@@ -238,7 +239,7 @@ def test_run_that_began_although_its_start_seemed_to_fail_goes_on(begin):
         ExpressionAttributeValues={":later": clock.epoch() + 86_400},
     )
 
-    runs.abandon(row, "The execution could not be started.")
+    ownership.abandon(row, "The execution could not be started.")
 
     assert runs.get("run-1")["status"] == "RUNNING"
     assert lock()["holder"] == "run-1"
@@ -267,7 +268,7 @@ def test_lock_of_a_run_that_begins_after_all_is_kept():
 
 @pytest.mark.usefixtures("begun_after_all")
 def test_lock_of_a_run_that_begins_after_all_is_not_swept():
-    assert runs.recover() is None
+    assert ownership.recover() is None
     assert lock()["holder"] == "run-1"
 
 
@@ -302,7 +303,7 @@ def test_run_that_ends_while_it_is_cancelled_has_ended(begin, monkeypatch):
 def test_abandoned_run_is_failed_and_its_lock_free():
     row = acquire("run-1")
 
-    runs.abandon(row, "no such machine")
+    ownership.abandon(row, "no such machine")
 
     assert lock() is None
     row = runs.get("run-1")
@@ -315,7 +316,7 @@ def test_abandoning_leaves_the_lock_that_somebody_else_has(later):
     later(LEASE + 1)
     acquire("run-2")
 
-    runs.abandon(row, "late")
+    ownership.abandon(row, "late")
 
     assert lock()["holder"] == "run-2"
     assert runs.get("run-1")["status"] == "FAILED"
@@ -325,7 +326,7 @@ def test_abandoning_keeps_the_word_of_a_run_that_ended():
     row = acquire("run-1")
     put_run("run-1", status="SUCCEEDED")
 
-    runs.abandon(row, "late")
+    ownership.abandon(row, "late")
 
     assert runs.get("run-1")["status"] == "SUCCEEDED"
 
