@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from workflows.groups import fence
+from workflows.groups import fence, fences
 from workflows.ledger import claims, transitions
 from workflows.ledger.claims import Claim, Verdict
 from workflows.messages import message_types
@@ -70,7 +70,7 @@ class Batch:
         one that did. Before any is tried again, the first of each such group fences it and the
         rest are parked: even if SQS moves them to the dead-letter queue, their order is kept.
         """
-        self._fences = fence.held(delivery.group_id for delivery in deliveries)
+        self._fences = fences.held(delivery.group_id for delivery in deliveries)
         self._unguarded: dict[str, Exception] = {}
         for delivery in deliveries:
             if delivery.receive_count < 2 or delivery.group_id in self._unguarded:
@@ -124,7 +124,7 @@ class Batch:
         return self._process(message, claim, delivery, ours)
 
     def _answer(
-        self, message: Message, claim: Claim, delivery: Delivery, ours: fence.Fence | None
+        self, message: Message, claim: Claim, delivery: Delivery, ours: fences.Fence | None
     ) -> str:
         match claim.verdict:
             case Verdict.SETTLED if ours:
@@ -150,7 +150,7 @@ class Batch:
         return claim.verdict.name
 
     def _process(
-        self, message: Message, claim: Claim, delivery: Delivery, ours: fence.Fence | None
+        self, message: Message, claim: Claim, delivery: Delivery, ours: fences.Fence | None
     ) -> str:
         try:
             message_types.process(message)
@@ -171,14 +171,14 @@ class Batch:
             self._let_go(ours, claim.redrives)
         return "PROCESSED"
 
-    def _let_go(self, ours: fence.Fence, redrives: int) -> None:
+    def _let_go(self, ours: fences.Fence, redrives: int) -> None:
         fence.settle(ours, redrives)
         self._ask_again(ours.group_id)
 
     def _ask_again(self, group_id: str) -> None:
         # This batch just raised, removed or handed over the group's fence.
         self._fences.pop(group_id, None)
-        self._fences |= fence.held([group_id])
+        self._fences |= fences.held([group_id])
 
 
 def _dead_letter(delivery: Delivery, deduplication: str, error: Exception) -> str:

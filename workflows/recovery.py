@@ -13,8 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflows.groups import fence
-from workflows.groups.fence import START_GRACE_SECONDS, Fence
+from workflows.groups import fence, fences
+from workflows.groups.fence import START_GRACE_SECONDS
+from workflows.groups.fences import Fence
 from workflows.ledger import lookup, lost
 from workflows.operator import mend
 from workflows.redrive import held, let_go, ownership, run_ends
@@ -67,10 +68,10 @@ def recover(seconds_left: Callable[[], float] = lambda: math.inf) -> Recovered:
     found = _recover_runs(parts)
     found.resent = parts.do(mend.resend) or []
     found.lost = parts.do(lost.sweep) or []
-    fences = parts.do(lambda: list(fence.every())) or []
+    raised = parts.do(lambda: list(fences.every())) or []
     # By lot: if there is never time for all, it is not always the same ones that wait.
-    random.shuffle(fences)
-    _recover_fences(fences, found, parts, seconds_left)
+    random.shuffle(raised)
+    _recover_fences(raised, found, parts, seconds_left)
     parts.end()
     return found
 
@@ -83,8 +84,8 @@ def recover_group(group_id: str) -> Recovered:
     """
     parts = Parts()
     found = _recover_runs(parts)
-    fences = list((parts.do(fence.held, [group_id]) or {}).values())
-    _recover_fences(fences, found, parts, lambda: math.inf)
+    raised = list((parts.do(fences.held, [group_id]) or {}).values())
+    _recover_fences(raised, found, parts, lambda: math.inf)
     parts.end()
     return found
 
@@ -111,12 +112,12 @@ def _end_run(row: dict[str, Any]) -> None:
 
 
 def _recover_fences(
-    fences: list[Fence], found: Recovered, parts: Parts, seconds_left: Callable[[], float]
+    raised: list[Fence], found: Recovered, parts: Parts, seconds_left: Callable[[], float]
 ) -> None:
     """Check as many fences as there is time for, and add to `found` what was set right."""
-    found.unchecked = len(fences)
-    for first in range(0, len(fences), _CHUNK):
-        chunk = fences[first : first + _CHUNK]
+    found.unchecked = len(raised)
+    for first in range(0, len(raised), _CHUNK):
+        chunk = raised[first : first + _CHUNK]
         if seconds_left() < RESERVE_SECONDS:
             break
         rows = parts.do(lookup.get_many, [fenced.holder for fenced in chunk])

@@ -85,7 +85,7 @@ def test_without_the_fence_the_order_is_lost(project):
     """The same scenario can fail: with no fence ever seen, later entries overtake failing ones."""
     mutate(
         project,
-        "workflows/groups/fence.py",
+        "workflows/groups/fences.py",
         "    while keys and wanted:",
         "    while False:",
     )

@@ -22,7 +22,7 @@ from tests.support.stack_fixtures import (
     row,
     transaction,
 )
-from workflows.groups.fence import FENCED
+from workflows.groups.fences import FENCED
 
 pytestmark = [pytest.mark.xdist_group("iam"), pytest.mark.timeout(180)]
 

@@ -10,7 +10,6 @@ FUNCTION_LINES = 40  # of code: neither its docstring, nor comments, nor empty l
 TEMPLATE_LINES = 900
 # Longer yet. A line goes once its module is short enough; none is added.
 TOO_LONG = {
-    "workflows/groups/fence.py",
     "workflows/ledger/transitions.py",
     "workflows/ledger/trouble.py",
     "workflows/messages/message.py",

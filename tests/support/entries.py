@@ -193,10 +193,10 @@ class Entries:
     def take_over(self, group: str) -> str:
         """Give a group's fence another execution although it has one; return the new one's ARN."""
         code = (
-            "from workflows import fence;"
-            f"found = fence.held([{group!r}])[{group!r}];"
+            "from workflows.groups import fence, fences;"
+            f"found = fences.held([{group!r}])[{group!r}];"
             "assert fence.resume(found, 0);"
-            f"print(fence.held([{group!r}])[{group!r}].execution_arn)"
+            f"print(fences.held([{group!r}])[{group!r}].execution_arn)"
         )
         done = subprocess.run(  # noqa: S603 - our own code
             [sys.executable, "-c", code],

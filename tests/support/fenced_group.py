@@ -16,7 +16,7 @@ from tests.support.messages import a_message, a_transaction
 from tests.support.retry_by_hand import RetryByHand
 from workflows import recovery
 from workflows.consume import Batch, Delivery, MessageBusy
-from workflows.groups import fence
+from workflows.groups import fences
 from workflows.groups.fence import START_GRACE_SECONDS, FenceTaken
 from workflows.ledger import lookup
 from workflows.messages import message_types
@@ -72,7 +72,7 @@ def change(number, group=GROUP, **columns):
 
 def fence_of(group=GROUP):
     """Return a group's fence, or None."""
-    return fence.held([group]).get(group)
+    return fences.held([group]).get(group)
 
 
 def generations():

@@ -25,7 +25,7 @@ from tests.support.invocations import CONTEXT, FakeContext
 from tests.support.messages import a_message
 from tests.support.troubles import in_trouble, sent
 from workflows import recovery
-from workflows.groups import fence, view
+from workflows.groups import fence, fences, view
 from workflows.groups.fence import START_GRACE_SECONDS
 from workflows.ledger import lookup
 from workflows.operator import mend
@@ -135,10 +135,10 @@ def test_event_that_names_no_group_recovers_all(given):
 
 def test_two_sweeps_give_a_fence_one_execution(monkeypatch):
     holder("RETRYING")
-    seen = list(fence.every())
+    seen = list(fences.every())
     assert recovery.recover().groups == [GROUP]
 
-    monkeypatch.setattr(fence, "every", lambda: iter(seen))  # as an index that lags behind
+    monkeypatch.setattr(fences, "every", lambda: iter(seen))  # as an index that lags behind
     monkeypatch.setattr(recovery, "_has_owner", lambda _: False)
     assert recovery.recover().groups == []
     assert generations() == ["0-g1", "0-g2"]

@@ -15,11 +15,11 @@ on four rules, each a condition of one DynamoDB write and none a matter of timin
 4. The fence goes only if as many were drained as were parked.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from workflows.groups import execution
+from workflows.groups.fences import FENCE, FENCED, PARKED, Fence
 from workflows.ledger import transitions
 from workflows.ledger.claims import Claim
 from workflows.messages.carried import COLUMN, Carried
@@ -28,11 +28,6 @@ from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb, transact
 from workflows.runtime.settings import settings
 
-FENCE = "FENCE"
-PARKED = "PARKED#"
-# The sparse index of all fences; parked items do not carry its key.
-FENCED_INDEX = "FencedIndex"
-FENCED = "FENCED"
 # Between taking a fence over and StartExecution lies one call; after this long it is not coming.
 # Nor is an execution that failed so soon followed by another at once.
 START_GRACE_SECONDS = 60
@@ -40,53 +35,6 @@ START_GRACE_SECONDS = 60
 
 class FenceTaken(Exception):
     """Another message fenced the group meanwhile; SQS will deliver this one again."""
-
-
-@dataclass(frozen=True)
-class Fence:
-    """One fence. `generation` numbers its executions, of which only the newest may drain it."""
-
-    group_id: str
-    holder: str
-    generation: int = 0
-    parked: int = 0
-    drained: int = 0
-    execution_arn: str = ""
-    since: str = ""
-    owned_at: int = 0
-
-    @classmethod
-    def of(cls, item: dict[str, Any]) -> "Fence":
-        """Read the table's item."""
-        return cls(
-            group_id=item["group_id"],
-            holder=item["holder"],
-            generation=int(item["generation"]),
-            parked=int(item["parked"]),
-            drained=int(item["drained"]),
-            execution_arn=item["execution_arn"],
-            since=item["since"],
-            owned_at=int(item["owned_at"]),
-        )
-
-
-def held(group_ids: Iterable[str]) -> dict[str, Fence]:
-    """Return the fences of the groups that have one, read consistently; at most 100 groups.
-
-    By rule 1 no fence can appear meanwhile except by the reader's own hand, and one that disappears
-    makes parking fail. So one read at the start of a batch is enough, and another where the ledger
-    shows that rule 1 does not hold.
-    """
-    table = settings().groups_table
-    keys = [{"group_id": group_id, "item": FENCE} for group_id in sorted(set(group_ids))]
-    wanted: Any = {table: {"Keys": keys, "ConsistentRead": True}}
-    found: dict[str, Fence] = {}
-    while keys and wanted:
-        answer: Any = dynamodb().batch_get_item(RequestItems=wanted)
-        for item in answer["Responses"].get(table, []):
-            found[item["group_id"]] = Fence.of(item)
-        wanted = answer.get("UnprocessedKeys")
-    return found
 
 
 def guard(message: Message) -> Fence:
@@ -228,28 +176,6 @@ def resume(fence: Fence, redrives: int) -> bool:
         return False
     start(following, redrives)
     return True
-
-
-def page(limit: int, start: dict[str, Any]) -> tuple[list[Fence], dict[str, Any] | None]:
-    """Return at most `limit` fences, oldest first, and the key at which the next page begins."""
-    answer: Any = dynamodb().query(**_all_fences(), Limit=limit, **start)
-    return [Fence.of(item) for item in answer["Items"]], answer.get("LastEvaluatedKey")
-
-
-def every() -> Iterator[Fence]:
-    """Yield every fence, oldest first, as the index has them."""
-    for answer in dynamodb().get_paginator("query").paginate(**_all_fences()):
-        items: Any = answer["Items"]
-        yield from map(Fence.of, items)
-
-
-def _all_fences() -> dict[str, Any]:
-    return {
-        "TableName": settings().groups_table,
-        "IndexName": FENCED_INDEX,
-        "KeyConditionExpression": "fenced = :yes",
-        "ExpressionAttributeValues": {":yes": FENCED},
-    }
 
 
 def _next(group_id: str, holder: str, redrives: int, fence: Fence | None) -> Fence:

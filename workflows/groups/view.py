@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflows.groups import fence
-from workflows.groups.fence import PARKED, Fence
+from workflows.groups import fences
+from workflows.groups.fences import PARKED, Fence
 from workflows.ledger import lookup
 from workflows.runtime import paging
 from workflows.runtime.aws import dynamodb
@@ -51,10 +51,10 @@ def page(limit: int, cursor: str | None) -> tuple[list[Group], str | None]:
     Raises:
         workflows.runtime.paging.InvalidCursor: the cursor is not ours.
     """
-    key = {"group_id": None, "item": fence.FENCE, "fenced": fence.FENCED, "since": None}
-    fences, following = fence.page(limit, paging.start(cursor, **key))
-    rows = lookup.get_many(held.holder for held in fences)
-    return [Group(**_describe(held, rows)) for held in fences], paging.cursor(following)
+    key = {"group_id": None, "item": fences.FENCE, "fenced": fences.FENCED, "since": None}
+    shown, following = fences.page(limit, paging.start(cursor, **key))
+    rows = lookup.get_many(held.holder for held in shown)
+    return [Group(**_describe(held, rows)) for held in shown], paging.cursor(following)
 
 
 def show(group_id: str) -> FencedGroup:
@@ -63,7 +63,7 @@ def show(group_id: str) -> FencedGroup:
     Raises:
         GroupNotFenced: it has no fence.
     """
-    held = fence.held([group_id]).get(group_id)
+    held = fences.held([group_id]).get(group_id)
     if held is None:
         raise GroupNotFenced(f"Group {group_id} is not fenced.")
     parked: Any = dynamodb().query(
@@ -84,7 +84,7 @@ def show(group_id: str) -> FencedGroup:
 def counts() -> GroupCounts:
     """Count fenced groups and parked messages, by the index of fences."""
     fenced = parked = 0
-    for held in fence.every():
+    for held in fences.every():
         fenced += 1
         parked += held.parked - held.drained
     return GroupCounts(fenced=fenced, parked=parked)

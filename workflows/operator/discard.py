@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from workflows.groups import fence
+from workflows.groups import fence, fences
 from workflows.ledger import audit, lookup, transitions
 from workflows.runtime import clock
 from workflows.runtime.asked import Asked
@@ -35,7 +35,7 @@ def discard(message_id: str, request: DiscardRequest, actor: audit.Actor) -> dic
         workflows.ledger.transitions.BeingTried: its last try may not have ended.
     """
     row = _give_up(message_id, request, actor)
-    held = fence.held([row["group_id"]]).get(row["group_id"])
+    held = fences.held([row["group_id"]]).get(row["group_id"])
     if held is not None and held.holder == message_id:
         # The message is discarded and recorded as such: an error would record a refusal too. If
         # workers hold the fence at every try, the sweep lets the group go on, as after a crash.

@@ -20,7 +20,7 @@ from boto3.dynamodb.types import TypeSerializer
 from local.stack import ROOT
 from tests.support import redrive_expressions
 from tests.support.messages import a_message, an_operator
-from workflows.groups.fence import Fence
+from workflows.groups.fences import Fence
 from workflows.ledger.claims import Claim
 from workflows.messages.message_types import meaning_hash
 from workflows.runtime import aws, clock

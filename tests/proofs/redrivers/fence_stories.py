@@ -10,7 +10,7 @@ from tests.proofs.redrivers.stories import Told, all_processed
 from tests.proofs.redrivers.weather import before_call
 from tests.support.world import World
 from workflows.consume import Batch, Delivery, MessageBusy
-from workflows.groups import fence
+from workflows.groups import fence, fences
 from workflows.messages.message import Message
 
 FENCE_STORIES: list[Told] = []
@@ -99,7 +99,7 @@ def stopped_and_taken_over(world: World) -> Iterator[str]:
         world.stack.poll()
 
     def take_over() -> None:
-        fenced = fence.held([first.group_id])[first.group_id]
+        fenced = fences.held([first.group_id])[first.group_id]
         assert fence.resume(fenced, 0)
         world.stack.run_executions()
 

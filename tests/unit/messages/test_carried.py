@@ -9,7 +9,7 @@ from lambdas import consume_messages
 from tests.support.cloud import drain
 from tests.support.invocations import CONTEXT
 from tests.support.messages import a_message, a_transaction, an_operator
-from workflows.groups.fence import PARKED
+from workflows.groups.fences import PARKED
 from workflows.ledger import lookup, transitions
 from workflows.messages.carried import NOTHING, Carried
 from workflows.messages.message import MessageTooLarge
