@@ -191,8 +191,8 @@ MUTANTS = [
         (
             (
                 "workflows.ledger.claims.claim",
-                "{ledger.FREE}",
-                "{ledger.FREE.replace('<=', '<>')}",
+                "{conditions.FREE}",
+                "{conditions.FREE.replace('<=', '<>')}",
             ),
         ),
     ),
