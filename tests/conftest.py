@@ -17,6 +17,8 @@ from moto import mock_aws
 from moto.core.models import MockAWS
 from moto.dynamodb.models import dynamodb_backends
 
+from local.client import Client
+from local.stack import Stack
 from tests.engines.moto_engine import quick
 from tests.support.aws_calls import Calls
 from tests.support.cloud import (
@@ -30,14 +32,54 @@ from tests.support.cloud import (
     forget,
     session,
 )
-from tests.support.redrive_runs import empty_queues  # noqa: F401 - a fixture, for every test module
-from tests.support.stack_fixtures import stack  # noqa: F401 - likewise
+from tests.support.redrive_runs import consume, quiet
+from tests.support.stack_fixtures import WAIT_SCALE
 from workflows.ledger import audit
 from workflows.runtime import aws, clock, telemetry
 
 # The same examples at each run: what fails in CI fails here.
 hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("fixed")
+
+
+# On the local stack
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """Give the whole application on a local stack, its waits scaled; one for each worker."""
+    with Stack(wait_scale=WAIT_SCALE) as running:
+        yield running
+
+
+@pytest.fixture
+def empty_queues(stack: Stack) -> Iterator[None]:
+    """Begin with both queues empty, the lock free and the consumer off; leave them so, it on."""
+    quiet(stack)
+    yield
+    quiet(stack)
+    consume(stack, True)
+
+
+@pytest.fixture(scope="module")
+def anybody(stack: Stack) -> Client:
+    """Give a client of the local stack's API that has not signed in."""
+    return Client(stack.api_url)
+
+
+@pytest.fixture(scope="module")
+def producer(stack: Stack, anybody: Client) -> Client:
+    """Give the client of a producer."""
+    return anybody.signed_in(**stack.users["producer"])
+
+
+@pytest.fixture(scope="module")
+def operator(stack: Stack, anybody: Client) -> Client:
+    """Give the client of an operator."""
+    return anybody.signed_in(**stack.users["operator"])
+
+
+# Without sockets
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import uuid
 
 from local.deadline import wait_until
 from tests.support.redrive_runs import LOCK
-from tests.support.stack_fixtures import delete, put
+from tests.support.stack_fixtures import delete, freeze
 
 
 def credit(account_id=None, **fields):
@@ -46,7 +46,7 @@ def forget_dead_letters(stack):
 
 def frozen_account(stack):
     account_id = f"account-{uuid.uuid4()}"
-    put(stack, "Accounts", {"account_id": account_id, "status": "FROZEN"})
+    freeze(stack, account_id)
     return account_id
 
 

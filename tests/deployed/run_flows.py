@@ -3,20 +3,6 @@
 from local.deadline import wait_until
 from tests.deployed.flows import finished
 from tests.support.redrive_runs import COUNTERS
-from tests.support.stack_fixtures import dead_letter, put, transaction
-
-
-def dead_letters(stack, count, **fields):
-    """Make so many messages dead letters, and return them."""
-    messages = [transaction(**fields) for _ in range(count)]
-    for message in messages:
-        dead_letter(stack, message)
-    return messages
-
-
-def unfreeze(stack, account_id):
-    """Let an account take transactions again."""
-    put(stack, "Accounts", {"account_id": account_id, "status": "ACTIVE"})
 
 
 def run_of(client, **request):

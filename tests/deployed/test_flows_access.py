@@ -27,21 +27,6 @@ ROUTES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def anybody(stack):
-    return Client(stack.api_url)
-
-
-@pytest.fixture(scope="module")
-def producer(stack, anybody):
-    return anybody.signed_in(**stack.users["producer"])
-
-
-@pytest.fixture(scope="module")
-def operator(stack, anybody):
-    return anybody.signed_in(**stack.users["operator"])
-
-
 # Signing in
 
 

@@ -5,21 +5,10 @@ import uuid
 
 import pytest
 
-from local.client import Client
 from tests.deployed.flows import assert_problem, credit, settled
 from tests.support.stack_fixtures import row
 
 pytestmark = pytest.mark.xdist_group("flows")
-
-
-@pytest.fixture(scope="module")
-def anybody(stack):
-    return Client(stack.api_url)
-
-
-@pytest.fixture(scope="module")
-def producer(stack, anybody):
-    return anybody.signed_in(**stack.users["producer"])
 
 
 # Sending

@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
 
-from local.client import Client
 from tests.deployed.flows import assert_problem, credit, dead_message, finished, settled
 from tests.support.redrive_runs import LOCK, consume
 from tests.support.stack_fixtures import dead_letter, delete, transaction
@@ -16,26 +15,6 @@ from tests.support.stack_fixtures import dead_letter, delete, transaction
 pytestmark = pytest.mark.xdist_group("flows")
 
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
-
-
-@pytest.fixture(scope="module")
-def anybody(stack):
-    return Client(stack.api_url)
-
-
-@pytest.fixture(scope="module")
-def producer(stack, anybody):
-    return anybody.signed_in(**stack.users["producer"])
-
-
-@pytest.fixture(scope="module")
-def operator(stack, anybody):
-    return anybody.signed_in(**stack.users["operator"])
-
-
-@pytest.fixture(scope="module")
-def email(stack):
-    return stack.users["operator"]["email"]
 
 
 def audit(client, **query):

@@ -2,48 +2,21 @@
 
 import pytest
 
-from local.client import Client
 from tests.deployed.flows import (
-    forget_dead_letters,
     frozen_account,
 )
-from tests.deployed.run_flows import counted, dead_letters, run_of, unfreeze
-from tests.support.redrive_runs import all_visible, batches_sent, consume, quiet
+from tests.deployed.run_flows import counted, run_of
+from tests.support.redrive_runs import all_visible, batches_sent
 from tests.support.stack_fixtures import (
     dead_letter,
+    dead_letters,
     ended,
     queued,
     transaction,
+    unfreeze,
 )
 
-pytestmark = pytest.mark.xdist_group("flows of runs")
-
-
-@pytest.fixture(scope="module")
-def producer(stack):
-    return Client(stack.api_url).signed_in(**stack.users["producer"])
-
-
-@pytest.fixture(scope="module")
-def operator(stack):
-    return Client(stack.api_url).signed_in(**stack.users["operator"])
-
-
-@pytest.fixture(autouse=True)
-def no_dead_letters(stack):
-    """Begin and end with an empty dead-letter queue that no run holds."""
-    forget_dead_letters(stack)
-    yield
-    forget_dead_letters(stack)
-
-
-@pytest.fixture
-def consumer_off(stack):
-    """Let what was sent lie on the work queue, to be seen."""
-    quiet(stack)
-    yield
-    quiet(stack)
-    consume(stack, True)
+pytestmark = [pytest.mark.xdist_group("flows of runs"), pytest.mark.usefixtures("no_dead_letters")]
 
 
 # --- Canary ---------------------------------------------------------------------------------

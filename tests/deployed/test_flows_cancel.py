@@ -2,49 +2,32 @@
 
 import pytest
 
-from local.client import Client
 from local.deadline import wait_until
 from tests.deployed.flows import (
     assert_problem,
     dead_message,
     finished,
-    forget_dead_letters,
     frozen_account,
     settled,
 )
-from tests.deployed.run_flows import counted, dead_letters, run_of, unfreeze
+from tests.deployed.run_flows import counted, run_of
 from tests.support import redrive_runs
 from tests.support.redrive_runs import COUNTERS, LOCK, all_visible, held_records
-from tests.support.stack_fixtures import dead_letter, history, queued, row, transaction
+from tests.support.stack_fixtures import (
+    dead_letter,
+    dead_letters,
+    history,
+    queued,
+    row,
+    transaction,
+    unfreeze,
+)
 
-pytestmark = pytest.mark.xdist_group("flows of runs")
+pytestmark = [pytest.mark.xdist_group("flows of runs"), pytest.mark.usefixtures("no_dead_letters")]
 
 SMALL = {"jmespath": "amount < `50`"}
 # Slow enough to be cancelled at any time: four seconds between two messages.
 SLOWLY = {"filter": SMALL, "max_per_second": 0.25}
-
-
-@pytest.fixture(scope="module")
-def producer(stack):
-    return Client(stack.api_url).signed_in(**stack.users["producer"])
-
-
-@pytest.fixture(scope="module")
-def operator(stack):
-    return Client(stack.api_url).signed_in(**stack.users["operator"])
-
-
-@pytest.fixture(scope="module")
-def email(stack):
-    return stack.users["operator"]["email"]
-
-
-@pytest.fixture(autouse=True)
-def no_dead_letters(stack):
-    """Begin and end with an empty dead-letter queue that no run holds."""
-    forget_dead_letters(stack)
-    yield
-    forget_dead_letters(stack)
 
 
 def records_of(client, run_id):

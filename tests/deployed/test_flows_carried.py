@@ -2,7 +2,6 @@
 
 import pytest
 
-from local.client import Client
 from local.deadline import wait_until
 from tests.deployed.flows import finished, forget_dead_letters, frozen_account, settled
 from tests.machines.scenarios.carrying import ALL, REASONS, SENDERS, TRACE
@@ -13,10 +12,10 @@ pytestmark = pytest.mark.xdist_group("flows")
 
 
 @pytest.fixture
-def operator(stack):
+def operator(stack, operator):
     forget_dead_letters(stack)
     consume(stack, True)
-    yield Client(stack.api_url).signed_in(**stack.users["operator"])
+    yield operator
     consume(stack, True)
     forget_dead_letters(stack)
 

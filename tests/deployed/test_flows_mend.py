@@ -5,7 +5,6 @@ import uuid
 
 import pytest
 
-from local.client import Client
 from local.deadline import wait_until
 from tests.deployed.flows import (
     assert_problem,
@@ -15,46 +14,23 @@ from tests.deployed.flows import (
     frozen_account,
     settled,
 )
-from tests.support.redrive_runs import LOCK
 from tests.support.stack_fixtures import (
+    balance,
     dead_letter,
-    delete,
     put,
     put_on_dlq,
     queued,
     record,
     row,
     transaction,
+    unfreeze,
 )
 from workflows.messages.message import fingerprint
 
-pytestmark = pytest.mark.xdist_group("flows")
+pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.usefixtures("no_dead_letters")]
 
 RESET = {"reset_redrives": True}
 LONG_AGO = "2026-01-01T00:00:00.000Z"
-
-
-@pytest.fixture(scope="module")
-def producer(stack):
-    return Client(stack.api_url).signed_in(**stack.users["producer"])
-
-
-@pytest.fixture(scope="module")
-def operator(stack):
-    return Client(stack.api_url).signed_in(**stack.users["operator"])
-
-
-@pytest.fixture(autouse=True)
-def no_dead_letters(stack):
-    """Begin and end with an empty dead-letter queue that no run holds."""
-    forget_dead_letters(stack)
-    yield
-    forget_dead_letters(stack)
-
-
-def forget_dead_letters(stack):
-    stack.client("sqs").purge_queue(QueueUrl=stack.outputs["DeadLetterQueueUrl"])
-    delete(stack, "Runs", LOCK)
 
 
 def retry(client, message_id, body=None):
@@ -63,14 +39,6 @@ def retry(client, message_id, body=None):
 
 def edit(client, message_id, payload):
     return client.call("PATCH", f"/messages/{message_id}", {"payload": payload})
-
-
-def unfreeze(stack, account_id):
-    put(stack, "Accounts", {"account_id": account_id, "status": "ACTIVE"})
-
-
-def balance(stack, account_id):
-    return str(row(stack, "Accounts", account_id).get("balance", 0))
 
 
 def told(client, message_id):
@@ -102,7 +70,7 @@ def test_dead_message_is_retried_now_and_its_group_follows(stack, producer, oper
     assert first["processed_at"] <= second["processed_at"]
     assert after["redrives"] == 1
     assert told(producer, dead["message_id"])[-2:] == ["retried", "processed"]
-    assert balance(stack, account_id) == "24.68"
+    assert str(balance(stack, account_id)) == "24.68"
     assert_problem(retry(operator, dead["message_id"]), 409, "message_not_in_trouble")
 
 
@@ -119,7 +87,7 @@ def test_copy_that_is_left_on_the_dead_letter_queue_is_deleted_by_the_next_run(
 
     assert (run["redriven"], run["already_processed"]) == (0, 1)
     assert queued(stack, "DeadLetter", account_id) == []
-    assert balance(stack, account_id) == "12.34"
+    assert str(balance(stack, account_id)) == "12.34"
 
 
 def test_message_out_of_redrives_needs_a_reset(stack, producer, operator):
@@ -129,7 +97,7 @@ def test_message_out_of_redrives_needs_a_reset(stack, producer, operator):
     assert_problem(retry(operator, message.message_id), 409, "redrive_limit_reached")
     assert retry(operator, message.message_id, RESET).expect(202)["redrives"] == 4
     settled(producer, message.message_id, "PROCESSED")
-    assert balance(stack, message.group_id) == "12.34"
+    assert str(balance(stack, message.group_id)) == "12.34"
 
 
 def test_quarantined_message_is_retried_with_a_reset_and_that_is_on_record(
@@ -142,7 +110,7 @@ def test_quarantined_message_is_retried_with_a_reset_and_that_is_on_record(
     retry(operator, message.message_id, RESET).expect(202)
 
     after = settled(producer, message.message_id, "PROCESSED")
-    assert (after["redrives"], balance(stack, message.group_id)) == (4, "12.34")
+    assert (after["redrives"], str(balance(stack, message.group_id))) == (4, "12.34")
     answer = operator.call("GET", f"/audit?message_id={message.message_id}")
     done, refused = answer.expect(200)["records"]
     assert (done["action"], done["result"], done["input"]) == ("retry_message", "REDRIVEN", RESET)
@@ -174,7 +142,7 @@ def test_retry_that_stopped_before_it_was_noted_is_finished_by_the_sweep(stack, 
 
     assert message.message_id in answer["resent"]
     settled(producer, message.message_id, "PROCESSED")
-    assert balance(stack, message.group_id) == "12.34"
+    assert str(balance(stack, message.group_id)) == "12.34"
     assert message.message_id not in sweep(stack)["resent"]
 
 
@@ -202,7 +170,7 @@ def test_run_and_operator_at_once_have_one_effect_each(stack, producer, operator
     assert run["status"] == "SUCCEEDED"
     for message in messages:
         settled(producer, message.message_id, "PROCESSED")
-        assert balance(stack, message.group_id) == "12.34"
+        assert str(balance(stack, message.group_id)) == "12.34"
 
 
 # --- Edit ---------------------------------------------------------------------------------
@@ -250,7 +218,7 @@ def test_edited_message_is_processed_as_edited_and_keeps_original_and_link(
     retry(operator, message_id).expect(202)
     after = settled(producer, message_id, "PROCESSED")
     settled(producer, later, "PROCESSED")
-    assert balance(stack, account_id) == "17.34"
+    assert str(balance(stack, account_id)) == "17.34"
     assert (after["trace_id"], after["message_id"]) == (dead["trace_id"], message_id)
     assert told(producer, message_id)[-3:] == ["edited", "retried", "processed"]
     assert row(stack, "Messages", message_id)["original_body"] == before["body"]
@@ -269,7 +237,7 @@ def test_old_copy_that_sqs_brings_back_is_processed_as_edited(stack, producer, o
     )
 
     settled(producer, dead["message_id"], "PROCESSED")
-    assert balance(stack, account_id) == "5"
+    assert str(balance(stack, account_id)) == "5"
 
 
 def test_edited_message_is_redriven_by_a_run_with_its_new_payload(stack, producer, operator):
@@ -280,7 +248,7 @@ def test_edited_message_is_redriven_by_a_run_with_its_new_payload(stack, produce
 
     assert (run["redriven"], run["quarantined"]) == (1, 0)
     after = settled(producer, dead["message_id"], "PROCESSED")
-    assert (after["redrives"], balance(stack, account_id)) == (1, "5")
+    assert (after["redrives"], str(balance(stack, account_id))) == (1, "5")
     assert queued(stack, "DeadLetter", account_id) == []
 
 
@@ -294,7 +262,7 @@ def test_edited_message_has_a_new_budget_for_runs(stack, producer, operator):
 
     assert (run["redriven"], run["quarantined"]) == (1, 0)
     settled(producer, message.message_id, "PROCESSED")
-    assert balance(stack, message.group_id) == "5"
+    assert str(balance(stack, message.group_id)) == "5"
 
 
 def test_quarantined_message_is_edited_and_retried(stack, producer, operator):
@@ -306,7 +274,7 @@ def test_quarantined_message_is_edited_and_retried(stack, producer, operator):
     retry(operator, message.message_id, RESET).expect(202)
 
     settled(producer, message.message_id, "PROCESSED")
-    assert balance(stack, message.group_id) == "12.34"
+    assert str(balance(stack, message.group_id)) == "12.34"
 
 
 # --- Many ---------------------------------------------------------------------------------
@@ -334,7 +302,7 @@ def test_many_are_retried_with_partial_results(stack, producer, operator):
     assert {result["status"] for result in found.values()} == {"REDRIVEN"}
     for message in (messages[0], messages[2]):
         settled(producer, message.message_id, "PROCESSED")
-        assert balance(stack, message.group_id) == "12.34"
+        assert str(balance(stack, message.group_id)) == "12.34"
     assert producer.message(messages[1].message_id).expect(200)["status"] == "DEAD"
 
 
@@ -355,7 +323,7 @@ def test_many_are_edited_by_a_merge_patch_and_retried(stack, producer, operator)
     assert results(edited) == {large.message_id: {"message_id": large.message_id, "status": "DEAD"}}
     assert results(operator.call("POST", "/messages/retry", wanted)).keys() == {large.message_id}
     settled(producer, large.message_id, "PROCESSED")
-    assert balance(stack, large.group_id) == "2.5"
+    assert str(balance(stack, large.group_id)) == "2.5"
     assert producer.message(small.message_id).expect(200)["status"] == "DEAD"
 
 
@@ -375,7 +343,7 @@ def test_many_are_discarded_and_their_groups_go_on(stack, producer, operator):
     )
     for (account_id, _), message_id in zip(found, later, strict=True):
         settled(producer, message_id, "PROCESSED")
-        assert balance(stack, account_id) == "12.34"
+        assert str(balance(stack, account_id)) == "12.34"
 
 
 def test_holder_that_vanished_with_its_workers_is_discarded(stack, producer, operator):
@@ -393,7 +361,7 @@ def test_holder_that_vanished_with_its_workers_is_discarded(stack, producer, ope
 
     assert answer.expect(200)["status"] == "DISCARDED"
     settled(producer, later, "PROCESSED")
-    assert balance(stack, account_id) == "12.34"
+    assert str(balance(stack, account_id)) == "12.34"
     wait_until(
         lambda: operator.call("GET", f"/groups/{account_id}").status == 404, 20, "no fence is left"
     )

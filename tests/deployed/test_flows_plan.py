@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from local.client import Client
 from local.deadline import wait_until
 from tests.deployed.flows import (
     assert_problem,
@@ -25,16 +24,6 @@ FILTER = "The filter leaves it out."
 GROUP = "A message before it in its group stays."
 PATH = "/messages/dlq/reprocess"
 MISSING = {"type": "KeyError", "message": "It is missing."}
-
-
-@pytest.fixture(scope="module")
-def producer(stack):
-    return Client(stack.api_url).signed_in(**stack.users["producer"])
-
-
-@pytest.fixture(scope="module")
-def operator(stack):
-    return Client(stack.api_url).signed_in(**stack.users["operator"])
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,10 @@ import uuid
 
 import pytest
 
-from local.client import Client
 from local.deadline import wait_until
 from tests.deployed.flows import assert_problem, dead_message, finished, settled
-from tests.support.redrive_runs import LOCK, consume, recover
-from tests.support.stack_fixtures import dead_letter, delete, put, put_on_dlq, row, transaction
+from tests.support.redrive_runs import consume, recover
+from tests.support.stack_fixtures import dead_letter, put, put_on_dlq, row, transaction
 from workflows.redrive.outcome import Outcome
 from workflows.redrive.runs import COUNTERS
 
@@ -41,34 +40,6 @@ QUARANTINED = {
     "message_id", "group_id", "type", "reason", "fingerprint", "attempts", "redrives",
     "redrives_left", "first_sent_at", "age_seconds", "edited", "quarantined_at", "body",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def anybody(stack):
-    return Client(stack.api_url)
-
-
-@pytest.fixture(scope="module")
-def producer(stack, anybody):
-    return anybody.signed_in(**stack.users["producer"])
-
-
-@pytest.fixture(scope="module")
-def operator(stack, anybody):
-    return anybody.signed_in(**stack.users["operator"])
-
-
-@pytest.fixture
-def no_dead_letters(stack):
-    """Begin and end with an empty dead-letter queue that no run holds."""
-    forget_dead_letters(stack)
-    yield
-    forget_dead_letters(stack)
-
-
-def forget_dead_letters(stack):
-    stack.client("sqs").purge_queue(QueueUrl=stack.outputs["DeadLetterQueueUrl"])
-    delete(stack, "Runs", LOCK)
 
 
 def test_unknown_run_is_404(operator):

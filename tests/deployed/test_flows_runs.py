@@ -2,55 +2,28 @@
 
 import pytest
 
-from local.client import Client
 from local.deadline import wait_until
 from tests.deployed.flows import (
     dead_message,
-    forget_dead_letters,
     frozen_account,
     settled,
 )
-from tests.deployed.run_flows import counted, dead_letters, outcome_becomes, run_of, unfreeze
-from tests.support.redrive_runs import all_visible, consume, quiet
+from tests.deployed.run_flows import counted, outcome_becomes, run_of
+from tests.support.redrive_runs import all_visible
 from tests.support.stack_fixtures import (
     dead_letter,
+    dead_letters,
     queued,
     row,
     transaction,
+    unfreeze,
     waits_scaled,
 )
 
-pytestmark = pytest.mark.xdist_group("flows of runs")
+pytestmark = [pytest.mark.xdist_group("flows of runs"), pytest.mark.usefixtures("no_dead_letters")]
 
 NEW_YEAR = "2026-01-01T00:00:00.000Z"
 SMALL = {"jmespath": "amount < `50`"}
-
-
-@pytest.fixture(scope="module")
-def producer(stack):
-    return Client(stack.api_url).signed_in(**stack.users["producer"])
-
-
-@pytest.fixture(scope="module")
-def operator(stack):
-    return Client(stack.api_url).signed_in(**stack.users["operator"])
-
-
-@pytest.fixture(autouse=True)
-def no_dead_letters(stack):
-    """Begin and end with an empty dead-letter queue that no run holds."""
-    forget_dead_letters(stack)
-    yield
-    forget_dead_letters(stack)
-
-
-@pytest.fixture
-def consumer_off(stack):
-    """Let what was sent lie on the work queue, to be seen."""
-    quiet(stack)
-    yield
-    quiet(stack)
-    consume(stack, True)
 
 
 # --- Left out -------------------------------------------------------------------------------

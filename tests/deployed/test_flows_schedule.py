@@ -26,7 +26,7 @@ def test_schedule_starts_a_run():
     """Enabled once there is something to do, and for now: any rate would take a minute."""
     request = {"RedriveScheduleRequest": json.dumps(REQUEST)}
     with Stack(parameters=request | {"RedriveScheduleState": "DISABLED"}) as stack:
-        left = dead_letters(stack)
+        left = left_and_foreign(stack)
         schedules, schedule = stack.client("scheduler"), named(stack, "edrive")
         assert schedule["State"] == "DISABLED"
         kept = ("Name", "FlexibleTimeWindow", "Target")
@@ -47,10 +47,10 @@ def test_schedule_of_a_deployment_starts_a_run_each_minute():
         "RedriveScheduleRequest": json.dumps(REQUEST),
     }
     with Stack(parameters=every_minute) as stack:
-        assert_scheduled_run(stack, dead_letters(stack), seconds=150)
+        assert_scheduled_run(stack, left_and_foreign(stack), seconds=150)
 
 
-def dead_letters(stack):
+def left_and_foreign(stack):
     """Put on the queue what the request leaves, a message that is returned, and what it takes."""
     left = transaction()
     dead_letter(stack, left)

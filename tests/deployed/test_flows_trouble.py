@@ -22,16 +22,6 @@ DEAD_LETTER = {
 
 
 @pytest.fixture(scope="module")
-def producer(stack):
-    return Client(stack.api_url).signed_in(**stack.users["producer"])
-
-
-@pytest.fixture(scope="module")
-def operator(stack):
-    return Client(stack.api_url).signed_in(**stack.users["operator"])
-
-
-@pytest.fixture(scope="module")
 def dead(stack, producer):
     """Give three messages to frozen accounts and two debits of nothing, dead in that order."""
     forget_dead_letters(stack)

@@ -10,6 +10,7 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.stepfunctions.models import stepfunctions_backends
 
 from tests.support import retry_by_hand
+from tests.support.accounts import freeze
 from tests.support.cloud import ACCOUNT, ENVIRONMENT, REGION
 from tests.support.interleaving import pause, watch
 from tests.support.messages import a_message, a_transaction
@@ -46,11 +47,6 @@ def consume_all(*deliveries):
     """Consume a batch and return what became of each delivery."""
     batch = Batch(list(deliveries))
     return [batch.consume(one) for one in deliveries]
-
-
-def freeze(status="FROZEN"):
-    """Set the status of the group's account, on which its transactions depend."""
-    aws.dynamodb().put_item(TableName="Accounts", Item={"account_id": GROUP, "status": status})
 
 
 def fail(number=1):

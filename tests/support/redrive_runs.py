@@ -8,8 +8,6 @@ import json
 import uuid
 from contextlib import contextmanager
 
-import pytest
-
 from local.deadline import wait_until
 from tests.support.stack_fixtures import (
     delete,
@@ -47,15 +45,6 @@ COUNTERS = (
     "failed",
     "left",
 )
-
-
-@pytest.fixture
-def empty_queues(stack):
-    """Begin with both queues empty, the lock free and the consumer off; leave them so, it on."""
-    quiet(stack)
-    yield
-    quiet(stack)
-    consume(stack, True)
 
 
 def quiet(stack):
@@ -169,10 +158,6 @@ def audited(stack, run_id):
     )
     found = [plain({"Item": item}) for page in pages for item in page["Items"]]
     return sorted(found, key=lambda entry: str(entry["entry"]))
-
-
-def balance(stack, message):
-    return row(stack, "Accounts", message.payload["account_id"]).get("balance", 0)
 
 
 def process_all(stack, *messages):

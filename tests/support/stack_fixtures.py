@@ -1,4 +1,4 @@
-"""What tests on the local stack share: the stack, messages of their own, executions and queues.
+"""What tests on the local stack share: messages of their own, accounts, executions and queues.
 
 The stack is one for all tests of a worker and is never emptied, so every test makes messages and
 accounts that no other has. Only the dead-letter queue and its lock are one for all: tests that
@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-import pytest
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from local.deadline import wait_until
@@ -26,13 +25,6 @@ WAIT_SCALE = 0.01
 # Why the messages that these fixtures make are in trouble.
 FROZEN = {"type": "AccountFrozen", "message": "It is frozen."}
 _SECONDS = 60.0
-
-
-@pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    """Give the whole application on a local stack, its waits scaled; one for each worker."""
-    with Stack(wait_scale=WAIT_SCALE) as running:
-        yield running
 
 
 @runtime_checkable
@@ -219,6 +211,14 @@ def dead_letter(stack: Stack, message: Message, **columns: Any) -> str:
     )
 
 
+def dead_letters(stack: Stack, count: int, **fields: Any) -> list[Message]:
+    """Make so many messages dead letters, and return them; `fields` as for `transaction`."""
+    messages = [transaction(**fields) for _ in range(count)]
+    for message in messages:
+        dead_letter(stack, message)
+    return messages
+
+
 def put_on_dlq(
     stack: Stack, body: str, group_id: str, deduplication_id: str | None = None, **attributes: str
 ) -> str:
@@ -273,6 +273,25 @@ def delete(stack: Stack, table: str, key: str) -> None:
     stack.client("dynamodb").delete_item(
         TableName=stack.outputs[f"{table}TableName"], Key={_KEYS[table]: {"S": key}}
     )
+
+
+def freeze(stack: Stack, account: Message | str, status: str = "FROZEN") -> None:
+    """Set the status of an account, given by its id or by a message to it."""
+    put(stack, "Accounts", {"account_id": _account_id(account), "status": status})
+
+
+def unfreeze(stack: Stack, account: Message | str) -> None:
+    """Let an account take transactions again."""
+    freeze(stack, account, "ACTIVE")
+
+
+def balance(stack: Stack, account: Message | str) -> Any:
+    """Return the balance of an account, given by its id or by a message to it; 0 for none."""
+    return row(stack, "Accounts", _account_id(account)).get("balance", 0)
+
+
+def _account_id(account: Message | str) -> str:
+    return account if isinstance(account, str) else str(account.payload["account_id"])
 
 
 _KEYS = {"Messages": "message_id", "Runs": "run_id", "Accounts": "account_id"}

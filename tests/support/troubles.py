@@ -34,6 +34,13 @@ def row(message_id="m-1"):
     return lookup.get(message_id)
 
 
+def change(message_id="m-1", **columns):
+    """Change a message's row; a column that is None goes."""
+    changed = row(message_id) | columns
+    found = {name: value for name, value in changed.items() if value is not None}
+    aws.dynamodb().put_item(TableName="Messages", Item=found)
+
+
 def sent():
     """Take what is on the work queue: deduplication id, group and body of each."""
     return [

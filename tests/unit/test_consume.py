@@ -5,20 +5,21 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.support.accounts import balance, freeze
 from tests.support.aws_calls import WorkerDied
-from tests.support.cloud import ENVIRONMENT, drain
-from tests.support.fenced_group import consume_all, fence_of, freeze
+from tests.support.cloud import ENVIRONMENT
+from tests.support.fenced_group import consume_all, fence_of
 from tests.support.messages import a_message, a_transaction
+from tests.support.troubles import change, row
 from workflows.consume import Delivery, MessageBusy
 from workflows.groups.fence import FenceTaken
-from workflows.ledger import claims, lookup, transitions
+from workflows.ledger import claims, transitions
 from workflows.messages import message_types
 from workflows.messages.message import reason
 from workflows.messages.transaction import AccountFrozen
-from workflows.runtime import aws
 from workflows.runtime.settings import settings
 
-pytestmark = pytest.mark.usefixtures("recursion_limit")
+pytestmark = pytest.mark.usefixtures("dead_letters", "recursion_limit")
 
 MESSAGE = a_message()
 REJECTED = a_message(payload=a_transaction(kind="debit"))
@@ -26,11 +27,6 @@ OTHER = a_message(payload=a_transaction(amount="99"))
 LEASE = int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
 LIMIT = int(ENVIRONMENT["MAX_REDRIVES"])
 SQS_ID = "0000-sqs"
-
-
-@pytest.fixture(autouse=True)
-def dead_letters(tables, queues, machines):
-    return lambda: drain(queues, ENVIRONMENT["DEAD_LETTER_QUEUE_URL"])
 
 
 @pytest.fixture
@@ -47,19 +43,6 @@ def delivery(message=MESSAGE, group_id="acc-1", receive_count=1):
 def deliver(*args, **kwargs):
     (outcome,) = consume_all(delivery(*args, **kwargs))
     return outcome
-
-
-def balance():
-    found = aws.dynamodb().get_item(TableName="Accounts", Key={"account_id": "acc-1"})
-    return found.get("Item", {}).get("balance", 0)
-
-
-def row():
-    return lookup.get("m-1")
-
-
-def change_row(**attributes):
-    aws.dynamodb().put_item(TableName="Messages", Item=row() | attributes)
 
 
 def spelled(message):
@@ -89,7 +72,7 @@ def test_second_copy_of_a_processed_message_has_no_effect():
 @pytest.mark.parametrize("receive_count", [1, 2])
 def test_message_that_needs_no_worker_is_acknowledged_untried(status, outcome, receive_count):
     claims.claim(MESSAGE)
-    change_row(status=status)
+    change(status=status)
     before = row()
 
     assert deliver(receive_count=receive_count) == outcome
@@ -130,7 +113,7 @@ def test_retrying_message_that_comes_again_finds_its_execution(executions):
 def test_redriven_message_that_fails_again_gets_an_execution_of_its_own(executions):
     freeze()
     deliver()
-    change_row(status="REDRIVEN", redrives=1)
+    change(status="REDRIVEN", redrives=1)
 
     assert deliver() == "RETRYING"
     names = {execution["name"][-6:] for execution in executions()}
@@ -265,7 +248,7 @@ def test_other_message_under_a_taken_id_is_dead_lettered_and_leaves_the_row(dead
 
 def test_native_redrive_of_a_mended_message_is_processed(executions):
     claims.claim(MESSAGE)
-    change_row(status="DEAD", trouble="DEAD", lease_until=0)
+    change(status="DEAD", trouble="DEAD", lease_until=0)
 
     assert deliver() == "PROCESSED"
     assert row()["redrives"] == 1
@@ -275,10 +258,10 @@ def test_native_redrive_is_quarantined_at_the_limit_and_never_processed(dead_let
     freeze()
     claims.claim(MESSAGE)
     for redrives in range(LIMIT):
-        change_row(status="DEAD", trouble="DEAD", lease_until=0)
+        change(status="DEAD", trouble="DEAD", lease_until=0)
         assert deliver() == "RETRYING"
         assert row()["redrives"] == redrives + 1
-    change_row(status="DEAD", trouble="DEAD", lease_until=0)
+    change(status="DEAD", trouble="DEAD", lease_until=0)
 
     assert deliver() == "EXHAUSTED"
 
@@ -301,7 +284,7 @@ def test_dead_and_quarantined_rows_keep_the_very_bytes_too(dead_letters, status)
     body = spelled(REJECTED)
     assert deliver(body) == "DEAD"
     if status == "QUARANTINED":
-        change_row(redrives=LIMIT)
+        change(redrives=LIMIT)
         assert deliver(body) == "EXHAUSTED"
 
     assert [letter["Body"] for letter in dead_letters()] == [body]
@@ -409,7 +392,7 @@ def deliver_until_settled(message, calls, later, error_at, receive_count=1):
 
 def given_exhausted():
     claims.claim(MESSAGE)
-    change_row(status="DEAD", trouble="DEAD", lease_until=0, redrives=LIMIT)
+    change(status="DEAD", trouble="DEAD", lease_until=0, redrives=LIMIT)
 
 
 def test_each_case_makes_the_calls_whose_ends_are_tried_below(calls):

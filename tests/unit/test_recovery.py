@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lambdas import recover_executions
+from tests.support.accounts import freeze
 from tests.support.aws_calls import WorkerDied
 from tests.support.fenced_group import (
     GROUP,
@@ -17,7 +18,6 @@ from tests.support.fenced_group import (
     delivery,
     fail,
     fence_of,
-    freeze,
     generations,
     stop_executions,
 )

@@ -6,6 +6,7 @@ import re
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.support.accounts import freeze
 from tests.support.aws_calls import WorkerDied
 from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import a_message, a_transaction
@@ -30,10 +31,6 @@ FIRST = ("acc-1", "m-1", 0, 1)
 @pytest.fixture(autouse=True)
 def executions(tables, machines):
     return lambda: machines.list_executions(stateMachineArn=MACHINE)["executions"]
-
-
-def freeze(status="FROZEN"):
-    aws.dynamodb().put_item(TableName="Accounts", Item={"account_id": "acc-1", "status": status})
 
 
 def given_retrying(message=MESSAGE):

@@ -20,6 +20,7 @@ from tests.support.redrive_runs import (
 )
 from tests.support.stack_fixtures import (
     dead_letter,
+    dead_letters,
     ended,
     history,
     put,
@@ -37,13 +38,6 @@ WATCH = ["WaitForOutcomes", "CountOutcomes", "CanaryHealthy"]
 def request(messages=1, watch_seconds=60, max_failures=0, **options):
     canary = {"messages": messages, "watch_seconds": watch_seconds, "max_failures": max_failures}
     return {"request": {"canary": canary} | options}
-
-
-def dead_letters(stack, count):
-    messages = [transaction() for _ in range(count)]
-    for message in messages:
-        dead_letter(stack, message)
-    return messages
 
 
 def counted(**outcome):

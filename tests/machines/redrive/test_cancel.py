@@ -4,7 +4,6 @@ import uuid
 
 import pytest
 
-from local.client import Client
 from local.deadline import wait_until
 from tests.support.redrive_runs import (
     LOCK,
@@ -18,6 +17,7 @@ from tests.support.redrive_runs import (
 )
 from tests.support.stack_fixtures import (
     dead_letter,
+    dead_letters,
     ended,
     history,
     put,
@@ -33,11 +33,10 @@ pytestmark = [pytest.mark.xdist_group("redrive"), pytest.mark.usefixtures("empty
 ONLY = {"filter": {"payload": {"currency": "EUR"}}}
 
 
-def dead_letters(stack, count):
+def with_one_left_out(stack, count):
     """Make one message that the filter leaves out and so many that it does not."""
-    messages = [transaction(currency="CHF"), *(transaction() for _ in range(count))]
-    for message in messages:
-        dead_letter(stack, message)
+    dead_letter(stack, transaction(currency="CHF"))
+    dead_letters(stack, count)
 
 
 def start(stack, **options):
@@ -45,11 +44,10 @@ def start(stack, **options):
 
 
 @pytest.fixture(scope="module")
-def operator(stack):
-    """Sign in, and cancel a first time, before there is a run: it might end meanwhile."""
-    client = Client(stack.api_url).signed_in(**stack.users["operator"])
-    assert client.cancel("no-such-run").status == 404
-    return client
+def operator(operator):
+    """Cancel a first time, before there is a run: it might end meanwhile."""
+    assert operator.cancel("no-such-run").status == 404
+    return operator
 
 
 def cancel(operator, arn):
@@ -75,7 +73,7 @@ def assert_cancelled(stack, run, **expected):
 
 
 def test_cancel_while_the_canary_is_watched_sends_nothing_more(stack, operator):
-    dead_letters(stack, 4)
+    with_one_left_out(stack, 4)
     arn = start(stack, canary={"messages": 2, "watch_seconds": 60})
     entered(stack, arn, "WaitForOutcomes")
 
@@ -87,7 +85,7 @@ def test_cancel_while_the_canary_is_watched_sends_nothing_more(stack, operator):
 
 
 def test_cancel_while_the_rate_is_kept_stops_within_one_batch(stack, operator):
-    dead_letters(stack, 12)
+    with_one_left_out(stack, 12)
     arn = start(stack, max_per_second=0.5)
     entered(stack, arn, "WaitForRate")
 
@@ -101,7 +99,7 @@ def test_cancel_while_the_rate_is_kept_stops_within_one_batch(stack, operator):
 
 
 def test_cancel_between_batches_stops_within_one(stack, operator):
-    dead_letters(stack, 30)
+    with_one_left_out(stack, 30)
     with maximum_message_size(stack, "DeadLetter", 262_144):  # one at a time
         arn = start(stack)
         entered(stack, arn, "DeleteDeadLetters", 2)
@@ -167,7 +165,7 @@ def test_run_whose_record_is_closed_does_nothing(stack, status):
 
 
 def test_cancelled_run_goes_on_when_another_is_started(stack, operator):
-    dead_letters(stack, 3)
+    with_one_left_out(stack, 3)
     arn = start(stack, canary={"messages": 1, "watch_seconds": 60})
     entered(stack, arn, "WaitForOutcomes")
     cancel(operator, arn)

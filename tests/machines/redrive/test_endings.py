@@ -22,7 +22,6 @@ from tests.support.redrive_runs import (
     STORED,
     WAVE,
     audited,
-    balance,
     counters,
     is_visible_again,
     ledger,
@@ -35,6 +34,7 @@ from tests.support.redrive_runs import (
     sent,
 )
 from tests.support.stack_fixtures import (
+    balance,
     dead_letter,
     put,
     put_on_dlq,

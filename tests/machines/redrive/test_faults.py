@@ -23,7 +23,6 @@ from tests.support.redrive_runs import (
     WAVE,
     all_visible,
     audited,
-    balance,
     counters,
     is_visible_again,
     ledger,
@@ -37,6 +36,7 @@ from tests.support.redrive_runs import (
     throw,
 )
 from tests.support.stack_fixtures import (
+    balance,
     dead_letter,
     ended,
     events,

@@ -2,12 +2,10 @@
 
 import pytest
 
-from local.client import Client
 from local.deadline import wait_until
 from tests.support.redrive_runs import (
     LOCK,
     audited,
-    balance,
     consume,
     counters,
     ledger,
@@ -19,6 +17,7 @@ from tests.support.redrive_runs import (
     throw,
 )
 from tests.support.stack_fixtures import (
+    balance,
     dead_letter,
     ended,
     history,
@@ -33,11 +32,6 @@ pytestmark = [
     pytest.mark.xdist_group("redrive limits"),
     pytest.mark.usefixtures("empty_queues"),
 ]
-
-
-@pytest.fixture
-def operator(stack):
-    return Client(stack.api_url).signed_in(**stack.users["operator"])
 
 
 def refused(count=1):

@@ -25,6 +25,7 @@ from tests.support.redrive_runs import (
 from tests.support.stack_fixtures import (
     Execution,
     dead_letter,
+    dead_letters,
     ended,
     history,
     put,
@@ -39,13 +40,6 @@ from tests.support.stack_fixtures import (
 pytestmark = [pytest.mark.xdist_group("redrive"), pytest.mark.usefixtures("empty_queues")]
 HAND_OVER = ["HandOverRun", "StartSuccessor"]
 FULL = ("$number('300')", "$number('2')")  # an execution is full after two turns
-
-
-def dead_letters(stack, count):
-    messages = [transaction() for _ in range(count)]
-    for message in messages:
-        dead_letter(stack, message)
-    return messages
 
 
 def as_run(stack, part, run_id):

@@ -15,7 +15,6 @@ from tests.support.redrive_runs import (
     NO_MORE,
     START,
     WAVE,
-    balance,
     counters,
     ledger,
     maximum_message_size,
@@ -26,6 +25,7 @@ from tests.support.redrive_runs import (
     throw,
 )
 from tests.support.stack_fixtures import (
+    balance,
     dead_letter,
     put_on_dlq,
     queued,

@@ -14,9 +14,11 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from local.stack import ROOT
 from tests.support.stack_fixtures import (
     WAIT_SCALE,
+    balance,
     delete,
     ended,
     events,
+    freeze,
     history,
     machine_arn,
     put,
@@ -130,10 +132,6 @@ def status_of(stack, message):
     return row(stack, "Messages", message.message_id)["status"]
 
 
-def freeze(stack, message):
-    put(stack, "Accounts", {"account_id": message.group_id, "status": "FROZEN"})
-
-
 def retry(stack, message, machine="retry", **options):
     return run_machine(stack, machine, payload(message), **options)
 
@@ -164,11 +162,7 @@ def continuing(stack):
         yield arn
 
 
-def balance(stack, message):
-    return row(stack, "Accounts", message.group_id).get("balance", 0)
-
-
-def dead_letters(stack, message):
+def letters_of_group(stack, message):
     return queued(stack, "DeadLetter", message.group_id)
 
 
@@ -190,7 +184,7 @@ def test_message_processed_at_the_first_retry(stack):
     assert (ledger["status"], ledger["attempts"]) == ("PROCESSED", 2)
     assert not ledger.keys() & {"trouble", "body", "reason"}
     assert balance(stack, message) == 10
-    assert dead_letters(stack, message) == []
+    assert letters_of_group(stack, message) == []
     assert is_free(stack, message)
 
 
@@ -257,7 +251,7 @@ def test_message_out_of_attempts_is_dead_lettered_with_its_reason(stack):
     assert execution.status == "SUCCEEDED"
     assert Counter(execution.states)["ProcessMessage"] == MAX_ATTEMPTS - 1
     assert execution.states[-4:] == HELD
-    (letter,) = dead_letters(stack, message)
+    (letter,) = letters_of_group(stack, message)
     assert letter["Body"] == message.body()
     why = {"type": "AccountFrozen", "message": f"Account {message.group_id} is frozen."}
     assert reason_of(letter) == {"ReasonType": why["type"], "ReasonMessage": why["message"]}
@@ -282,7 +276,7 @@ def test_invalid_message_is_dead_lettered_at_once(stack):
     execution = retry(stack, message)
 
     assert execution.states == ["StartGroup", *ROUND, *LOOK, *HELD]
-    (letter,) = dead_letters(stack, message)
+    (letter,) = letters_of_group(stack, message)
     assert reason_of(letter)["ReasonType"] == "TransactionRejected"
     assert "does not cover the debit" in reason_of(letter)["ReasonMessage"]
     ledger = row(stack, "Messages", message.message_id)
@@ -299,7 +293,7 @@ def test_crash_of_the_function_is_an_attempt_and_the_reason(stack, error):
     execution = retry(stack, message, mocks={"ProcessMessage": [crash] * MAX_ATTEMPTS})
 
     assert Counter(execution.states)["ProcessMessage"] == MAX_ATTEMPTS - 1
-    (letter,) = dead_letters(stack, message)
+    (letter,) = letters_of_group(stack, message)
     why = {"type": error, "message": "The function ended without an answer."}
     assert reason_of(letter) == {"ReasonType": why["type"], "ReasonMessage": why["message"]}
     ledger = row(stack, "Messages", message.message_id)
@@ -313,7 +307,7 @@ def test_crash_does_not_hide_the_reason_that_the_next_attempt_gives(stack):
 
     retry(stack, message, mocks={"ProcessMessage": [CRASH]})
 
-    (letter,) = dead_letters(stack, message)
+    (letter,) = letters_of_group(stack, message)
     assert reason_of(letter)["ReasonType"] == "AccountFrozen"
 
 
@@ -330,7 +324,7 @@ def test_body_that_leaves_no_room_for_its_reason_is_dead_lettered_without(
 
     retry(stack, message)
 
-    (letter,) = dead_letters(stack, message)
+    (letter,) = letters_of_group(stack, message)
     assert letter["Body"] == body
     assert bool(letter.get("MessageAttributes")) is (over == 0)
     assert row(stack, "Messages", message.message_id)["status"] == "DEAD"
@@ -344,7 +338,7 @@ def test_message_without_a_recorded_reason_is_dead_lettered_all_the_same(stack):
 
     assert retry(stack, message).states == ["StartGroup", *LOOK, *HELD]
 
-    (letter,) = dead_letters(stack, message)
+    (letter,) = letters_of_group(stack, message)
     assert reason_of(letter)["ReasonType"] == "Unknown"
 
 
@@ -367,7 +361,7 @@ def test_dead_message_lets_its_group_go_on_by_the_parameter(stack, continuing):
 
     assert execution.states == ["StartGroup", *ROUND, *LOOK, *DEAD, *PROMOTED, *RELEASED]
     assert (status_of(stack, message), status_of(stack, later)) == ("DEAD", "PROCESSED")
-    assert len(dead_letters(stack, message)) == 1
+    assert len(letters_of_group(stack, message)) == 1
     assert is_free(stack, message)
 
 
@@ -393,7 +387,7 @@ def test_message_settled_before_the_retry_lets_its_group_go(stack, status):
     assert execution.status == "SUCCEEDED"
     assert execution.states == ["StartGroup", *LOOK, *RELEASED]
     assert row(stack, "Messages", message.message_id) == before
-    assert dead_letters(stack, message) == []
+    assert letters_of_group(stack, message) == []
     assert is_free(stack, message)
 
 
@@ -405,7 +399,7 @@ def test_message_that_the_ledger_forgot_lets_its_group_go(stack):
 
     assert execution.states == ["StartGroup", *LOOK, *RELEASED]
     assert row(stack, "Messages", message.message_id) == {}
-    assert dead_letters(stack, message) == []
+    assert letters_of_group(stack, message) == []
     assert is_free(stack, message)
 
 
@@ -421,7 +415,7 @@ def test_message_in_other_hands_is_left_alone_and_holds_its_group(stack, status)
     assert execution.states == ["StartGroup", *LOOK, "NothingToRetry"]
     assert (row(stack, "Messages", message.message_id), group(stack, message)) == before
     assert status_of(stack, later) == "PARKED"
-    assert dead_letters(stack, message) == []
+    assert letters_of_group(stack, message) == []
 
 
 def inspected(message, **columns):
@@ -447,7 +441,7 @@ def test_message_settled_between_inspection_and_guard_is_not_dead_lettered(stack
 
     assert execution.states == ["StartGroup", *ROUND[:3], *ASK, *LOOK, *RELEASED]
     assert row(stack, "Messages", message.message_id)["status"] == "PROCESSED"
-    assert dead_letters(stack, message) == []
+    assert letters_of_group(stack, message) == []
 
 
 def test_message_redriven_before_it_is_marked_dead_stays_redriven(stack):
@@ -483,7 +477,7 @@ def test_parked_messages_are_processed_in_the_order_of_their_numbers(stack):
         assert (ledger["status"], ledger["attempts"]) == ("PROCESSED", 1)
         assert ledger["execution_arns"] == [execution.arn]
         assert not ledger.keys() & {"trouble", "body"}
-    assert dead_letters(stack, message) == []
+    assert letters_of_group(stack, message) == []
     assert is_free(stack, message)
 
 
@@ -508,7 +502,7 @@ def test_promoted_message_that_dies_holds_the_group_in_its_turn(stack):
     execution = retry(stack, message)
 
     assert execution.states == ["StartGroup", *LOOK, *PROMOTED, *LOOK, *HELD]
-    (letter,) = dead_letters(stack, message)
+    (letter,) = letters_of_group(stack, message)
     assert letter["Body"] == second.body()
     ledger = row(stack, "Messages", second.message_id)
     assert (ledger["status"], ledger["trouble"], ledger["attempts"]) == ("DEAD", "DEAD", 1)
@@ -765,7 +759,7 @@ def test_two_executions_share_the_attempts_of_one_message(stack):
     assert processed == MAX_ATTEMPTS - 1
     ledger = row(stack, "Messages", message.message_id)
     assert (ledger["status"], ledger["attempts"]) == ("DEAD", MAX_ATTEMPTS)
-    assert len(dead_letters(stack, message)) == 1
+    assert len(letters_of_group(stack, message)) == 1
 
 
 def test_guard_refuses_an_attempt_beyond_the_limit_whatever_was_read(stack):
@@ -775,7 +769,7 @@ def test_guard_refuses_an_attempt_beyond_the_limit_whatever_was_read(stack):
 
     assert execution.states == ["StartGroup", *ROUND[:3], *ASK, *LOOK, *HELD]
     assert row(stack, "Messages", message.message_id)["attempts"] == MAX_ATTEMPTS
-    (letter,) = dead_letters(stack, message)
+    (letter,) = letters_of_group(stack, message)
     assert reason_of(letter)["ReasonType"] == "AccountFrozen"  # not the refusal
 
 
@@ -807,7 +801,7 @@ def test_service_that_fails_for_good_fails_the_execution_and_keeps_the_message(s
     ledger = row(stack, "Messages", message.message_id)
     assert (ledger["status"], ledger["body"]) == ("RETRYING", message.body())
     # A second copy at worst, and only after the dead-letter queue has one.
-    assert len(dead_letters(stack, message)) == (1 if state == "MarkDead" else 0)
+    assert len(letters_of_group(stack, message)) == (1 if state == "MarkDead" else 0)
     assert fence_of(stack, message) == held
 
 
@@ -818,7 +812,7 @@ def test_execution_that_failed_can_be_taken_up_again(stack):
     assert retry(stack, message).states[-1] == "GroupHeld"
 
     # Never the same deduplication id: the first copy may be gone from the queue by then.
-    assert len(dead_letters(stack, message)) == 2
+    assert len(letters_of_group(stack, message)) == 2
     assert row(stack, "Messages", message.message_id)["status"] == "DEAD"
 
 

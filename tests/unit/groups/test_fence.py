@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.accounts import freeze
 from tests.support.aws_calls import WorkerDied
 from tests.support.fenced_group import (
     GROUP,
@@ -10,7 +11,6 @@ from tests.support.fenced_group import (
     delivery,
     fail,
     fence_of,
-    freeze,
     generations,
     message,
     row,

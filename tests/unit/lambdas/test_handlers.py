@@ -25,6 +25,7 @@ from lambdas import (
     show_status,
     validate_messages,
 )
+from tests.support.accounts import balance
 from tests.support.cloud import ENVIRONMENT, drain
 from tests.support.invocations import CONTEXT, api_event
 from tests.support.messages import a_message, a_transaction
@@ -694,11 +695,6 @@ def numbered(number, group="acc-1", **payload):
         payload=a_transaction(account_id=group, **payload),
     )
     return record(message, number, group)
-
-
-def balance(account_id):
-    found = aws.dynamodb().get_item(TableName="Accounts", Key={"account_id": account_id})
-    return found.get("Item", {}).get("balance", 0)
 
 
 def test_healthy_batch_has_no_failures(output):

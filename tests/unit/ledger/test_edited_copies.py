@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.cloud import ENVIRONMENT, drain
-from tests.support.fenced_group import fence_of, freeze
+from tests.support.accounts import balance, freeze
+from tests.support.cloud import ENVIRONMENT
+from tests.support.fenced_group import fence_of
 from tests.support.messages import a_message, a_transaction
+from tests.support.troubles import change, row
 from workflows.consume import Batch, Delivery, MessageBusy
 from workflows.groups import fence, view
 from workflows.ledger import claims, lookup, transitions, writes
@@ -15,25 +17,14 @@ from workflows.messages.message import Message
 from workflows.runtime import aws, clock
 from workflows.runtime.settings import settings
 
+pytestmark = pytest.mark.usefixtures("dead_letters", "recursion_limit")
+
 LIMIT = int(ENVIRONMENT["MAX_REDRIVES"])
 LEASE = int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
 OLD = a_message()
 NEW = a_message(payload=a_transaction(amount="25"))
 REJECTED = a_message(payload=a_transaction(kind="debit", amount="25"))
 STRANGER = a_message(payload=a_transaction(amount="99"))
-
-
-@pytest.fixture(autouse=True)
-def dead_letters(tables, queues, machines, recursion_limit):
-    return lambda: drain(queues, ENVIRONMENT["DEAD_LETTER_QUEUE_URL"])
-
-
-def row():
-    return lookup.get("m-1")
-
-
-def change(**columns):
-    aws.dynamodb().put_item(TableName="Messages", Item=row() | columns)
 
 
 def edit(new=NEW, **columns):
@@ -58,11 +49,6 @@ def edited(status="DEAD", new=NEW, **columns):
 def deliver(message: Message, sqs_id="sqs-1"):
     one = Delivery(message.body(), "acc-1", sqs_id, "1", 1)
     return Batch([one]).consume(one)
-
-
-def balance():
-    found = aws.dynamodb().get_item(TableName="Accounts", Key={"account_id": "acc-1"})
-    return found.get("Item", {}).get("balance", 0)
 
 
 @pytest.mark.parametrize("status", ["DEAD", "REDRIVEN", "PROCESSING"])

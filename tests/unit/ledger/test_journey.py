@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.support import retry_by_hand
+from tests.support.accounts import freeze
 from tests.support.aws_calls import WorkerDied
 from tests.support.cloud import ENVIRONMENT
 from tests.support.fenced_group import (
@@ -13,7 +14,6 @@ from tests.support.fenced_group import (
     delivery,
     fail,
     fence_of,
-    freeze,
     message,
     row,
     running,

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import a_message, a_transaction
+from tests.support.troubles import row
 from workflows.ledger import claims, lookup, transitions, trouble, writes
 from workflows.ledger.claims import Verdict
 from workflows.ledger.lookup import MessageNotFound
@@ -47,10 +48,6 @@ CLAIMS = {
 @pytest.fixture(autouse=True)
 def _messages(tables):
     """Every test needs the table."""
-
-
-def row(message_id=ID):
-    return lookup.get(message_id)
 
 
 def put(status, message=MESSAGE, **attributes):

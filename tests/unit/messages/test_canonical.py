@@ -16,7 +16,7 @@ from lambdas import send_message
 from tests.support.cloud import ENVIRONMENT, audited, drain
 from tests.support.invocations import CONTEXT, api_event
 from tests.support.messages import a_message, a_transaction, an_operator
-from tests.support.troubles import LIMIT, in_trouble, row
+from tests.support.troubles import LIMIT, change, in_trouble, row
 from tests.unit.redrive.test_judge_learnt import judge_one
 from workflows.consume import Batch, Delivery
 from workflows.ledger import claims, lookup, transitions
@@ -58,11 +58,6 @@ def on_queue():
 def deliver(body, sqs_id="sqs-1"):
     one = Delivery(body, "acc-1", sqs_id, "1", 1)
     return Batch([one]).consume(one)
-
-
-def change(**columns):
-    found = {name: value for name, value in (row() | columns).items() if value is not None}
-    aws.dynamodb().put_item(TableName="Messages", Item=found)
 
 
 def copy(amount: str):

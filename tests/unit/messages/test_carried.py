@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import pytest
 
 from lambdas import consume_messages
+from tests.support.accounts import freeze
 from tests.support.cloud import drain
 from tests.support.invocations import CONTEXT
 from tests.support.messages import a_message, a_transaction, an_operator
@@ -120,19 +121,17 @@ def consume(message, **attributes):
 
 
 @pytest.fixture
-def dead_letters(tables, queues, machines):
-    def found():
-        letters = drain(queues, settings().dead_letter_queue_url)
-        return [
-            (one["MessageAttributes"], one["Attributes"].get("AWSTraceHeader")) for one in letters
-        ]
-
-    return found
+def dead_letters(dead_letters):
+    """Give what came beside each dead letter."""
+    return lambda: [
+        (one["MessageAttributes"], one["Attributes"].get("AWSTraceHeader"))
+        for one in dead_letters()
+    ]
 
 
 @pytest.fixture
 def frozen(tables):
-    tables.put_item(TableName="Accounts", Item={"account_id": "acc-1", "status": "FROZEN"})
+    freeze()
 
 
 def test_consumer_dead_letters_with_what_came(dead_letters):

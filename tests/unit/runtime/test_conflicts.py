@@ -22,17 +22,9 @@ from moto.dynamodb.exceptions import (
 from moto.dynamodb.responses import DynamoHandler
 
 from lambdas import discard_messages, retry_messages, send_message
+from tests.support.accounts import balance, freeze
 from tests.support.cloud import audited
-from tests.support.fenced_group import (
-    GROUP,
-    change,
-    consume_all,
-    delivery,
-    fail,
-    fence_of,
-    freeze,
-    row,
-)
+from tests.support.fenced_group import GROUP, change, consume_all, delivery, fail, fence_of, row
 from tests.support.invocations import CONTEXT, api_event
 from tests.support.messages import a_transaction
 from tests.support.troubles import in_trouble, sent
@@ -109,11 +101,6 @@ def discard():
 
 def results():
     return [record["result"] for record in audited()]
-
-
-def balance():
-    key = {"account_id": GROUP}
-    return aws.dynamodb().get_item(TableName="Accounts", Key=key)["Item"].get("balance", 0)
 
 
 def briefly(slept):

@@ -14,12 +14,13 @@ from lambdas import (
     send_message,
     show_status,
 )
+from tests.support.accounts import freeze
 from tests.support.cloud import ENVIRONMENT
 from tests.support.invocations import CONTEXT, api_event
 from tests.support.messages import a_message, a_transaction
+from tests.support.troubles import change
 from workflows.access import users
 from workflows.ledger import lookup
-from workflows.runtime import aws
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -60,15 +61,6 @@ def deliver(*messages, receive_count=1):
         for number, message in enumerate(messages)
     ]
     return consume_messages.handler({"Records": records}, CONTEXT)
-
-
-def freeze(account="acc-1"):
-    aws.dynamodb().put_item(TableName="Accounts", Item={"account_id": account, "status": "FROZEN"})
-
-
-def change(**columns):
-    """Change the row of message m-1."""
-    aws.dynamodb().put_item(TableName="Messages", Item=lookup.get("m-1") | columns)
 
 
 # --- Metrics ------------------------------------------------------------------------------
