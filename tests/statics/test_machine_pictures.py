@@ -1,0 +1,69 @@
+"""`statemachines/README.md` draws each machine as it is: every state, and where each one leads."""
+
+import json
+import re
+
+import pytest
+
+from local.stack import ROOT
+from tests.support import tables
+
+PAGE = ROOT / "statemachines" / "README.md"
+MACHINES = {
+    path.name.partition(".")[0]: json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted((ROOT / "statemachines").glob("*.asl.json"))
+}
+SHAPES = {
+    "Task": '["{}"]',
+    "Choice": '{{{{"{}"}}}}',
+    "Wait": '(["{}"])',
+    "Pass": '[/"{}"/]',
+    "Succeed": '[["{}"]]',
+    "Fail": '[["{}"]]',
+}
+# To a state that more of them lead to no error is drawn: there would be nothing else to see.
+_ERRORS_DRAWN = 4
+
+
+def leads_to(state):
+    """Return where a state leads, and where its errors do."""
+    choices = [choice["Next"] for choice in state.get("Choices", [])]
+    found = [*choices, *(state[key] for key in ("Default", "Next") if key in state)]
+    caught = [catch["Next"] for catch in state.get("Catch", [])]
+    return list(dict.fromkeys(found)), list(dict.fromkeys(n for n in caught if n not in found))
+
+
+def often_caught(states):
+    caught = [name for state in states.values() for name in leads_to(state)[1]]
+    return sorted({name for name in caught if caught.count(name) > _ERRORS_DRAWN})
+
+
+def called(state):
+    """Return what a Task calls, in short."""
+    if state["Type"] != "Task":
+        return ""
+    resource = state["Resource"].partition(":::")[2].removeprefix("aws-sdk:")
+    function = re.search(r"\$\{(\w+)FunctionArn\}", json.dumps(state.get("Arguments", {})))
+    return f"<br/>{f'Lambda {function[1]}' if function else resource}"
+
+
+def picture(machine):
+    states = machine["States"]
+    often = often_caught(states)
+    lines = ["```mermaid", "flowchart TD", f"  Start(( )) --> {machine['StartAt']}"]
+    lines += [
+        f"  {name}{SHAPES[state['Type']].format(name + called(state))}"
+        for name, state in states.items()
+    ]
+    for name, state in states.items():
+        found, caught = leads_to(state)
+        lines += [f"  {name} --> {following}" for following in found]
+        lines += [f"  {name} -.-> {following}" for following in caught if following not in often]
+    told = ", ".join(f"`{name}`" for name in often)
+    return "\n".join([*lines, "```", "", f"Not drawn: the errors that lead to {told}.", ""])
+
+
+@pytest.mark.tables
+@pytest.mark.parametrize("name", MACHINES)
+def test_machine_is_drawn_as_it_is(name):
+    tables.hold_text(name, picture(MACHINES[name]), PAGE)
