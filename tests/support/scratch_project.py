@@ -28,9 +28,11 @@ def scratch_project(folder: Path, *, crashing: bool = False) -> Path:
     (folder / "local").symlink_to(ROOT / "local")
     messages = folder / "workflows" / "messages"
     shutil.copy(Path(__file__).parent / "entry.py", messages / "entry.py")
-    types = "workflows/messages/message_types.py"
-    mutate(folder, types, "messages import transaction\n", "messages import entry, transaction\n")
-    mutate(folder, types, '{"transaction": ', '{"entry": entry, "transaction": ')
+    # At the end, whatever types there are.
+    with (messages / "message_types.py").open("a", encoding="utf-8") as types:
+        types.write(
+            '\n\nfrom workflows.messages import entry  # noqa: E402\n\nTYPES["entry"] = entry\n'
+        )
     if crashing:
         mutate(folder, "template.yaml", "CLAIM_LEASE_SECONDS: 32", "CLAIM_LEASE_SECONDS: 1")
     return folder
