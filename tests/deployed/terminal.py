@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ SHELLS = {
     "zsh": ["zsh", "-f", "-i", "+o", "PROMPT_SP"],
 }
 _SECONDS = 120.0
-_BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^( *)```sh\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)  # in a list, too
 # In the place of curl: the same request by the real one, whose answer is noted.
 _CURL = f"""#!{sys.executable}
 import json, os, subprocess, sys, tempfile
@@ -79,7 +80,8 @@ class Answer:
 
 def blocks(page: str) -> list[str]:
     """Return the blocks of a page that are for a shell, in their order."""
-    return _BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+    found = _BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+    return [textwrap.dedent(block) for _, block in found]
 
 
 class Desk:

@@ -15,11 +15,20 @@ from local.deadline import DeadlineMissed, wait_until
 from local.stack import ROOT
 from tests.deployed.terminal import SHELLS, Answer, Desk, blocks
 
-PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+FOLDERS = (".", "docs", "statemachines", "tests")
+PAGES = [
+    str(path.relative_to(ROOT)) for one in FOLDERS for path in sorted((ROOT / one).glob("*.md"))
+]
 # What no test pastes, by its first line, and why.
 ELSEWHERE = {
     "make demo": "tests/deployed/test_demo.py",
     "make deploy": "needs an AWS account",
+    "make check": "what CI begins with",
+    "make openapi": "tests/statics/test_openapi.py holds what it writes",
+    "make tables": "each part that it writes has a test that holds it",
+    ".venv/bin/python -m pytest": "tests/statics/test_links.py holds the paths",
+    ".venv/bin/python -m tests.statics.asl_linters": "tests/statics/test_asl_linters.py",
+    ".venv/bin/uv tool install": "needs a network; see tests/statics/test_pre_commit.py",
     "docker run": "needs Docker; never run",
     "AWS_ENDPOINT_URL_SFN=": "tests/engines/test_stepfunctions_local.py, with `make soak`",
 }
@@ -179,10 +188,11 @@ def test_terminal_of_zsh_takes_a_comment_for_words(desk, shell):
 
 
 @pytest.mark.timeout(300)
-def test_blocks_of_the_readme_do_what_it_says(desk):
+def test_blocks_of_the_readme_and_then_of_operating_do_what_they_say(desk):
     first, *pasted = [
         block
-        for block in blocks("README.md")
+        for page in ("README.md", "docs/operating.md")
+        for block in blocks(page)
         if not is_elsewhere(block) and not block.startswith("aws ")
     ]
     assert first == "make run\n"
@@ -219,7 +229,7 @@ def test_blocks_of_step_functions_local_do_what_they_say(desk):
 
 
 def test_every_block_of_every_page_is_pasted_or_said_not_to_be():
-    pasted = {"README.md", "docs/stepfunctions-local.md"}
+    pasted = {"README.md", "docs/operating.md", "docs/stepfunctions-local.md"}
     others = {page for page in PAGES if any(not is_elsewhere(block) for block in blocks(page))}
 
     assert others == pasted

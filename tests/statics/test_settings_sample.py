@@ -158,13 +158,15 @@ def numbers():
     hours = parameters["TokenLifetimeSeconds"]["Default"] // 3_600
     attempts = int(parameter_overrides(ROOT / "samconfig.toml")["MaxAttempts"])
     return {
-        f"After {turns} turns": "README.md",
+        f"After {turns} turns": "docs/architecture.md",
         f"turns, not {turns}, before": "docs/stepfunctions-local.md",
-        f"200 token for {hours} hours": "README.md",
-        f"429 after {_WORDS[users.MAX_FAILED_LOGINS]} failures": "README.md",
-        f"(a `transaction`: {transaction.MAX_AGE_SECONDS // 86_400} days)": "README.md",
-        f"are tried {_WORDS[attempts]} times": "README.md",
-        f"for {_WORDS[deliveries]} deliveries in a row ({_WORDS[minutes]} minutes)": "README.md",
+        f"200 token for {hours} hours": "docs/adopting.md",
+        f"429 after {_WORDS[users.MAX_FAILED_LOGINS]} failures": "docs/adopting.md",
+        f"(a `transaction`: {transaction.MAX_AGE_SECONDS // 86_400} days)": "docs/operating.md",
+        f"are tried {_WORDS[attempts]} times": "docs/operating.md",
+        f"for {_WORDS[deliveries]} deliveries in a row ({_WORDS[minutes]} minutes)": (
+            "docs/architecture.md"
+        ),
         f"({consumer} s) is shorter than the visibility timeout ({visible} s)": "docs/fence.md",
     }
 

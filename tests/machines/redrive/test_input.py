@@ -129,9 +129,9 @@ def test_reason_stays_short_and_holds_no_value():
     assert "secret" not in str(caught.value)
 
 
-def test_inputs_that_the_readme_shows_are_understood():
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = page.partition("### From the Step Functions console\n")[2].partition("\n## ")[0]
+def test_inputs_that_the_page_for_operators_shows_are_understood():
+    page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    section = page.partition("\n## From the Step Functions console\n")[2].partition("\n## ")[0]
     shown = section.partition("```json\n")[2].partition("```")[0].splitlines()
 
     assert len(shown) == 3
