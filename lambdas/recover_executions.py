@@ -6,7 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Json, ValidationError
 
 from workflows import recovery
-from workflows.messages.message import Identifier
+from workflows.messages.ids import Identifier
 from workflows.runtime import telemetry
 
 

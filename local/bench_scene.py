@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from local.stack import Stack
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 from workflows.runtime import clock
 
 

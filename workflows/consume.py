@@ -14,15 +14,10 @@ from workflows.ledger import claims, transitions
 from workflows.ledger.claims import Claim, Verdict
 from workflows.messages import message_types
 from workflows.messages.carried import NOTHING, Carried
-from workflows.messages.message import (
-    InvalidMessage,
-    Message,
-    MessageConflict,
-    RedriveLimitReached,
-    deduplication_id,
-    parse,
-    reason,
-)
+from workflows.messages.envelope import InvalidMessage, Message, MessageConflict, parse
+from workflows.messages.ids import deduplication_id
+from workflows.messages.limits import RedriveLimitReached
+from workflows.messages.reasons import reason
 from workflows.runtime import telemetry
 from workflows.runtime.aws import sqs
 from workflows.runtime.settings import settings

@@ -4,7 +4,8 @@ from typing import Any
 
 from workflows.ledger import transitions
 from workflows.messages import message_types
-from workflows.messages.message import InvalidMessage, parse, reason
+from workflows.messages.envelope import InvalidMessage, parse
+from workflows.messages.reasons import reason
 from workflows.runtime import telemetry
 
 
@@ -26,7 +27,7 @@ def process(message_id: str, body: str, group_id: str, attempt: int) -> dict[str
 
     Raises:
         Superseded: nothing was tried, and this attempt never can be.
-        workflows.messages.message.InvalidMessage: no further try can help. Always this very
+        workflows.messages.envelope.InvalidMessage: no further try can help. Always this very
             class, because the machine catches it by name; the ledger keeps the precise one.
         Exception: the machine waits and tries again.
     """

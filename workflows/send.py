@@ -6,13 +6,9 @@ from pydantic import BaseModel
 
 from workflows.ledger import lookup, lost, transitions
 from workflows.messages import message_types
-from workflows.messages.message import (
-    Identifier,
-    Message,
-    check_message_id,
-    check_size,
-    new_message_id,
-)
+from workflows.messages.envelope import Message
+from workflows.messages.ids import Identifier, check_message_id, new_message_id
+from workflows.messages.limits import check_size
 from workflows.runtime import clock
 from workflows.runtime.asked import Asked
 from workflows.runtime.aws import sqs
@@ -59,8 +55,8 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
     Under its id it is sent again only after the work queue is known to have lost it.
 
     Raises:
-        workflows.messages.message.InvalidMessage: type or payload are wrong; nothing was recorded.
-        workflows.messages.message.MessageTooLarge: nothing was recorded.
+        workflows.messages.envelope.InvalidMessage: type or payload are wrong; nothing was recorded.
+        workflows.messages.limits.MessageTooLarge: nothing was recorded.
         ConflictingMessage: the id belongs to another message.
         InvalidRequest: the id is reserved.
     """

@@ -25,7 +25,7 @@ from tests.support.stack_fixtures import (
     transaction,
     unfreeze,
 )
-from workflows.messages.message import fingerprint
+from workflows.messages.reasons import fingerprint
 
 pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.usefixtures("no_dead_letters")]
 

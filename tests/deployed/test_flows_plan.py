@@ -15,7 +15,7 @@ from tests.deployed.flows import (
 )
 from tests.support.redrive_runs import all_visible, consume
 from tests.support.stack_fixtures import dead_letter, history, put, queued, record, row, transaction
-from workflows.messages.message import fingerprint
+from workflows.messages.reasons import fingerprint
 from workflows.runtime import clock
 
 pytestmark = pytest.mark.xdist_group("flows of runs")

@@ -9,7 +9,7 @@ from lambdas import show_docs
 from local import openapi
 from tests.support.invocations import CONTEXT, STAGE, api_event
 from tests.support.template import template
-from workflows.messages.message import RESERVED_IDS
+from workflows.messages.ids import RESERVED_IDS
 
 OPEN = {("/users/login", "post")}
 # The description does not describe itself.

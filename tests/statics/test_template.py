@@ -20,7 +20,7 @@ from tests.support.template import TEMPLATE, template, template_tables
 from workflows import recovery
 from workflows.groups import execution
 from workflows.ledger import audit, trouble
-from workflows.messages.message import ATTRIBUTE_RESERVE_BYTES
+from workflows.messages.limits import ATTRIBUTE_RESERVE_BYTES
 from workflows.redrive import judge, outcome, runs
 from workflows.redrive.requests import Canary
 from workflows.runtime import aws

@@ -14,7 +14,8 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from tests.support import stack_fixtures
 from tests.support.aws_stack import AwsStack
-from workflows.messages.message import Message, foreign_hash, stem
+from workflows.messages.envelope import Message, foreign_hash
+from workflows.messages.ids import stem
 from workflows.messages.message_types import meaning_hash
 
 if TYPE_CHECKING:

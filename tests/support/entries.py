@@ -13,7 +13,7 @@ from local.client import Answer, Client
 from local.deadline import DeadlineMissed, wait_until
 from local.stack import Stack
 from tests.support import stack_fixtures
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 
 _SECONDS = 60.0
 _SOON_SECONDS = "3"  # three deliveries of a crashing batch take as many of these

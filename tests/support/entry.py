@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from workflows.messages.message import Identifier, InvalidMessage
+from workflows.messages.envelope import InvalidMessage
+from workflows.messages.ids import Identifier
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.settings import settings
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from boto3.dynamodb.types import TypeDeserializer
 
 from tests.support.stack_fixtures import Deferring, queued
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 
 
 class Known(Protocol):

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.support import engines
 from tests.support.findings import Findings, Known, message_id_in
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 from workflows.runtime.settings import settings
 
 LOST = "Lost"

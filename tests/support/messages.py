@@ -3,7 +3,7 @@
 from typing import Any
 
 from workflows.ledger import audit
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 
 
 def a_transaction(**changes: Any) -> dict[str, Any]:

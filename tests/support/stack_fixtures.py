@@ -17,7 +17,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from local.deadline import wait_until
 from local.stack import Stack
 from tests.support import mocks as mocked
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 from workflows.runtime import clock
 
 # A Wait of 8 s takes 0.08 s; scaled, so that the order of things stays what it is.

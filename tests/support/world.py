@@ -18,7 +18,8 @@ from tests.support import canonical, engines, stack_fixtures
 from tests.support.stack_fixtures import Execution, start_machine
 from workflows import send
 from workflows.messages.carried import NOTHING, Carried
-from workflows.messages.message import Message, stem
+from workflows.messages.envelope import Message
+from workflows.messages.ids import stem
 from workflows.runtime import clock
 
 # More than the template's visibility timeout (180), its leases, and the sweep's grace; less than

@@ -15,7 +15,7 @@ from workflows.consume import Delivery, MessageBusy
 from workflows.groups.fence import FenceTaken
 from workflows.ledger import claims, transitions
 from workflows.messages import message_types
-from workflows.messages.message import reason
+from workflows.messages.reasons import reason
 from workflows.messages.transaction import AccountFrozen
 from workflows.runtime.settings import settings
 

@@ -14,7 +14,8 @@ from workflows import retry
 from workflows.groups import execution, fence
 from workflows.ledger import claims, lookup, transitions
 from workflows.messages.carried import NOTHING
-from workflows.messages.message import InvalidMessage, reason
+from workflows.messages.envelope import InvalidMessage
+from workflows.messages.reasons import reason
 from workflows.messages.transaction import AccountFrozen
 from workflows.runtime import aws
 from workflows.runtime.executions import execution_status

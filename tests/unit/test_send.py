@@ -9,13 +9,14 @@ from tests.support.aws_calls import WorkerDied
 from tests.support.cloud import ENVIRONMENT, drain
 from tests.support.messages import a_transaction, an_operator
 from workflows.ledger import lookup, transitions
-from workflows.messages import message
-from workflows.messages.message import InvalidMessage, MessageTooLarge
+from workflows.messages import envelope, limits
+from workflows.messages.envelope import InvalidMessage
+from workflows.messages.limits import MessageTooLarge
 from workflows.operator.edit import edit
 from workflows.runtime import aws
 from workflows.send import ConflictingMessage, InvalidRequest, SendRequest, Sent, send
 
-LIMIT = int(ENVIRONMENT["MAX_MESSAGE_BYTES"]) - message.ATTRIBUTE_RESERVE_BYTES
+LIMIT = int(ENVIRONMENT["MAX_MESSAGE_BYTES"]) - limits.ATTRIBUTE_RESERVE_BYTES
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ def test_message_is_queued_as_it_was_asked_for(work_queue):
 
     assert sent == Sent(message_id="m-1", group_id="acc-1", status="QUEUED", duplicate=False)
     (queued,) = work_queue()
-    assert message.parse(queued["Body"], "acc-1").payload == a_transaction()
+    assert envelope.parse(queued["Body"], "acc-1").payload == a_transaction()
     assert queued["Attributes"]["MessageGroupId"] == "acc-1"
     assert queued["Attributes"]["MessageDeduplicationId"] == "m-1"
     assert "MessageAttributes" not in queued

@@ -2,7 +2,7 @@
 
 import json
 
-from workflows.messages.message import stem
+from workflows.messages.ids import stem
 from workflows.runtime.aws import stepfunctions
 from workflows.runtime.settings import settings
 

@@ -23,7 +23,7 @@ from workflows.groups.fences import FENCE, FENCED, PARKED, Fence
 from workflows.ledger import transitions
 from workflows.ledger.claims import Claim
 from workflows.messages.carried import COLUMN, Carried
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb, transact
 from workflows.runtime.settings import settings

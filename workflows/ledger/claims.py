@@ -13,7 +13,7 @@ from typing import Any
 
 from workflows.ledger import conditions, journey, lookup, transitions, writes
 from workflows.messages.carried import COLUMN, Carried
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 from workflows.runtime import clock
 from workflows.runtime.settings import settings
 

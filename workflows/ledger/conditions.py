@@ -1,6 +1,6 @@
 """Conditions on a row of the ledger that more than one of its writes names."""
 
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 from workflows.messages.message_types import meaning_hash
 
 # Begins the `redrive_mark` of a message that a person sent again; a run's begins with its id.

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from workflows.messages.message import Message, fingerprint
+from workflows.messages.envelope import Message
 from workflows.messages.message_types import meaning_hash
+from workflows.messages.reasons import fingerprint
 from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.refusals import NotFound

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from workflows.ledger import journey, trouble, writes
-from workflows.messages.message import reason
+from workflows.messages.reasons import reason
 from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.parts import Parts

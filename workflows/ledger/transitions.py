@@ -12,8 +12,9 @@ from typing import Any
 from workflows.ledger import journey, writes
 from workflows.ledger.conditions import ABANDONED_SECONDS, CURRENT, FREE, MOVED, hashes
 from workflows.messages.carried import Carried
-from workflows.messages.message import Message, reason
+from workflows.messages.envelope import Message
 from workflows.messages.message_types import meaning_hash
+from workflows.messages.reasons import reason
 from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb, plain
 from workflows.runtime.refusals import Conflict

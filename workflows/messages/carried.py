@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from workflows.messages.message import MessageTooLarge, check_size
+from workflows.messages.limits import MessageTooLarge, check_size
 from workflows.runtime.settings import settings
 
 COLUMN = "carried"

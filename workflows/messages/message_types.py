@@ -9,7 +9,13 @@ from pydantic import BaseModel, ValidationError
 
 from workflows.messages import transaction
 from workflows.messages.canonical import as_floats, canonical, inexact
-from workflows.messages.message import InvalidMessage, InvalidPayload, Message, UnknownType, invalid
+from workflows.messages.envelope import (
+    InvalidMessage,
+    InvalidPayload,
+    Message,
+    UnknownType,
+    invalid,
+)
 from workflows.runtime import clock
 
 
@@ -33,8 +39,8 @@ class MessageType(Protocol):
         """Have the effect, once for each message id.
 
         Raises:
-            workflows.messages.message.InvalidMessage: no further try can help.
-            Exception: any other error is retried. A `workflows.messages.message.Cause` says
+            workflows.messages.envelope.InvalidMessage: no further try can help.
+            Exception: any other error is retried. A `workflows.messages.reasons.Cause` says
                 apart what happened and whom it met, by which failures are grouped.
         """
 

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from workflows.messages.message import Cause, Identifier, InvalidMessage
+from workflows.messages.envelope import InvalidMessage
+from workflows.messages.ids import Identifier
+from workflows.messages.reasons import Cause
 from workflows.runtime.aws import dynamodb, plain
 from workflows.runtime.settings import settings
 

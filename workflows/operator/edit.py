@@ -12,7 +12,8 @@ from workflows.ledger import audit, journey, lookup
 from workflows.ledger.audit import Actor
 from workflows.messages import message_types
 from workflows.messages.carried import Carried
-from workflows.messages.message import InvalidMessage, Message, check_size, parse
+from workflows.messages.envelope import InvalidMessage, Message, parse
+from workflows.messages.limits import check_size
 from workflows.messages.message_types import meaning_hash
 from workflows.operator import mend
 from workflows.runtime.asked import Asked
@@ -46,8 +47,8 @@ def edit(message_id: str, payload: dict[str, Any], actor: Actor) -> dict[str, An
         workflows.operator.mend.ForeignMessage: it has no envelope.
         workflows.ledger.transitions.BeingTried: its last try may not have ended.
         workflows.operator.mend.BodyMissing: its body is not in the ledger.
-        workflows.messages.message.InvalidMessage: the payload does not fit its type.
-        workflows.messages.message.MessageTooLarge: the edited message is.
+        workflows.messages.envelope.InvalidMessage: the payload does not fit its type.
+        workflows.messages.limits.MessageTooLarge: the edited message is.
         workflows.operator.mend.MessageChanged: somebody else was faster.
     """
     row = lookup.get(message_id)

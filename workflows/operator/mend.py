@@ -16,7 +16,8 @@ from workflows.ledger import audit, conditions, journey, lookup, transitions, tr
 from workflows.ledger.audit import Actor
 from workflows.messages.carried import Carried
 from workflows.messages.filters import Filter
-from workflows.messages.message import FOREIGN_PREFIX, RedriveLimitReached, deduplication_id
+from workflows.messages.ids import FOREIGN_PREFIX, deduplication_id
+from workflows.messages.limits import RedriveLimitReached
 from workflows.runtime import clock, telemetry
 from workflows.runtime.asked import Asked
 from workflows.runtime.aws import dynamodb, plain, sqs, transact
@@ -70,7 +71,7 @@ def retry(message_id: str, request: RetryRequest, actor: Actor) -> dict[str, Any
         workflows.ledger.lookup.MessageNotFound: the ledger has none.
         workflows.ledger.transitions.NotInTrouble: it is neither dead nor quarantined.
         ResetNeeded: it is quarantined, and the request does not reset its redrives.
-        workflows.messages.message.RedriveLimitReached: likewise of a dead one that is out of
+        workflows.messages.limits.RedriveLimitReached: likewise of a dead one that is out of
             redrives.
         ForeignMessage: it has no envelope.
         workflows.ledger.transitions.BeingTried: its last try may not have ended.

@@ -6,19 +6,18 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from workflows.ledger import conditions, lookup
 from workflows.messages import filters, message_types
-from workflows.messages.filters import Filter, Subject
-from workflows.messages.message import (
-    FOREIGN_PREFIX,
+from workflows.messages.envelope import (
     InvalidMessage,
     Message,
     MessageConflict,
-    RedriveLimitReached,
-    fingerprint,
     foreign_hash,
     parse,
-    reason,
 )
+from workflows.messages.filters import Filter, Subject
+from workflows.messages.ids import FOREIGN_PREFIX
+from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.message_types import TooOld
+from workflows.messages.reasons import fingerprint, reason
 from workflows.runtime import clock
 from workflows.runtime.settings import settings
 

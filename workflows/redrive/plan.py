@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from workflows.ledger import lost, trouble
 from workflows.messages import filters
 from workflows.messages.filters import Filter
-from workflows.messages.message import FOREIGN_PREFIX
+from workflows.messages.ids import FOREIGN_PREFIX
 from workflows.redrive.judge import DeadLetter, Judge, Verdict
 from workflows.redrive.progress import depth
 

@@ -42,7 +42,7 @@ from tests.support.cloud import ACCOUNT, ENVIRONMENT, FOREIGN, REGION, forget
 from tests.support.invocations import CONTEXT
 from tests.support.template import template_tables
 from workflows.messages import message_types
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 
 _TABLES = ("Messages", "Groups", "Runs", "Audit", "Users", "Accounts")
 _QUEUES = {"Work": "local-work.fifo", "DeadLetter": "local-dead-letters.fifo"}

@@ -44,7 +44,7 @@ from tests.support.stack_fixtures import (
     run_machine,
     transaction,
 )
-from workflows.messages.message import reason
+from workflows.messages.reasons import reason
 from workflows.messages.transaction import AccountFrozen
 
 pytestmark = [pytest.mark.xdist_group("redrive"), pytest.mark.usefixtures("empty_queues")]

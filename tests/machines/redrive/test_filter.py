@@ -26,7 +26,7 @@ from tests.support.stack_fixtures import (
     run_machine,
     transaction,
 )
-from workflows.messages.message import fingerprint
+from workflows.messages.reasons import fingerprint
 
 pytestmark = [
     pytest.mark.xdist_group("redrive options"),

@@ -30,7 +30,7 @@ from tests.support.stack_fixtures import (
     transaction,
     waits_scaled,
 )
-from workflows.messages.message import ATTRIBUTE_RESERVE_BYTES
+from workflows.messages.limits import ATTRIBUTE_RESERVE_BYTES
 from workflows.runtime import clock
 
 MAX_ATTEMPTS = 4  # of samconfig.toml's local parameters

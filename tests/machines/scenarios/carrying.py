@@ -11,7 +11,7 @@ from tests.machines.scenarios.registry import scenario
 from tests.support.stack_fixtures import row
 from tests.support.world import World
 from workflows.messages.carried import Carried
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 from workflows.operator import edit, mend
 
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"

@@ -8,7 +8,7 @@ from boto3.dynamodb.types import TypeSerializer
 
 from tests.support import stack_fixtures
 from tests.support.world import World
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 from workflows.runtime import clock
 
 FAR = 4_102_444_800  # the year 2100, for leases that do not end and fences that no sweep takes

@@ -6,7 +6,7 @@ from tests.machines.scenarios import given
 from tests.machines.scenarios.paths import DONE, JUDGED, NOTHING_GOES, START, STAYS, STORED, WAVE
 from tests.machines.scenarios.registry import scenario
 from tests.support.world import World
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 from workflows.runtime import clock
 
 MAX_REDRIVES = 3  # the template's default

@@ -20,7 +20,7 @@ from tests.support.canonical import once
 from tests.support.stack_fixtures import FROZEN
 from tests.support.world import World
 from workflows.ledger import audit
-from workflows.messages.message import fingerprint
+from workflows.messages.reasons import fingerprint
 from workflows.redrive import runs
 
 WATCH = ["WaitForOutcomes", "CountOutcomes", "CanaryHealthy"]

@@ -8,7 +8,7 @@ from tests.machines.scenarios.registry import add, scenario
 from tests.support import stack_fixtures
 from tests.support.stack_fixtures import Execution
 from tests.support.world import World
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 
 BROKEN = "Some.ServiceException"
 MAX_ATTEMPTS = 4  # of samconfig.toml's local parameters

@@ -22,7 +22,7 @@ from tests.support import canonical
 from tests.support.cloud import ACCOUNT, REGION
 from tests.support.stack_fixtures import start_machine
 from tests.support.world import World
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 
 # The window in which SQS takes a known deduplication id for a copy, the visibility timeout of a
 # run, and the run's lease are over by then.

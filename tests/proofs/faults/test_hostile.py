@@ -8,7 +8,7 @@ from tests.machines.scenarios.bodies import ENVELOPE, GROUP, KEY_TWICE, NAN
 from tests.proofs.faults.crashing_world import LATER
 from tests.support.invariants import MAX_ATTEMPTS, MAX_REDRIVES, broken
 from tests.support.stack_fixtures import events, row
-from workflows.messages.message import parse
+from workflows.messages.envelope import parse
 from workflows.runtime import clock
 
 LEVELS = 10_000

@@ -25,7 +25,7 @@ from workflows.groups import fence
 from workflows.ledger import claims, transitions
 from workflows.ledger.transitions import Lease
 from workflows.messages.carried import Carried
-from workflows.messages.message import RedriveLimitReached
+from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.transaction import AccountFrozen
 from workflows.operator import discard, edit, mend
 from workflows.operator.discard import DiscardRequest

@@ -32,7 +32,8 @@ from tests.support.findings import message_id_in
 from tests.support.invocations import CONTEXT, api_event
 from tests.support.stack_fixtures import Execution, queued
 from workflows.messages import message_types
-from workflows.messages.message import FOREIGN_PREFIX, Message
+from workflows.messages.envelope import Message
+from workflows.messages.ids import FOREIGN_PREFIX
 from workflows.runtime.settings import settings
 
 Deed = Callable[[], bool | None]

@@ -15,7 +15,7 @@ from tests.proofs.random_model import model
 from tests.proofs.random_model.model import Entry, Model
 from tests.proofs.random_model.modelled_service import Service
 from tests.support.invariants import broken
-from workflows.messages.message import parse
+from workflows.messages.envelope import parse
 from workflows.redrive import runs
 
 MESSAGES = 12  # at most, in a story

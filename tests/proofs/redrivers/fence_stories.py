@@ -11,7 +11,7 @@ from tests.proofs.redrivers.weather import before_call
 from tests.support.world import World
 from workflows.consume import Batch, Delivery, MessageBusy
 from workflows.groups import fence, fences
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 
 FENCE_STORIES: list[Told] = []
 story = partial(stories.story, among=FENCE_STORIES)

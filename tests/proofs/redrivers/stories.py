@@ -26,7 +26,7 @@ from tests.proofs.redrivers.weather import (
 from tests.support import engines, stack_fixtures
 from tests.support.world import World
 from workflows.messages import message_types
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 
 Story = Callable[[Redriven], Iterator[str]]
 _LATER = 301  # seconds: SQS has forgotten every deduplication id

@@ -14,7 +14,9 @@ import pytest
 from tests.statics.test_template import STATE_BYTES, batch_size, evaluate, longest_verdict, states
 from tests.support.template import template
 from workflows.messages.carried import Carried
-from workflows.messages.message import ATTRIBUTE_RESERVE_BYTES, InvalidEnvelope, reason
+from workflows.messages.envelope import InvalidEnvelope
+from workflows.messages.limits import ATTRIBUTE_RESERVE_BYTES
+from workflows.messages.reasons import reason
 from workflows.redrive import runs
 from workflows.redrive.judge import Verdict
 

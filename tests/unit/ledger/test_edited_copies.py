@@ -13,7 +13,7 @@ from workflows.consume import Batch, Delivery, MessageBusy
 from workflows.groups import fence, view
 from workflows.ledger import claims, lookup, transitions, writes
 from workflows.ledger.claims import Claim, Verdict
-from workflows.messages.message import Message
+from workflows.messages.envelope import Message
 from workflows.runtime import aws, clock
 from workflows.runtime.settings import settings
 

@@ -23,7 +23,7 @@ from tests.support.retry_by_hand import RetryByHand
 from workflows import retry
 from workflows.ledger import claims, journey, transitions
 from workflows.messages import message_types
-from workflows.messages.message import InvalidMessage
+from workflows.messages.envelope import InvalidMessage
 from workflows.messages.transaction import AccountFrozen
 from workflows.operator import discard
 from workflows.operator.discard import DiscardRequest

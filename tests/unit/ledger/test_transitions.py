@@ -13,8 +13,8 @@ from workflows.ledger import claims, lookup, transitions, trouble, writes
 from workflows.ledger.claims import Verdict
 from workflows.ledger.lookup import MessageNotFound
 from workflows.messages.carried import NOTHING
-from workflows.messages.message import reason
 from workflows.messages.message_types import meaning_hash
+from workflows.messages.reasons import reason
 from workflows.messages.transaction import AccountFrozen
 from workflows.runtime import aws, clock
 

@@ -14,7 +14,7 @@ from tests.support.messages import a_message, a_transaction
 from tests.support.template import template
 from workflows.ledger import lost, transitions, trouble
 from workflows.messages.filters import Filter
-from workflows.messages.message import fingerprint
+from workflows.messages.reasons import fingerprint
 from workflows.operator import failures
 from workflows.runtime import aws, clock
 from workflows.runtime.paging import InvalidCursor

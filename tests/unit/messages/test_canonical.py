@@ -22,8 +22,8 @@ from workflows.consume import Batch, Delivery
 from workflows.ledger import claims, lookup, transitions
 from workflows.ledger.claims import Verdict
 from workflows.messages import canonical, message_types, transaction
+from workflows.messages.envelope import InvalidPayload, parse
 from workflows.messages.filters import Filter
-from workflows.messages.message import InvalidPayload, parse
 from workflows.messages.message_types import meaning_hash
 from workflows.operator.edit import edit, merge
 from workflows.runtime import aws

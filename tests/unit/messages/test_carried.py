@@ -13,7 +13,7 @@ from tests.support.messages import a_message, a_transaction, an_operator
 from workflows.groups.fences import PARKED
 from workflows.ledger import lookup, transitions
 from workflows.messages.carried import NOTHING, Carried
-from workflows.messages.message import MessageTooLarge
+from workflows.messages.limits import MessageTooLarge
 from workflows.operator import edit, mend
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.settings import settings

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.support.messages import a_transaction
-from workflows.messages.message import InvalidMessage
+from workflows.messages.envelope import InvalidMessage
 from workflows.messages.transaction import (
     AccountFrozen,
     Payload,

@@ -8,7 +8,7 @@ from tests.support.messages import a_message, a_transaction, an_operator
 from tests.support.troubles import in_trouble, row, sent
 from workflows.ledger import trouble
 from workflows.messages.filters import Filter
-from workflows.messages.message import fingerprint
+from workflows.messages.reasons import fingerprint
 from workflows.operator import bulk, discard, edit, mend
 from workflows.operator.bulk import EditSelection, Selection, each
 from workflows.operator.discard import DiscardRequest

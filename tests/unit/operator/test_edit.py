@@ -14,7 +14,8 @@ from tests.support.troubles import LIMIT, in_trouble, row, sent
 from workflows.ledger import claims
 from workflows.ledger.lookup import MessageNotFound
 from workflows.ledger.transitions import NotInTrouble
-from workflows.messages.message import InvalidPayload, MessageTooLarge, UnknownType, parse
+from workflows.messages.envelope import InvalidPayload, UnknownType, parse
+from workflows.messages.limits import MessageTooLarge
 from workflows.operator import mend
 from workflows.operator.edit import asked, edit, merge, patched
 from workflows.operator.mend import BodyMissing, ForeignMessage, MessageChanged, RetryRequest

@@ -14,7 +14,7 @@ from workflows import recovery
 from workflows.ledger import lookup, writes
 from workflows.ledger.lookup import MessageNotFound
 from workflows.ledger.transitions import NotInTrouble
-from workflows.messages.message import RedriveLimitReached
+from workflows.messages.limits import RedriveLimitReached
 from workflows.operator import edit, mend
 from workflows.operator.mend import (
     BodyMissing,

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import a_message, a_transaction
 from workflows.ledger import lookup, transitions
+from workflows.messages.envelope import foreign_hash
 from workflows.messages.filters import Filter
-from workflows.messages.message import FOREIGN_PREFIX, foreign_hash
+from workflows.messages.ids import FOREIGN_PREFIX
 from workflows.redrive.judge import Judge, Verdict
 from workflows.redrive.requests import RedriveRequest
 from workflows.runtime import aws, clock

@@ -8,7 +8,7 @@ from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import a_message, a_transaction
 from workflows.ledger import conditions, lookup, transitions
 from workflows.messages.filters import Filter
-from workflows.messages.message import fingerprint
+from workflows.messages.reasons import fingerprint
 from workflows.redrive.judge import Judge
 from workflows.runtime import aws, clock
 

@@ -9,25 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.messages import a_message, a_transaction
-from workflows.messages import message as envelope
-from workflows.messages.message import (
-    ATTRIBUTE_RESERVE_BYTES,
-    RESERVED_IDS,
-    InvalidEnvelope,
-    InvalidPayload,
-    Message,
-    MessageTooLarge,
-    RedriveLimitReached,
-    check_message_id,
-    check_size,
-    deduplication_id,
-    fingerprint,
-    new_message_id,
-    parse,
-    reason,
-    stem,
-)
-from workflows.messages.transaction import AccountFrozen
+from workflows.messages import envelope
+from workflows.messages.envelope import InvalidEnvelope, InvalidPayload, Message, parse
+from workflows.messages.ids import RESERVED_IDS, check_message_id
+from workflows.messages.reasons import reason
 
 GROUP = "acc-1"
 BODY = a_message().body()
@@ -52,7 +37,6 @@ VALUES = st.recursive(
     max_leaves=10,
 )  # fmt: skip
 PAYLOADS = st.dictionaries(TEXT | st.sampled_from(HOSTILE), VALUES, max_size=4)
-IDENTIFIERS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:@=+-]{0,119}", fullmatch=True)
 
 
 def with_payload(text):
@@ -241,89 +225,6 @@ def test_reserved_id_is_no_senders(message_id):
 def test_id_that_only_looks_reserved_is_fine(message_id):
     assert check_message_id(message_id) == message_id
     assert parse(with_fields(message_id=message_id), GROUP).message_id == message_id
-
-
-@given(IDENTIFIERS, st.integers(0, 100))
-def test_deduplication_id_of_a_redrive_fits_sqs_and_is_no_senders_id(message_id, redrives):
-    made = deduplication_id(message_id, redrives)
-
-    assert len(made) <= 128
-    with pytest.raises(ValueError, match="must not"):
-        check_message_id(made)
-
-
-def test_new_ids_are_valid_and_differ():
-    ids = {new_message_id() for _ in range(100)}
-
-    assert len(ids) == 100
-    for message_id in ids:
-        assert a_message(message_id=check_message_id(message_id)).message_id == message_id
-
-
-@pytest.mark.parametrize("letter", ["x", "ä", "\U0001f600"])
-def test_size_counts_bytes_to_the_last_one(letter):
-    body = letter * 3
-    exact = len(body.encode()) + ATTRIBUTE_RESERVE_BYTES
-
-    check_size(body, exact)
-    with pytest.raises(MessageTooLarge) as raised:
-        check_size(body, exact - 1)
-    assert (raised.value.size, raised.value.limit) == (len(body.encode()), len(body.encode()) - 1)
-
-
-def test_reserve_holds_the_longest_reason():
-    attributes = reason(type("E" * 64, (Exception,), {})("m" * 1_000))
-    names_and_types = len("ReasonType" + "ReasonMessage" + "String" * 2)
-
-    assert names_and_types + sum(map(len, attributes.values())) <= ATTRIBUTE_RESERVE_BYTES
-
-
-@given(TEXT)
-def test_reason_is_what_sqs_allows_in_an_attribute(text):
-    why = reason(AccountFrozen(text))
-
-    assert why["type"] == "AccountFrozen"
-    assert re.fullmatch(r"[\x20-\x7e]{1,256}", why["message"])
-
-
-def test_reason_keeps_plain_text_and_falls_back_to_the_error_s_own_sentence():
-    assert reason(AccountFrozen("Account a is frozen."))["message"] == "Account a is frozen."
-    assert reason(AccountFrozen(" two\n lines\t"))["message"] == "two lines"
-    assert reason(RedriveLimitReached())["message"] == RedriveLimitReached.__doc__
-    assert reason(type("Bare", (Exception,), {})()) == {"type": "Bare", "message": "no message"}
-
-
-def test_fingerprint_leaves_ids_and_numbers_out():
-    one, two = ({"type": "E", "message": f"Account {n} is FROZEN."} for n in ("acc-1", "77"))
-
-    assert fingerprint("t", one) == fingerprint("t", two)
-    assert fingerprint("t", one) == "757ed84ec690621f"  # in people's filters: it may not change
-
-
-def test_fingerprint_tells_class_text_and_type_apart():
-    seen = {
-        fingerprint(message_type, {"type": error, "message": text})
-        for message_type in ("t", "u")
-        for error in ("E", "F")
-        for text in ("frozen", "poor")
-    }
-    assert len(seen) == 8
-
-
-@given(IDENTIFIERS)
-def test_stem_is_a_piece_of_an_execution_name(message_id):
-    made = stem(message_id)
-
-    assert re.fullmatch("[A-Za-z0-9_-]+", made)
-    assert len(f"{made}-r100") <= 80
-    assert made == stem(message_id)
-
-
-@given(st.lists(IDENTIFIERS, min_size=2, unique=True))
-@example(["a.b", "a:b", "a-b"])
-@example(["a" * 119 + "b", "a" * 119 + "c"])
-def test_stems_of_different_ids_differ(message_ids):
-    assert len({stem(message_id) for message_id in message_ids}) == len(message_ids)
 
 
 def test_payload_hash_tells_what_is_sent_not_when_or_by_whom():

@@ -1,4 +1,4 @@
-"""A cause is the error, not whom it met: failures are grouped by what their errors say of all."""
+"""Reasons: a cause is the error, not whom it met; failures are grouped by what all of them say."""
 
 import random
 import re
@@ -6,6 +6,8 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from lambdas import list_dead_letters
@@ -15,19 +17,14 @@ from tests.unit.ledger.test_trouble import put
 from workflows.consume import Batch, Delivery
 from workflows.ledger import trouble
 from workflows.messages import filters, message_types
-from workflows.messages.message import (
-    Cause,
-    InvalidEnvelope,
-    InvalidMessage,
-    InvalidPayload,
-    fingerprint,
-    parse,
-    reason,
-)
+from workflows.messages.envelope import InvalidEnvelope, InvalidMessage, InvalidPayload, parse
+from workflows.messages.limits import RedriveLimitReached
+from workflows.messages.reasons import Cause, fingerprint, reason
 from workflows.messages.transaction import AccountFrozen, TransactionRejected
 from workflows.operator import failures
 from workflows.runtime import aws
 
+TEXT = st.text(st.characters(exclude_categories=[]))  # lone surrogates too
 NAMES = ["bob", "ann-marie", "a" * 119]
 FROZEN = "Account {account_id} is frozen."
 
@@ -210,3 +207,35 @@ def test_long_text_without_spaces_takes_linear_time(text):
 
 
 # --- Through the machines -----------------------------------------------------------------
+
+
+@given(TEXT)
+def test_reason_is_what_sqs_allows_in_an_attribute(text):
+    why = reason(AccountFrozen(text))
+
+    assert why["type"] == "AccountFrozen"
+    assert re.fullmatch(r"[\x20-\x7e]{1,256}", why["message"])
+
+
+def test_reason_keeps_plain_text_and_falls_back_to_the_error_s_own_sentence():
+    assert reason(AccountFrozen("Account a is frozen."))["message"] == "Account a is frozen."
+    assert reason(AccountFrozen(" two\n lines\t"))["message"] == "two lines"
+    assert reason(RedriveLimitReached())["message"] == RedriveLimitReached.__doc__
+    assert reason(type("Bare", (Exception,), {})()) == {"type": "Bare", "message": "no message"}
+
+
+def test_fingerprint_leaves_ids_and_numbers_out():
+    one, two = ({"type": "E", "message": f"Account {n} is FROZEN."} for n in ("acc-1", "77"))
+
+    assert fingerprint("t", one) == fingerprint("t", two)
+    assert fingerprint("t", one) == "757ed84ec690621f"  # in people's filters: it may not change
+
+
+def test_fingerprint_tells_class_text_and_type_apart():
+    seen = {
+        fingerprint(message_type, {"type": error, "message": text})
+        for message_type in ("t", "u")
+        for error in ("E", "F")
+        for text in ("frozen", "poor")
+    }
+    assert len(seen) == 8

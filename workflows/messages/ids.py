@@ -1,0 +1,54 @@
+"""Ids of messages: which a sender may use, and what is made of one.
+
+They travel in URLs, execution histories and deduplication ids (128 characters at most, of which
+a redrive takes a suffix): https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+"""
+
+import hashlib
+import re
+import uuid
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._:@=+-]*$"
+# "<id>.r<n>" is what a redrive of <id> uses; as an id of its own it would be taken for a duplicate.
+_REDRIVE_SUFFIX = re.compile(r"\.r[0-9]+$")
+# The ledger's key of a message that has no id of its own: "sqs:" and SQS's MessageId.
+FOREIGN_PREFIX = "sqs:"
+# Stand in the API's paths in the place of an id: a message called so could not be read.
+RESERVED_IDS = frozenset({"discard", "dlq", "quarantine", "retry", "send", "status"})
+Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER, min_length=1, max_length=120)]
+
+
+def new_message_id() -> str:
+    """Return an id for a sender that brought none."""
+    return str(uuid.uuid4())
+
+
+def check_message_id(message_id: str) -> str:
+    """Return the id if a sender may use it; raise ValueError if it could be mistaken.
+
+    For the deduplication id of a redrive, the ledger's key of a foreign message, or a path.
+    """
+    if message_id in RESERVED_IDS:
+        raise ValueError(f"must be none of {', '.join(sorted(RESERVED_IDS))}: paths of the API")
+    if _REDRIVE_SUFFIX.search(message_id):
+        raise ValueError("must not end in '.r' and a number: redrives use that ending")
+    if message_id.startswith(FOREIGN_PREFIX):
+        raise ValueError(f"must not begin with '{FOREIGN_PREFIX}': foreign messages use that")
+    return message_id
+
+
+def deduplication_id(message_id: str, redrives: int) -> str:
+    """Return the MessageDeduplicationId of a message's copy after its first `redrives` redrives.
+
+    Never the old one: within five minutes SQS would accept the copy and not deliver it.
+    """
+    return f"{message_id}.r{redrives}"
+
+
+def stem(message_id: str) -> str:
+    """Return a readable, unique beginning for execution names (80 of `A-Za-z0-9-_` at most)."""
+    readable = re.sub(r"[^A-Za-z0-9_-]", "-", message_id)[:40]
+    return f"{readable}-{hashlib.sha256(message_id.encode()).hexdigest()[:12]}"
