@@ -1,6 +1,6 @@
 """A group of messages in process: a worker that consumes them, the retry machine, the sweep.
 
-Everything is the shipped code on moto's AWS, the machine included (`retry_by_hand.py`); only
+Everything is the shipped code on moto's AWS, the machine included (`retry_in_process.py`); only
 the effect is one that shows its order.
 """
 
@@ -9,12 +9,12 @@ import json
 from moto.dynamodb.models import dynamodb_backends
 from moto.stepfunctions.models import stepfunctions_backends
 
-from tests.support import retry_by_hand
+from tests.support import retry_in_process
 from tests.support.accounts import freeze
 from tests.support.cloud import ACCOUNT, ENVIRONMENT, REGION
 from tests.support.interleaving import pause, watch
 from tests.support.messages import a_message, a_transaction
-from tests.support.retry_by_hand import RetryByHand
+from tests.support.retry_in_process import RetryInProcess
 from workflows import recovery
 from workflows.consume import Batch, Delivery, MessageBusy
 from workflows.groups import fences
@@ -158,7 +158,7 @@ class FencedGroup:
         """Return the execution of the fence's present generation, before its first state."""
         found = fence_of()
         self.ran.add(found.execution_arn)
-        return RetryByHand(found.execution_arn, _given(found.execution_arn))
+        return RetryInProcess(found.execution_arn, _given(found.execution_arn))
 
     def come_to_rest(self):
         """Deliver what was not acknowledged, run what was started, sweep, until nothing happens."""
@@ -170,7 +170,7 @@ class FencedGroup:
             started = [arn for arn in running() if arn not in self.ran]
             for arn in started:
                 self.ran.add(arn)
-                RetryByHand(arn, _given(arn)).run()
+                RetryInProcess(arn, _given(arn)).run()
             for arn in self.ran & set(running()):
                 aws.stepfunctions().stop_execution(executionArn=arn)
             if not again and not started and not recovery.recover().groups:
@@ -184,8 +184,8 @@ def _given(arn):
 
 def watched_group(later, monkeypatch):
     """Return the group, its effect in place of every type's, and the calls to AWS watched."""
-    retry_by_hand.client.cache_clear()
-    clients = [retry_by_hand.client(name) for name in ("dynamodb", "sqs", "stepfunctions")]
+    retry_in_process.client.cache_clear()
+    clients = [retry_in_process.client(name) for name in ("dynamodb", "sqs", "stepfunctions")]
     watch(aws.dynamodb(), aws.sqs(), aws.stepfunctions(), *clients)
     group = FencedGroup(later)
     monkeypatch.setattr(message_types, "process", group.process)

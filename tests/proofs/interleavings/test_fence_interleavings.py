@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from tests.support import retry_by_hand
+from tests.support import retry_in_process
 from tests.support.fenced_group import GROUP, change, fence_of, watched_group
 from tests.support.interleaving import every_order, random_orders
 from tests.support.messages import an_operator
@@ -37,11 +37,11 @@ def mutated(monkeypatch):
     """Give a function that replaces a piece of one state of the machine."""
 
     def mutate(state, old, new):
-        definition = json.loads(json.dumps(retry_by_hand.definition()))
+        definition = json.loads(json.dumps(retry_in_process.definition()))
         text = json.dumps(definition["States"][state])
         assert old in text
         definition["States"][state] = json.loads(text.replace(old, new))
-        monkeypatch.setattr(retry_by_hand, "definition", lambda: definition)
+        monkeypatch.setattr(retry_in_process, "definition", lambda: definition)
 
     return mutate
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support import retry_by_hand
+from tests.support import retry_in_process
 from tests.support.accounts import freeze
 from tests.support.aws_calls import WorkerDied
 from tests.support.cloud import ENVIRONMENT
@@ -19,7 +19,7 @@ from tests.support.fenced_group import (
     running,
 )
 from tests.support.messages import an_operator
-from tests.support.retry_by_hand import RetryByHand
+from tests.support.retry_in_process import RetryInProcess
 from workflows import retry
 from workflows.ledger import claims, journey, transitions
 from workflows.messages import message_types
@@ -37,7 +37,7 @@ AT = "2026-11-25T00:00:00.000Z"
 
 @pytest.fixture(autouse=True)
 def cloud_of_the_consumer(tables, queues, machines, recursion_limit):
-    retry_by_hand.client.cache_clear()
+    retry_in_process.client.cache_clear()
 
 
 def steps(number=1):
@@ -58,7 +58,7 @@ def rejected():
 def run_machine():
     (arn,) = running()
     given = aws.stepfunctions().describe_execution(executionArn=arn)["input"]
-    states = RetryByHand(arn, json.loads(given)).run()
+    states = RetryInProcess(arn, json.loads(given)).run()
     aws.stepfunctions().stop_execution(executionArn=arn)
     return states
 
@@ -138,7 +138,7 @@ def test_parked_message_is_numbered_from_what_it_had_when_it_was_parked():
     consume_all(delivery(2))
     freeze("ACTIVE")
 
-    execution = RetryByHand(fence_of().execution_arn, given())
+    execution = RetryInProcess(fence_of().execution_arn, given())
     execution.run(until="PromoteParked")
     execution.step()
     freeze()

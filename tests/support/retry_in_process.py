@@ -56,7 +56,7 @@ class StateFailed(Exception):
         self.error = error
 
 
-class RetryByHand:
+class RetryInProcess:
     """One execution. `states` are those it entered; `state` is the next one, None at the end."""
 
     def __init__(self, execution_arn: str, given: dict[str, Any]) -> None:
