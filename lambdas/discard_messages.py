@@ -11,8 +11,7 @@ from lambdas.api import PathId, app, caller, serve, trace_id
 from lambdas.bulk_answer import Results, answer
 from lambdas.responses import answers, problems
 from workflows.operator import bulk
-from workflows.operator.bulk import DiscardSelection
-from workflows.operator.discard import DiscardRequest, discard
+from workflows.operator.discard import DiscardRequest, DiscardSelection, discard
 from workflows.runtime import telemetry
 
 

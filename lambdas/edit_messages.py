@@ -11,8 +11,7 @@ from lambdas.api import PathId, app, caller, serve, trace_id
 from lambdas.bulk_answer import Results, answer
 from lambdas.responses import answers, problems
 from workflows.operator import bulk
-from workflows.operator.bulk import EditSelection
-from workflows.operator.edit import EditRequest, asked, edit, merge
+from workflows.operator.edit import EditRequest, EditSelection, asked, edit, merge
 from workflows.runtime import telemetry
 
 

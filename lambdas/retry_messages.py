@@ -13,8 +13,7 @@ from lambdas.api import PathId, app, caller, location, serve, trace_id
 from lambdas.bulk_answer import Results, answer
 from lambdas.responses import answers, problems
 from workflows.operator import bulk
-from workflows.operator.bulk import RetrySelection
-from workflows.operator.mend import RetryRequest, retry
+from workflows.operator.retry_by_hand import RetryRequest, RetrySelection, retry
 from workflows.runtime import telemetry
 
 

@@ -17,7 +17,7 @@ from workflows.groups import fence, fences
 from workflows.groups.fence import START_GRACE_SECONDS
 from workflows.groups.fences import Fence
 from workflows.ledger import lookup, lost
-from workflows.operator import mend
+from workflows.operator import retry_by_hand
 from workflows.redrive import held, let_go, ownership, run_ends
 from workflows.runtime import clock, executions
 from workflows.runtime.parts import Parts
@@ -66,7 +66,7 @@ def recover(seconds_left: Callable[[], float] = lambda: math.inf) -> Recovered:
     parts = Parts()
     # Before the fences: those are as many as groups in trouble, and each is a call of its own.
     found = _recover_runs(parts)
-    found.resent = parts.do(mend.resend) or []
+    found.resent = parts.do(retry_by_hand.resend) or []
     found.lost = parts.do(lost.sweep) or []
     raised = parts.do(lambda: list(fences.every())) or []
     # By lot: if there is never time for all, it is not always the same ones that wait.

@@ -16,7 +16,7 @@ from tests.support import tables
 from tests.support.template import template
 from tests.support.world import World
 from workflows.ledger import audit, journey, lost, trouble
-from workflows.operator import mend
+from workflows.operator import retry_by_hand
 from workflows.redrive import judge, outcome, runs
 from workflows.runtime.refusals import Refusal
 
@@ -65,7 +65,7 @@ def test_statuses_of_a_message_are_those_that_the_lists_name():
 
 
 def test_troubles_are_those_of_the_index():
-    assert words("Troubles") == {*trouble.TROUBLES, lost.REDRIVING, mend.SENDING}
+    assert words("Troubles") == {*trouble.TROUBLES, lost.REDRIVING, retry_by_hand.SENDING}
 
 
 def test_events_of_a_journey_are_those_of_the_code():

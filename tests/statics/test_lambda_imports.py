@@ -17,7 +17,7 @@ LOADED = {
     "authorize_request": {"access", "runtime"},
     "cancel_run": RUNS,
     "discard_messages": FENCES | TROUBLE,
-    "edit_messages": FENCES | TROUBLE,
+    "edit_messages": TROUBLE,
     "list_audit": {"ledger", "runtime"},
     "list_dead_letters": TROUBLE,
     "list_groups": FENCES,
@@ -25,7 +25,7 @@ LOADED = {
     "list_runs": RUNS,
     "log_in": {"access", "runtime"},
     "reprocess_dead_letters": RUNS | {"messages"},
-    "retry_messages": FENCES | TROUBLE,
+    "retry_messages": TROUBLE,
     "send_message": MESSAGES | {"send"},
     "show_docs": FENCES | TROUBLE | RUNS | {"access", "send"},  # the routes are in it, all of them
     "show_group": FENCES,
@@ -43,7 +43,7 @@ LOADED = {
     # What they share
     "acting": {"ledger", "runtime"},
     "api": {"runtime"},
-    "bulk_answer": FENCES | TROUBLE,
+    "bulk_answer": TROUBLE,
     "described": {"messages", "runtime"},
     "glossary": set(),
     "page_query": set(),

@@ -28,7 +28,7 @@ from workflows import recovery
 from workflows.groups import fence, fences, view
 from workflows.groups.fence import START_GRACE_SECONDS
 from workflows.ledger import lookup
-from workflows.operator import mend
+from workflows.operator import retry_by_hand
 from workflows.recovery import RESERVE_SECONDS
 from workflows.redrive import held, let_go, ownership, run_lock
 from workflows.runtime import aws, executions
@@ -197,7 +197,7 @@ def done():
         "ownership": run_lock.find() is None,
         "held": "Item" not in record,
         "let_go": lookup.get("guarded")["trouble"] == "DEAD",
-        "mend": bool(sent()),
+        "retry_by_hand": bool(sent()),
     } | {group: fence_of(group).generation == 2 for group in GROUPS}
 
 
@@ -256,9 +256,9 @@ def test_execution_that_cannot_be_started_keeps_nothing_else_waiting(calls):
 
 
 @pytest.mark.usefixtures("much_to_do")
-@pytest.mark.parametrize("part", [ownership, held, let_go, mend])
+@pytest.mark.parametrize("part", [ownership, held, let_go, retry_by_hand])
 def test_part_that_fails_keeps_nothing_else_waiting(monkeypatch, part):
-    monkeypatch.setattr(part, "resend" if part is mend else "recover", throttled)
+    monkeypatch.setattr(part, "resend" if part is retry_by_hand else "recover", throttled)
 
     with pytest.raises(ClientError, match="ThrottlingException"):
         recover_executions.handler({}, CONTEXT)

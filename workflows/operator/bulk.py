@@ -8,7 +8,6 @@ from pydantic import Field
 
 from workflows.ledger import trouble
 from workflows.messages.filters import Filter
-from workflows.operator.discard import Why
 from workflows.runtime import clock
 from workflows.runtime.asked import Asked
 
@@ -27,24 +26,6 @@ class Selection(Asked):
         description="From the answer before, if any. All calls of one sweep act only on what was in"
         " trouble when the first was made, on each once.",
     )
-
-
-class RetrySelection(Selection):
-    """Those to send again now."""
-
-    reset_redrives: bool = Field(default=False, examples=[False])
-
-
-class DiscardSelection(Selection):
-    """Those to give up, and why."""
-
-    reason: Why = Field(examples=["The customer left."])
-
-
-class EditSelection(Selection):
-    """Those to edit; `merge` is a JSON merge patch (RFC 7396) of the payload: `null` removes."""
-
-    merge: dict[str, Any] = Field(min_length=1, examples=[{"currency": "EUR", "note": None}])
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 
 from workflows.groups import fence, fences
 from workflows.ledger import audit, lookup, transitions
+from workflows.operator.bulk import Selection
 from workflows.runtime import clock
 from workflows.runtime.asked import Asked
 from workflows.runtime.aws import dynamodb, plain, transact
@@ -18,6 +19,12 @@ Why = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_
 
 class DiscardRequest(Asked):
     """Why the message is given up; kept in its record."""
+
+    reason: Why = Field(examples=["The customer left."])
+
+
+class DiscardSelection(Selection):
+    """Those to give up, and why."""
 
     reason: Why = Field(examples=["The customer left."])
 

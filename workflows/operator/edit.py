@@ -16,6 +16,7 @@ from workflows.messages.envelope import InvalidMessage, Message, parse
 from workflows.messages.limits import check_size
 from workflows.messages.message_types import meaning_hash
 from workflows.operator import mend
+from workflows.operator.bulk import Selection
 from workflows.runtime.asked import Asked
 from workflows.runtime.aws import plain, transact
 from workflows.runtime.settings import settings
@@ -34,6 +35,12 @@ class EditRequest(Asked):
             {"account_id": "acct-7", "kind": "debit", "amount": 12.34, "currency": "EUR"},
         ]
     )
+
+
+class EditSelection(Selection):
+    """Those to edit; `merge` is a JSON merge patch (RFC 7396) of the payload: `null` removes."""
+
+    merge: dict[str, Any] = Field(min_length=1, examples=[{"currency": "EUR", "note": None}])
 
 
 def edit(message_id: str, payload: dict[str, Any], actor: Actor) -> dict[str, Any]:

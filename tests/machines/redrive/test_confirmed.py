@@ -9,7 +9,7 @@ from tests.engines.moto_engine.stack import MotoStack
 from tests.support.messages import an_operator
 from tests.support.redrive_runs import START
 from tests.support.world import World
-from workflows.operator import mend
+from workflows.operator import retry_by_hand
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def redriven_while(world, max_messages, *acts):
 def dies_sent_and_sent_by_hand(world, message):
     """Let the copy that the run sent die, and that which a person sends then."""
     world.consume()
-    mend.retry(message.message_id, mend.RetryRequest(), an_operator())
+    retry_by_hand.retry(message.message_id, retry_by_hand.RetryRequest(), an_operator())
     world.consume()
     assert (world.row(message)["status"], world.row(message)["redrives"]) == ("DEAD", 2)
 

@@ -12,7 +12,7 @@ from tests.support.stack_fixtures import row
 from tests.support.world import World
 from workflows.messages.carried import Carried
 from workflows.messages.envelope import Message
-from workflows.operator import edit, mend
+from workflows.operator import edit, retry_by_hand
 
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 SENDERS = {
@@ -110,8 +110,8 @@ def carried_through_quarantine(world: World) -> None:
     world.put_copy("DeadLetter", message, ALL, ReasonType="A", ReasonMessage="b")
     assert world.run({"request": {"max_messages": 1}}).output["quarantined"] == 1
     with world.application():
-        again = mend.RetryRequest(reset_redrives=True)
-        mend.retry(message.message_id, again, operator(world))
+        again = retry_by_hand.RetryRequest(reset_redrives=True)
+        retry_by_hand.retry(message.message_id, again, operator(world))
     assert beside(world.queued("Work")) == (SENDERS, TRACE)
 
 
@@ -123,7 +123,7 @@ def carried_through_an_edit(world: World) -> None:
     with world.application():
         credit = world.version(debit, kind="credit")
         edit.edit(debit.message_id, credit.payload, operator(world))
-        mend.retry(debit.message_id, mend.RetryRequest(), operator(world))
+        retry_by_hand.retry(debit.message_id, retry_by_hand.RetryRequest(), operator(world))
     (copy,) = world.queued("Work")
     assert copy["Body"] == credit.body()
     assert beside([copy]) == (SENDERS, TRACE)

@@ -4,7 +4,7 @@ from tests.machines.scenarios import given
 from tests.machines.scenarios.registry import scenario
 from tests.support.world import World
 from workflows.ledger import audit
-from workflows.operator import discard, edit, mend
+from workflows.operator import discard, edit, retry_by_hand
 
 
 def statuses(world: World) -> list[str]:
@@ -137,7 +137,7 @@ def retried_by_an_operator(world: World) -> None:
     world.consume()
     world.unfreeze(message.group_id)
     with world.application():
-        mend.retry(message.message_id, mend.RetryRequest(), operator(world))
+        retry_by_hand.retry(message.message_id, retry_by_hand.RetryRequest(), operator(world))
     world.consume()
     assert statuses(world) == ["PROCESSED"]
     assert world.run({"request": {"max_messages": 1}}).output["already_processed"] == 1

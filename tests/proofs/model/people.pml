@@ -1,4 +1,4 @@
-/* Operators: workflows/operator/mend.py, edit.py, discard.py. What is read and then written as it was read is one step.
+/* Operators: workflows/operator/retry_by_hand.py, edit.py, discard.py. What is read and then written as it was read is one step.
  * The sweep: recovery.py, let_go.py, mend.resend. */
 #define O_SEND 1
 #define O_NOTE 2

@@ -27,7 +27,7 @@ from workflows.ledger.transitions import Lease
 from workflows.messages.carried import Carried
 from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.transaction import AccountFrozen
-from workflows.operator import discard, edit, mend
+from workflows.operator import discard, edit, retry_by_hand
 from workflows.operator.discard import DiscardRequest
 from workflows.redrive import judge, let_go, run_lock, runs
 
@@ -179,21 +179,23 @@ SOURCES: dict[str, Condition] = {
     ],
     "redrive.let_go": _let_go,
     "redrive.finish": lambda: of_state("redrive", "FinishRun"),
-    "operator.retry": lambda: of_call(lambda: mend.retry("message", mend.RetryRequest(), OPERATOR)),
+    "operator.retry": lambda: of_call(
+        lambda: retry_by_hand.retry("message", retry_by_hand.RetryRequest(), OPERATOR)
+    ),
     "operator.edit": lambda: of_call(
         lambda: edit.edit("message", MESSAGE.payload | {"amount": "2.00"}, OPERATOR)
     ),
     "operator.discard": lambda: of_call(
         lambda: discard.discard("message", DiscardRequest(reason="‹why›"), OPERATOR)
     ),
-    "operator.note_sent": lambda: of_call(lambda: mend._note_sent("message", 1003)),
+    "operator.note_sent": lambda: of_call(lambda: retry_by_hand._note_sent("message", 1003)),
     "operator.settle": lambda: of_call(lambda: fence.settle(OURS, 1003)),
     "operator.resume": lambda: of_call(lambda: fence.resume(OURS, 1003)),
     "sweep.needs_nobody": lambda: of_rule(recovery._needs_nobody),
     "sweep.has_owner": lambda: of_rule(recovery._has_owner),
     "sweep.resume": lambda: of_call(lambda: fence.resume(FENCE, 1003)),
-    "sweep.outgoing": lambda: of_rule(mend._is_outgoing),
-    "sweep.note_sent": lambda: of_call(lambda: mend._note_sent("message", 1003)),
+    "sweep.outgoing": lambda: of_rule(retry_by_hand._is_outgoing),
+    "sweep.note_sent": lambda: of_call(lambda: retry_by_hand._note_sent("message", 1003)),
     "sweep.let_go": lambda: [
         *of_call(lambda: let_go._mark_dead(ROW | {"status": "REDRIVEN"}, {})),
         *of_rule(runs.was_abandoned),

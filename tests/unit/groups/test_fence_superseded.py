@@ -27,7 +27,7 @@ from workflows.groups import fence
 from workflows.ledger import claims, transitions
 from workflows.ledger.claims import Verdict
 from workflows.messages.carried import NOTHING
-from workflows.operator import discard, edit, mend
+from workflows.operator import discard, edit, retry_by_hand
 from workflows.operator.discard import DiscardRequest
 from workflows.runtime import aws
 from workflows.runtime.settings import settings
@@ -90,7 +90,7 @@ def test_execution_that_comes_back_after_an_edit_leaves_the_old_body_alone(group
     old = before_last_try(group)
     replaced(group)
     edit.edit(ID, a_transaction(account_id=GROUP, amount="1.00"), an_operator())
-    mend.retry(ID, mend.RetryRequest(), an_operator())
+    retry_by_hand.retry(ID, retry_by_hand.RetryRequest(), an_operator())
 
     old.run()
 
@@ -180,7 +180,7 @@ def deeds():
     return {
         "discard": lambda: discard.discard(ID, GIVEN_UP, an_operator()),
         "edit": lambda: edit.edit(ID, payload, an_operator()),
-        "retry": lambda: mend.retry(ID, mend.RetryRequest(), an_operator()),
+        "retry": lambda: retry_by_hand.retry(ID, retry_by_hand.RetryRequest(), an_operator()),
     }
 
 
@@ -291,7 +291,7 @@ def test_exhausted_message_that_got_a_new_budget_is_not_quarantined(later, group
     group.deliver(1)
     group.execution().run()
     message, seen = delivery(1).message, row(1)
-    mend.retry(ID, mend.RetryRequest(reset_redrives=True), an_operator())
+    retry_by_hand.retry(ID, retry_by_hand.RetryRequest(reset_redrives=True), an_operator())
     drain(aws.sqs(), WORK)
     assert consume_all(delivery(1)) == ["RETRYING"]
     group.execution().run()

@@ -13,9 +13,10 @@ from workflows import recovery
 from workflows.ledger import claims, conditions, journey, lost, transitions, trouble
 from workflows.ledger.claims import Verdict
 from workflows.messages.filters import Filter
-from workflows.operator import discard, edit, failures, mend
+from workflows.operator import discard, edit, failures, retry_by_hand
 from workflows.operator.discard import DiscardRequest
-from workflows.operator.mend import BodyMissing, RetryRequest
+from workflows.operator.mend import BodyMissing
+from workflows.operator.retry_by_hand import RetryRequest
 from workflows.redrive import let_go, ownership, runs
 from workflows.redrive.judge import DeadLetter, Judge
 from workflows.runtime import aws, clock
@@ -175,7 +176,7 @@ def test_message_is_waited_for_as_long_as_the_queue_may_have_it(later):
 @pytest.mark.usefixtures("gone")
 def test_lost_message_without_a_body_is_not_retried_and_says_what_to_do():
     with pytest.raises(BodyMissing):
-        mend.retry("m-1", RetryRequest(), an_operator())
+        retry_by_hand.retry("m-1", RetryRequest(), an_operator())
     with pytest.raises(BodyMissing):
         edit.edit("m-1", a_transaction(amount="20.00"), an_operator())
 
@@ -186,7 +187,7 @@ def test_lost_message_whose_body_the_ledger_has_is_retried(work_queue):
     message = in_trouble(status="PROCESSING", trouble=None, redrives=1)
     recovery.recover()
 
-    mend.retry("m-1", RetryRequest(), an_operator())
+    retry_by_hand.retry("m-1", RetryRequest(), an_operator())
 
     assert [copy["Body"] for copy in work_queue()] == [message.body()]
     assert row()["redrives"] == 2

@@ -12,9 +12,9 @@ from workflows.ledger import journey, lookup
 from workflows.ledger import lost as lost_by_queue
 from workflows.messages import message_types
 from workflows.messages.filters import Filter
-from workflows.operator import discard, edit, failures, mend
+from workflows.operator import discard, edit, failures, retry_by_hand
 from workflows.operator.discard import DiscardRequest
-from workflows.operator.mend import RetryRequest
+from workflows.operator.retry_by_hand import RetryRequest
 from workflows.runtime import aws, clock
 from workflows.runtime.settings import settings
 
@@ -44,7 +44,7 @@ def group(world):
 
 
 def retry(message):
-    return mend.retry(message.message_id, RetryRequest(), ACTOR)
+    return retry_by_hand.retry(message.message_id, RetryRequest(), ACTOR)
 
 
 def write(row):
@@ -157,7 +157,7 @@ def test_holder_in_another_state_is_never_lost(world, group, lost, status):
 
 def test_retry_that_was_perhaps_not_sent_is_sent_again_and_not_lost(world, group):
     retry(group[0])
-    write(lookup.get(group[0].message_id) | {"trouble": mend.SENDING})
+    write(lookup.get(group[0].message_id) | {"trouble": retry_by_hand.SENDING})
     purge(world)
     world.stack.elapse(settings().work_queue_retention_seconds + 901)
 
@@ -170,8 +170,8 @@ def test_retry_that_was_perhaps_not_sent_is_sent_again_and_not_lost(world, group
 def test_holder_that_was_claimed_or_sent_again_since_it_was_read_is_left_alone(world, group, lost):
     seen = lookup.get(lost.message_id)
     for change in (
-        {"status": "PROCESSING"}, {"redrives": 2}, {"trouble": mend.SENDING}, {"trouble": "DEAD"},
-        {"updated_at": clock.now()},
+        {"status": "PROCESSING"}, {"redrives": 2}, {"trouble": retry_by_hand.SENDING},
+        {"trouble": "DEAD"}, {"updated_at": clock.now()},
     ):  # fmt: skip
         write(seen | change)
 

@@ -14,7 +14,7 @@ from workflows.groups.fences import PARKED
 from workflows.ledger import lookup, transitions
 from workflows.messages.carried import NOTHING, Carried
 from workflows.messages.limits import MessageTooLarge
-from workflows.operator import edit, mend
+from workflows.operator import edit, retry_by_hand
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.settings import settings
 
@@ -202,18 +202,18 @@ def work(queues):
 
 
 def test_retry_by_hand_sends_what_came(dead, queues):
-    mend.retry("m-1", mend.RetryRequest(), an_operator())
+    retry_by_hand.retry("m-1", retry_by_hand.RetryRequest(), an_operator())
 
     assert work(queues) == (dead.body(), SENT, TRACE)
 
 
 def test_sweep_sends_what_came(dead, queues, monkeypatch, later):
     with monkeypatch.context() as worker_that_dies:
-        worker_that_dies.setattr(mend, "_send", lambda row: row)
-        mend.retry("m-1", mend.RetryRequest(), an_operator())
+        worker_that_dies.setattr(retry_by_hand, "_send", lambda row: row)
+        retry_by_hand.retry("m-1", retry_by_hand.RetryRequest(), an_operator())
     later(3_600)
 
-    assert mend.resend() == ["m-1"]
+    assert retry_by_hand.resend() == ["m-1"]
     assert work(queues) == (dead.body(), SENT, TRACE)
 
 

@@ -9,10 +9,11 @@ from tests.support.troubles import in_trouble, row, sent
 from workflows.ledger import trouble
 from workflows.messages.filters import Filter
 from workflows.messages.reasons import fingerprint
-from workflows.operator import bulk, discard, edit, mend
-from workflows.operator.bulk import EditSelection, Selection, each
+from workflows.operator import bulk, discard, edit, retry_by_hand
+from workflows.operator.bulk import Selection, each
 from workflows.operator.discard import DiscardRequest
-from workflows.operator.mend import RetryRequest
+from workflows.operator.edit import EditSelection
+from workflows.operator.retry_by_hand import RetryRequest
 from workflows.runtime.paging import InvalidCursor
 
 ACTOR = an_operator()
@@ -33,7 +34,7 @@ def put(number, status="DEAD", group="acc-1", payload=None, **columns):
 
 
 def retry(message_id):
-    return mend.retry(message_id, RetryRequest(), ACTOR)
+    return retry_by_hand.retry(message_id, RetryRequest(), ACTOR)
 
 
 def noting(seen):

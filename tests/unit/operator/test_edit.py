@@ -16,9 +16,10 @@ from workflows.ledger.lookup import MessageNotFound
 from workflows.ledger.transitions import NotInTrouble
 from workflows.messages.envelope import InvalidPayload, UnknownType, parse
 from workflows.messages.limits import MessageTooLarge
-from workflows.operator import mend
+from workflows.operator import retry_by_hand
 from workflows.operator.edit import asked, edit, merge, patched
-from workflows.operator.mend import BodyMissing, ForeignMessage, MessageChanged, RetryRequest
+from workflows.operator.mend import BodyMissing, ForeignMessage, MessageChanged
+from workflows.operator.retry_by_hand import RetryRequest
 from workflows.runtime import aws
 
 ACTOR = an_operator()
@@ -130,7 +131,7 @@ def test_largest_body_that_can_be_sent_can_be_edited_in():
     with pytest.raises(MessageTooLarge):
         edit("m-1", fits | {"amount": "0" + fits["amount"]}, ACTOR)
     edit("m-1", fits, ACTOR)
-    mend.retry("m-1", RetryRequest(), ACTOR)
+    retry_by_hand.retry("m-1", RetryRequest(), ACTOR)
     assert len(sent()) == 1
 
 
@@ -177,7 +178,7 @@ def test_message_that_the_ledger_never_knew_can_be_edited_and_sent():
     )
 
     edit("m-1", NEW, ACTOR)
-    mend.retry("m-1", RetryRequest(reset_redrives=True), ACTOR)
+    retry_by_hand.retry("m-1", RetryRequest(reset_redrives=True), ACTOR)
 
     ((_, _, body),) = sent()
     assert parse(body, "acc-1").payload == NEW

@@ -25,9 +25,9 @@ from workflows.ledger import claims
 from workflows.ledger.claims import Verdict
 from workflows.ledger.conditions import ABANDONED_SECONDS
 from workflows.ledger.transitions import NotInTrouble
-from workflows.operator import discard, mend
+from workflows.operator import discard, mend, retry_by_hand
 from workflows.operator.discard import DiscardRequest
-from workflows.operator.mend import RetryRequest
+from workflows.operator.retry_by_hand import RetryRequest
 from workflows.runtime import aws, clock
 
 ACTOR = an_operator()
@@ -43,7 +43,7 @@ def group(tables, queues, machines, later, monkeypatch):
 
 
 def retry(number=1):
-    return mend.retry(f"{GROUP}-{number}", RESET, ACTOR)
+    return retry_by_hand.retry(f"{GROUP}-{number}", RESET, ACTOR)
 
 
 def held(group, status="DEAD"):

@@ -9,10 +9,10 @@ from tests.support.messages import a_message, a_transaction, an_operator
 from tests.support.troubles import in_trouble, row
 from workflows.ledger import lookup, trouble
 from workflows.messages.filters import Filter
-from workflows.operator import discard, edit, mend
+from workflows.operator import discard, edit, retry_by_hand
 from workflows.operator.bulk import Selection, each
 from workflows.operator.discard import DiscardRequest
-from workflows.operator.mend import RetryRequest
+from workflows.operator.retry_by_hand import RetryRequest
 from workflows.runtime import clock
 from workflows.runtime.paging import InvalidCursor, cursor
 
@@ -59,7 +59,7 @@ def swept(act, limit=2, calls=9, **given):
 
 def retried_and_dead_again(later):
     def act(message_id):
-        found = mend.retry(message_id, RetryRequest(reset_redrives=True), ACTOR)
+        found = retry_by_hand.retry(message_id, RetryRequest(reset_redrives=True), ACTOR)
         later(1)
         die(message_id)
         return found

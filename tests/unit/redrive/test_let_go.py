@@ -9,9 +9,9 @@ from workflows.ledger import claims, lookup, transitions, trouble
 from workflows.ledger.claims import Verdict
 from workflows.ledger.lost import REDRIVING
 from workflows.messages.filters import Filter
-from workflows.operator import discard, edit, failures, mend
+from workflows.operator import discard, edit, failures, retry_by_hand
 from workflows.operator.discard import DiscardRequest
-from workflows.operator.mend import RetryRequest
+from workflows.operator.retry_by_hand import RetryRequest
 from workflows.redrive import let_go, plan, runs
 from workflows.runtime import aws
 
@@ -120,7 +120,7 @@ def test_message_let_go_of_is_planned_like_any_other(message):
 
 @pytest.mark.usefixtures("message")
 def test_message_let_go_of_can_be_retried_under_the_next_number():
-    found = mend.retry("m-1", RetryRequest(), an_operator())
+    found = retry_by_hand.retry("m-1", RetryRequest(), an_operator())
 
     assert (found["status"], found["redrives"]) == ("REDRIVEN", 2)
     assert [copy[0] for copy in sent()] == ["m-1.r2"]
@@ -152,7 +152,7 @@ def test_copy_that_does_come_first_cannot_be_discarded_or_retried_any_more(messa
     with pytest.raises(transitions.NotInTrouble):
         discard.discard("m-1", DiscardRequest(reason="a test"), an_operator())
     with pytest.raises(transitions.NotInTrouble):
-        mend.retry("m-1", RetryRequest(), an_operator())
+        retry_by_hand.retry("m-1", RetryRequest(), an_operator())
     assert sent() == []
 
 

@@ -11,7 +11,7 @@ from tests.support.troubles import LIMIT, WHY, in_trouble, row
 from workflows.ledger import trouble
 from workflows.messages.filters import Filter
 from workflows.messages.message_types import TYPES
-from workflows.operator import edit, mend
+from workflows.operator import edit, retry_by_hand
 from workflows.redrive import plan, requests
 from workflows.redrive.judge import Judge
 from workflows.redrive.requests import RedriveRequest
@@ -231,7 +231,7 @@ def one_reaches_its_limit():
 
 
 def one_is_retried_by_hand():
-    mend.retry("m-1", mend.RetryRequest(), an_operator())
+    retry_by_hand.retry("m-1", retry_by_hand.RetryRequest(), an_operator())
 
 
 @pytest.mark.parametrize(

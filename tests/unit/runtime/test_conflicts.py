@@ -32,7 +32,7 @@ from workflows import recovery
 from workflows.groups import fence
 from workflows.groups.fence import START_GRACE_SECONDS
 from workflows.ledger import lookup, transitions, writes
-from workflows.operator import mend
+from workflows.operator import retry_by_hand
 from workflows.redrive import held, run_lock
 from workflows.runtime import aws
 from workflows.runtime.settings import settings
@@ -266,7 +266,7 @@ def test_retry_that_is_never_noted_is_202_and_the_sweep_notes_it(later):
     assert len(refused) == TRIES
     assert lookup.get("m-1")["trouble"] == "SENDING"
 
-    later(mend.SENDING_SECONDS + 1)
+    later(retry_by_hand.SENDING_SECONDS + 1)
     assert recovery.recover().resent == ["m-1"]
     assert "trouble" not in lookup.get("m-1")
     assert (results(), len(sent())) == (["REDRIVEN"], 1)

@@ -15,14 +15,9 @@ from workflows.ledger import lookup, writes
 from workflows.ledger.lookup import MessageNotFound
 from workflows.ledger.transitions import NotInTrouble
 from workflows.messages.limits import RedriveLimitReached
-from workflows.operator import edit, mend
-from workflows.operator.mend import (
-    BodyMissing,
-    ForeignMessage,
-    MessageChanged,
-    ResetNeeded,
-    RetryRequest,
-)
+from workflows.operator import edit, retry_by_hand
+from workflows.operator.mend import BodyMissing, ForeignMessage, MessageChanged
+from workflows.operator.retry_by_hand import ResetNeeded, RetryRequest
 from workflows.runtime import aws, clock
 
 ACTOR = an_operator()
@@ -39,7 +34,7 @@ def _cloud(tables, queues, machines):
 
 
 def retry(request=NOW, message_id="m-1"):
-    return mend.retry(message_id, request, ACTOR)
+    return retry_by_hand.retry(message_id, request, ACTOR)
 
 
 # --- What a retry does --------------------------------------------------------------------
@@ -322,7 +317,7 @@ def test_retry_that_dies_at_any_call_is_finished(calls, later, by):
         pending = row().get("trouble") == "SENDING"
         assert pending == (guarded and end != "after UpdateItem")
         if by == "sweep" and guarded:
-            later(mend.SENDING_SECONDS + 1)
+            later(retry_by_hand.SENDING_SECONDS + 1)
             assert recovery.recover().resent == ["m-1"] * pending
         elif pending or not guarded:
             assert retry()["status"] == "REDRIVEN"
@@ -341,13 +336,13 @@ def test_retry_that_died_can_be_asked_for_again_whatever_the_budget():
 def test_sweep_leaves_a_retry_that_is_under_way_to_it(later):
     in_trouble("REDRIVEN", trouble="SENDING", updated_at=clock.now())
 
-    assert mend.resend() == []
-    later(mend.SENDING_SECONDS - 1)
-    assert mend.resend() == []
+    assert retry_by_hand.resend() == []
+    later(retry_by_hand.SENDING_SECONDS - 1)
+    assert retry_by_hand.resend() == []
     assert sent() == []
     later(2)
-    assert mend.resend() == ["m-1"]
-    assert mend.resend() == []
+    assert retry_by_hand.resend() == ["m-1"]
+    assert retry_by_hand.resend() == []
     assert len(sent()) == 1
 
 
@@ -355,7 +350,7 @@ def test_sweep_leaves_a_retry_that_is_under_way_to_it(later):
 def test_sweep_sends_nothing_that_a_worker_has_had(status):
     in_trouble(status, trouble="SENDING", redrives=1)
 
-    assert mend.resend() == []
+    assert retry_by_hand.resend() == []
     assert (sent(), "trouble" in row()) == ([], False)
 
 
@@ -366,11 +361,11 @@ def test_message_that_sqs_refuses_holds_up_no_other_and_is_told(calls):
     calls.error = ClientError({"Error": {"Code": "InvalidMessageContents"}}, "SendMessage")
 
     with pytest.raises(ClientError):
-        mend.resend()
+        retry_by_hand.resend()
 
     assert {copy[0] for copy in sent()} == {"m-2.r1", "m-3.r1"}
     assert row("m-1")["trouble"] == "SENDING"
-    assert mend.resend() == ["m-1"]
+    assert retry_by_hand.resend() == ["m-1"]
 
 
 def test_failed_send_leaves_its_note_and_is_an_error(calls):
@@ -388,6 +383,6 @@ def test_late_note_of_a_first_retry_does_not_touch_a_second():
     """Somebody sent the first copy, was held up, and notes it after the message died again."""
     in_trouble("REDRIVEN", trouble="SENDING", redrives=2)
 
-    mend._note_sent("m-1", 1)
+    retry_by_hand._note_sent("m-1", 1)
 
     assert row()["trouble"] == "SENDING"
