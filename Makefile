@@ -42,7 +42,7 @@ openapi collection: $(DEV) ## Write docs/openapi.json and, of it, clients/collec
 test: check ## Run every check and test; PYTEST_ARGS goes to pytest
 	$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
 
-soak: $(DEV) ## Run the tests that take too long for `make test`: about 22 minutes
+soak: $(DEV) $(ASL_LINTERS) ## Run the tests that take too long for `make test`: about 22 minutes
 	$(PYTHON) -m pytest -n 3 --dist loadgroup -m soak --timeout 3600 --durations 20 $(PYTEST_ARGS)
 
 model: $(DEV) ## Search every order of the fence protocol's calls, with spin and gcc; MODEL_ARGS=--all for the long ones too

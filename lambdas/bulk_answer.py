@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lambdas.api import explain
 from lambdas.responses import ErrorBody
+from workflows.ledger.status import Status
 from workflows.operator.bulk import Outcome
 
 
@@ -32,7 +33,7 @@ class Results(BaseModel):
             "examples": [
                 {
                     "results": [
-                        {"message_id": "payment-2", "status": "REDRIVEN"},
+                        {"message_id": "payment-2", "status": Status.REDRIVEN},
                         {
                             "message_id": "payment-9",
                             "error": {

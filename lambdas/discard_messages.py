@@ -10,6 +10,7 @@ from lambdas.acting import acting
 from lambdas.api import PathId, app, caller, serve, trace_id
 from lambdas.bulk_answer import Results, answer
 from lambdas.responses import answers, problems
+from workflows.ledger.status import Status
 from workflows.operator import bulk
 from workflows.operator.discard import DiscardRequest, DiscardSelection, discard
 from workflows.runtime import telemetry
@@ -20,7 +21,7 @@ class Discarded(BaseModel):
 
     message_id: str
     group_id: str
-    status: Literal["DISCARDED"]
+    status: Literal[Status.DISCARDED]
 
 
 @app.post(

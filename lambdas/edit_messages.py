@@ -10,6 +10,7 @@ from lambdas.acting import acting
 from lambdas.api import PathId, app, caller, serve, trace_id
 from lambdas.bulk_answer import Results, answer
 from lambdas.responses import answers, problems
+from workflows.ledger.status import Status
 from workflows.operator import bulk
 from workflows.operator.edit import EditRequest, EditSelection, asked, edit, merge
 from workflows.runtime import telemetry
@@ -24,7 +25,7 @@ class Edited(BaseModel):
     message_id: str = Field(examples=["payment-2"])
     group_id: str = Field(examples=["acct-7"])
     status: str = Field(
-        examples=["DEAD"],
+        examples=[Status.DEAD],
         description="`DEAD` or `QUARANTINED`; `REDRIVEN` if a run that was stopped may have sent"
         " it; another one if the message has gone on since.",
     )

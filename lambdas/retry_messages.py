@@ -12,6 +12,7 @@ from lambdas.acting import acting
 from lambdas.api import PathId, app, caller, location, serve, trace_id
 from lambdas.bulk_answer import Results, answer
 from lambdas.responses import answers, problems
+from workflows.ledger.status import Status
 from workflows.operator import bulk
 from workflows.operator.retry_by_hand import RetryRequest, RetrySelection, retry
 from workflows.runtime import telemetry
@@ -22,7 +23,7 @@ class Retried(BaseModel):
 
     message_id: str = Field(examples=["payment-2"])
     group_id: str = Field(examples=["acct-7"])
-    status: Literal["REDRIVEN"]
+    status: Literal[Status.REDRIVEN]
     redrives: int = Field(examples=[1])
 
 

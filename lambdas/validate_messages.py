@@ -1,23 +1,24 @@
 """`ValidateInput` and `ValidateMessages` of the redrive state machine.
 
 The first reads what the machine was started with, before it receives anything; the second gives a
-verdict for each dead letter of a batch.
+verdict for each dead letter of a batch, and the statements by which `GuardLoop` acts on it.
 """
 
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from workflows.redrive import requests
+from workflows.redrive import batch, requests
 from workflows.redrive.judge import Judge
 from workflows.redrive.requests import RedriveRequest
 from workflows.runtime import telemetry
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Take {messages, request, run_id, trace_id}; return {verdicts} in the messages' order.
+    """Take a batch of dead letters, as `batch.Batch` has it, with the run's `request` and trace_id.
 
-    Or take {input, run_id, trace_id}, the machine's whole input; return {request}, as set.
+    Return what `batch.guarded` does. Or take {input, run_id, trace_id}, the machine's whole input;
+    return {request}, as set.
 
     Raises:
         workflows.redrive.requests.InvalidInput: the machine catches it by name; its text names
@@ -32,7 +33,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         request = RedriveRequest.model_validate(event["request"])
         if request.dry_run or request.plan_hash:
             raise ValueError("A run cannot be dry or held to a plan; the API can.")
-        verdicts = Judge(event["run_id"], request.filter).judge(event["messages"])
-        details |= {"verdicts": [verdict["verdict"] for verdict in verdicts]}
-        details |= {"trace_ids": [verdict["trace_id"] for verdict in verdicts]}
-        return {"verdicts": verdicts}
+        judged = Judge(event["run_id"], request.filter).judge(event["messages"])
+        details |= {"verdicts": [verdict["verdict"] for verdict in judged]}
+        details |= {"trace_ids": [verdict["trace_id"] for verdict in judged]}
+        return batch.guarded(event, judged)  # type: ignore[arg-type]  # the machine's, as it says

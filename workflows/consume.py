@@ -12,6 +12,7 @@ from functools import cached_property
 from workflows.groups import fence, fences
 from workflows.ledger import claims, transitions
 from workflows.ledger.claims import Claim, Verdict
+from workflows.ledger.status import Status
 from workflows.messages import message_types
 from workflows.messages.carried import NOTHING, Carried
 from workflows.messages.envelope import InvalidMessage, Message, MessageConflict, parse
@@ -114,7 +115,7 @@ class Batch:
         if holding and not ours:
             number = delivery.sequence_number
             if fence.park(message, delivery.body, delivery.carried, claim, number):
-                return "PARKED"
+                return Status.PARKED
             self._ask_again(message.group_id)
         return self._process(message, claim, delivery, ours)
 
@@ -155,16 +156,16 @@ class Batch:
             fence.dead(message, delivery.body, delivery.carried, claim, error, ours)
             telemetry.count("Errors")  # the try; the death was counted where it was sent
             self._ask_again(message.group_id)
-            return "DEAD"
+            return Status.DEAD
         except Exception as error:  # noqa: BLE001 - whatever a type raises, the machine decides
             fence.retrying(message, delivery.body, delivery.carried, claim, error, ours)
             telemetry.count("Errors")
             self._ask_again(message.group_id)
-            return "RETRYING"
+            return Status.RETRYING
         transitions.processed(message.message_id)
         if ours:
             self._let_go(ours, claim.redrives)
-        return "PROCESSED"
+        return Status.PROCESSED
 
     def _let_go(self, ours: fences.Fence, redrives: int) -> None:
         fence.settle(ours, redrives)
@@ -185,4 +186,4 @@ def _dead_letter(delivery: Delivery, deduplication: str, error: Exception) -> st
         **delivery.carried.arguments(delivery.body, reason(error)),
     )
     telemetry.count("Errors")
-    return "DEAD"
+    return Status.DEAD

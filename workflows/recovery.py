@@ -17,6 +17,7 @@ from workflows.groups import fence, fences
 from workflows.groups.fence import START_GRACE_SECONDS
 from workflows.groups.fences import Fence
 from workflows.ledger import lookup, lost
+from workflows.ledger.status import AT_REST, GONE, UNDER_WAY
 from workflows.operator import retry_by_hand
 from workflows.redrive import held, let_go, ownership, run_ends
 from workflows.runtime import clock, executions
@@ -29,8 +30,6 @@ RESERVE_SECONDS = 90
 _CHUNK = 100
 # A group waits behind these without any execution, until somebody acts on the message or SQS
 # delivers it. `hold` keeps it behind a dead or quarantined one; `continue` does not.
-_WAITING = {"ACCEPTED", "QUEUED", "REDRIVEN", "PROCESSING"}
-_HELD = {"DEAD", "QUARANTINED"}
 
 
 class Recovered(BaseModel):
@@ -124,13 +123,13 @@ def _recover_fences(
         for fenced in chunk:
             if rows is None or seconds_left() < RESERVE_SECONDS:
                 break
-            row = rows.get(fenced.holder, {"status": "GONE", "redrives": 0})
+            row = rows.get(fenced.holder, {"status": GONE, "redrives": 0})
             parts.do(_recover_fence, fenced, row, found)
             found.unchecked -= 1
 
 
 def _recover_fence(fenced: Fence, row: dict[str, Any], found: Recovered) -> None:
-    if row["status"] != "GONE" and lost.is_lost(row):
+    if row["status"] != GONE and lost.is_lost(row):
         if lost.note(row):
             found.lost.append(fenced.holder)
         return
@@ -141,7 +140,7 @@ def _recover_fence(fenced: Fence, row: dict[str, Any], found: Recovered) -> None
 
 
 def _needs_nobody(status: str) -> bool:
-    return status in _WAITING or (status in _HELD and settings().on_dead_letter == "hold")
+    return status in UNDER_WAY or (status in AT_REST and settings().on_dead_letter == "hold")
 
 
 def _has_owner(fenced: Fence) -> bool:

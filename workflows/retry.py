@@ -3,6 +3,7 @@
 from typing import Any
 
 from workflows.ledger import transitions
+from workflows.ledger.status import Status
 from workflows.messages import message_types
 from workflows.messages.envelope import InvalidMessage, parse
 from workflows.messages.reasons import reason
@@ -47,4 +48,4 @@ def process(message_id: str, body: str, group_id: str, attempt: int) -> dict[str
             raise InvalidMessage(str(error)) from error
         raise
     transitions.processed(message_id)
-    return {"message_id": message_id, "status": "PROCESSED"}
+    return {"message_id": message_id, "status": Status.PROCESSED}

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from workflows.ledger import lookup, lost, transitions
+from workflows.ledger.status import Status
 from workflows.messages import message_types
 from workflows.messages.envelope import Message
 from workflows.messages.ids import Identifier, check_message_id, new_message_id
@@ -89,7 +90,7 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
     kept = {name: earlier[name] for name in columns if name in earlier}
     copy = Message.model_validate(message.model_dump() | kept)
     again = lost.send_again(earlier)
-    if again or earlier["status"] == "ACCEPTED":
+    if again or earlier["status"] == Status.ACCEPTED:
         # The queue lost it; or the first try stopped between ledger and queue, or is still under
         # way: the same bytes under the same deduplication id, which SQS takes for one message.
         return _put(copy, duplicate=not again)
@@ -112,6 +113,6 @@ def _put(message: Message, *, duplicate: bool) -> Sent:
     return Sent(
         message_id=message.message_id,
         group_id=message.group_id,
-        status="QUEUED",
+        status=Status.QUEUED,
         duplicate=duplicate,
     )

@@ -33,6 +33,7 @@ _RUNS = {
     "input_that_is_not_understood": "InvalidInput",
     "failure_that_cannot_be_recorded": "Sqs.First",
     "failure_and_lease_that_was_lost": "LeaseLost",
+    "GiveBackDeadLetters_fails_for_good": "Lambda.First",
     "lease_that_was_lost": "LeaseLost",
     "lease_that_was_lost_at_the_end": "LeaseLost",
     "lease_that_was_lost_while_watched": "LeaseLost",
@@ -54,6 +55,7 @@ _RUNS = {
             "HoldDeadLetters",
             "LetGoMessages",
             "CountOutcomes",
+            "InspectRest",
             "FinishRun",
         )
     },

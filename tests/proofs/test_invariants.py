@@ -20,6 +20,7 @@ from tests.support.invariants import (
     ORDER,
     REST,
     RUN,
+    TRANSITION,
     TWO_STATES,
     broken,
 )
@@ -75,6 +76,18 @@ def test_healthy_message_that_did_not_move_is_found(world):
     assert names(broken(world, moved=[world.quarantined])) == {MOVED}
 
 
+def test_move_that_the_table_of_transitions_lacks_is_found(world):
+    row = world.row(world.processed)
+    for status in ("QUEUED", "PROCESSED"):
+        put(world, row | {"status": status})
+
+    (sentence,) = broken(world)
+
+    assert names([sentence]) == {TRANSITION}
+    assert "from PROCESSED to QUEUED" in sentence
+    world.stack.forget_moves()
+
+
 # How a world is damaged
 
 
@@ -95,11 +108,20 @@ def changed(world, table, columns, **key) -> Iterator[None]:
         after = (before or at) | {column: plain(value) for column, value in columns.items()}
         kept = {column: value for column, value in after.items() if value != {"NULL": True}}
         client.put_item(TableName=name, Item=kept)
+    world.stack.forget_moves()
     yield
     if before is None:
         client.delete_item(TableName=name, Key=at)
     else:
         client.put_item(TableName=name, Item=before)
+    world.stack.forget_moves()
+
+
+def put(world, row):
+    plain = TypeSerializer().serialize
+    item = {column: plain(value) for column, value in row.items()}
+    name = world.stack.outputs["MessagesTableName"]
+    world.stack.client("dynamodb").put_item(TableName=name, Item=item)
 
 
 def ledger(world, message, **columns):

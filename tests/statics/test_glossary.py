@@ -15,9 +15,8 @@ from tests.machines.scenarios import SCENARIOS
 from tests.support import tables
 from tests.support.template import template
 from tests.support.world import World
-from workflows.ledger import audit, journey, lost, trouble
-from workflows.operator import retry_by_hand
-from workflows.redrive import judge, outcome, runs
+from workflows.ledger import audit, journey, status
+from workflows.redrive import outcome, runs, verdict
 from workflows.runtime.refusals import Refusal
 
 PAGE = ROOT / "docs" / "glossary.md"
@@ -65,7 +64,7 @@ def test_statuses_of_a_message_are_those_that_the_lists_name():
 
 
 def test_troubles_are_those_of_the_index():
-    assert words("Troubles") == {*trouble.TROUBLES, lost.REDRIVING, retry_by_hand.SENDING}
+    assert words("Troubles") == {*status.Trouble}
 
 
 def test_events_of_a_journey_are_those_of_the_code():
@@ -81,9 +80,9 @@ def test_statuses_of_a_run_are_those_that_the_api_names():
 
 
 def test_verdicts_are_those_of_the_judge_and_the_plan():
-    assert words("Verdicts") == {*get_args(judge.Kind), "missing"}
+    assert words("Verdicts") == {*get_args(verdict.Kind), "missing"}
     assert words("Verdicts", 2) == {*runs.COUNTERS} - {"received", "failed"}
-    for because in get_args(judge.Because):
+    for because in get_args(verdict.Because):
         assert f"`{because}`" in section("Verdicts") or not because
 
 

@@ -1,12 +1,20 @@
 """Each machine's role allows the very actions of its states: no emulator checks it."""
 
 import json
+import os
 import re
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, get_args
+from unittest import mock
 
 import pytest
 
+from tests.support.cloud import ENVIRONMENT, forget
+from tests.support.messages import a_message
 from tests.support.template import TEMPLATE, template
+from tests.support.verdicts import judged
+from workflows.redrive import statements
+from workflows.redrive.verdict import DeadLetter, Kind
 
 Permission = tuple[str, str]
 
@@ -60,6 +68,8 @@ def _used(task: dict[str, Any], machine: str) -> set[Permission]:
         found = re.findall(r'(\w+)\\*": \{\\*"TableName\\*": \\*"\$\{(\w+)\}', arguments)
         return {(_TRANSACTION[word], name) for word, name in found}
     if action == "batchExecuteStatement":
+        if "$turn.statement" in arguments:
+            arguments = " ".join(_statements_of_a_turn())
         found = re.findall(r'(UPDATE|INSERT INTO|DELETE FROM) \\*"\$\{(\w+)\}', arguments)
         return {(_PARTIQL[word], name) for word, name in found}
     acted_on = next((task["Arguments"][name] for name in _NAMES if name in task["Arguments"]), "*")
@@ -68,6 +78,27 @@ def _used(task: dict[str, Any], machine: str) -> set[Permission]:
     name = f"{service}:{action}"
     usual = f"{service}:{action[0].upper()}{action[1:]}"
     return {(_IAM.get(name, usual), acted_on.removeprefix("${").removesuffix("}"))}
+
+
+def _statements_of_a_turn() -> Iterator[str]:
+    """Yield the statements that ValidateMessages hands to the guard, of every kind."""
+    message = a_message()
+    letter: DeadLetter = {"MessageId": "m", "ReceiptHandle": "h"}
+    turn = statements.Turn("run", "arn", "mark")
+    kinds: list[dict[str, Any]] = [
+        {"verdict": verdict, "known": known, "unnoted": True}
+        for verdict in get_args(Kind)
+        for known in (True, False)
+    ]
+    sent = {"id": "m", "redrives": 1}
+    with mock.patch.dict(os.environ, ENVIRONMENT):
+        forget()
+        made = [statements.of(judged(message, **kind), letter, turn) for kind in kinds]
+        made += [statements.renew_lease("run"), statements.note_progress("run")]
+        made += [statements.hold("run", 0, ["h"]), statements.confirm(sent)]  # type: ignore[arg-type]
+    forget()
+    for statement in filter(None, made):
+        yield re.sub(r'"(Messages|Runs)"', r'"${\1Table}"', statement["Statement"])
 
 
 def _meant(used: set[Permission], substitutions: dict[str, Any]) -> set[Permission]:

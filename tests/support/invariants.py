@@ -23,6 +23,7 @@ BYTES = "Bytes"
 REST = "Not at rest"
 RUN = "Run"
 MOVED = "Not moved"
+TRANSITION = "Transition"
 
 MAX_REDRIVES = 3  # the template's default
 MAX_ATTEMPTS = 4  # samconfig.toml's `local`
@@ -93,6 +94,13 @@ def _two_states(found: Findings) -> Iterator[str]:
             yield f"{TWO_STATES}: {message.message_id} is {status}, listed as {row.get('trouble')}."
         if status == "RETRYING" and _holder(found, message) != message.message_id:
             yield f"{TWO_STATES}: {message.message_id} is {status}; its group waits for another."
+
+
+def _transitions(found: Findings) -> Iterator[str]:
+    # MiniStack's tables tell nobody what they were before.
+    moves = getattr(found.stack, "strange_moves", list)
+    for move in moves():
+        yield f"{TRANSITION}: {move}, which the ledger's table does not have."
 
 
 def _not_at_rest(found: Findings) -> Iterator[str]:
@@ -249,6 +257,7 @@ def _runs(found: Findings) -> Iterator[str]:
 _CHECKS: tuple[Callable[[Findings], Iterator[str]], ...] = (
     _lost,
     _two_states,
+    _transitions,
     _not_at_rest,
     _effects,
     _order,

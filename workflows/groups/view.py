@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from workflows.groups import fences
 from workflows.groups.fences import PARKED, Fence
 from workflows.ledger import lookup
+from workflows.ledger.status import GONE
 from workflows.runtime import paging
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.refusals import NotFound
@@ -94,7 +95,7 @@ def _describe(held: Fence, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         "group_id": held.group_id,
         "holder": held.holder,
-        "reason": rows.get(held.holder, {}).get("status", "GONE"),
+        "reason": rows.get(held.holder, {}).get("status", GONE),
         "parked": held.parked - held.drained,
         "since": held.since,
         "execution_arn": held.execution_arn or None,

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any
 
 from workflows.ledger import conditions, journey, lookup, transitions, writes
+from workflows.ledger.status import UNDER_WAY, Status
 from workflows.messages.carried import COLUMN, Carried
 from workflows.messages.envelope import Message
 from workflows.runtime import clock
@@ -71,7 +72,6 @@ def claim(message: Message, sqs_message_id: str = "") -> Claim:
         " AND (attribute_not_exists(sqs_message_id) OR sqs_message_id = :sqs_message_id))"
         f" AND {conditions.FREE})",
         {f":{name}": value for name, value in identity.items()}
-        | _LEASABLE
         | {
             ":until": clock.epoch() + settings().claim_lease_seconds,
             ":epoch": clock.epoch(),
@@ -97,17 +97,11 @@ def claim(message: Message, sqs_message_id: str = "") -> Claim:
 
 
 _VERDICTS = {
-    "PROCESSED": Verdict.SETTLED,
-    "DISCARDED": Verdict.SETTLED,
-    "QUARANTINED": Verdict.KEPT,
-    "PARKED": Verdict.KEPT,
-    "RETRYING": Verdict.RETRYING,
-}
-_LEASABLE = {
-    ":accepted": "ACCEPTED",
-    ":queued": "QUEUED",
-    ":redriven": "REDRIVEN",
-    ":processing": "PROCESSING",
+    Status.PROCESSED: Verdict.SETTLED,
+    Status.DISCARDED: Verdict.SETTLED,
+    Status.QUARANTINED: Verdict.KEPT,
+    Status.PARKED: Verdict.KEPT,
+    Status.RETRYING: Verdict.RETRYING,
 }
 
 
@@ -124,10 +118,10 @@ def _was_moved(row: dict[str, Any], sqs_message_id: str) -> bool:
     # Dead by our record, yet on the work queue: somebody moved it with SQS's own redrive. So it is
     # with one that SQS itself dead-lettered because its workers died: nobody noted that, but a
     # moved message comes back under a new SQS id.
-    if row["status"] == "PROCESSING":
+    if row["status"] == Status.PROCESSING:
         is_free = row.get("lease_until", 0) <= clock.epoch()
         return bool(is_free and row.get("sqs_message_id", sqs_message_id) != sqs_message_id)
-    return bool(row["status"] == "DEAD")
+    return bool(row["status"] == Status.DEAD)
 
 
 def _claim_moved(message: Message, seen: dict[str, Any], sqs_message_id: str) -> Claim:
@@ -148,11 +142,9 @@ def _claim_moved(message: Message, seen: dict[str, Any], sqs_message_id: str) ->
             ":payload_hash": seen["payload_hash"],
             ":redrives": seen["redrives"],
             ":zero": 0,
-            ":processing": "PROCESSING",
             ":until": clock.epoch() + settings().claim_lease_seconds,
             ":epoch": clock.epoch(),
             ":one": 1,
-            ":dead": "DEAD",
             ":limit": settings().max_redrives,
             ":sqs_message_id": sqs_message_id,
         }
@@ -175,7 +167,7 @@ def holds_group(message: Message) -> bool:
     row = lookup.get_many([message.message_id]).get(message.message_id)
     if row is None:
         return True
-    waited_for = {*_LEASABLE.values(), "DEAD"}
+    waited_for = {*UNDER_WAY, Status.DEAD}
     if settings().on_dead_letter == "hold":
-        waited_for.add("QUARANTINED")
+        waited_for.add(Status.QUARANTINED)
     return lookup.is_copy(message, row) and row["status"] in waited_for

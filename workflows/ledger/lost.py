@@ -16,19 +16,17 @@ from datetime import timedelta
 from typing import Any
 
 from workflows.ledger import journey, trouble, writes
+from workflows.ledger.status import SENT, UNDER_WAY, Trouble
 from workflows.messages.reasons import reason
 from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.parts import Parts
 from workflows.runtime.settings import settings
 
-REDRIVING = "REDRIVING"
 # MessageRetentionPeriod of DeadLetterQueue in template.yaml.
 DEAD_LETTER_RETENTION_SECONDS = 1_209_600
 # SQS counts from when it took the message, we from a write beside that; a run's batch lies between.
 _SLACK_SECONDS = 900
-_SENT = ("ACCEPTED", "QUEUED", "REDRIVEN")
-_TRUSTING = (*_SENT, "PROCESSING")
 _PASS_SECONDS = 86_400
 # Of a sweep that has 300 s and many fences to look at.
 _SECONDS_A_SWEEP = 45
@@ -48,8 +46,8 @@ def is_lost(row: dict[str, Any]) -> bool:
     # Noted as `REDRIVING` is also what the last turn of a run sent that came to its end. What is
     # `SENDING` is sent again, and what is `DEAD` was let go of.
     return (
-        row["status"] in _TRUSTING
-        and row.get("trouble", REDRIVING) == REDRIVING
+        row["status"] in UNDER_WAY
+        and row.get("trouble", Trouble.REDRIVING) == Trouble.REDRIVING
         and clock.seconds_since(_written(row)) > _kept_seconds()
     )
 
@@ -66,11 +64,9 @@ def note(row: dict[str, Any]) -> bool:
         "#status = :status AND redrives = :redrives"
         f" AND (attribute_not_exists(trouble) OR trouble = :redriving) AND {seen}",
         {
-            ":dead": "DEAD",
             ":reason": reason(LostByQueue()),
             ":status": row["status"],
             ":redrives": row["redrives"],
-            ":redriving": REDRIVING,
         }
         | ({":seen": row["updated_at"]} if "updated_at" in row else {})
         | journey.values(event),
@@ -89,9 +85,9 @@ def is_gone(row: dict[str, Any]) -> bool:
 
 def count_gone() -> int:
     """Count those of the dead letters that are gone, by the index."""
-    values = {f":{status.lower()}": status for status in _SENT}
+    values = {f":{status.lower()}": status for status in SENT}
     rows = trouble.read_all(
-        "DEAD",
+        Trouble.DEAD,
         ["status", "dead_at", "updated_at"],
         # A filter may not name the index's own key, so `is_gone` decides.
         FilterExpression=f"#status IN ({', '.join(values)}) OR #dead_at < :before",
@@ -102,7 +98,7 @@ def count_gone() -> int:
 
 def _was_dropped_unclaimed(row: dict[str, Any]) -> bool:
     """Tell whether `note` was the last to write a row: a guard, a claim or a let-go would show."""
-    return row["status"] in _SENT and row.get("dead_at") == row["updated_at"]
+    return row["status"] in SENT and row.get("dead_at") == row["updated_at"]
 
 
 def _is_on_neither_queue(row: dict[str, Any]) -> bool:
@@ -126,7 +122,7 @@ def send_again(row: dict[str, Any]) -> bool:
     while a copy may be in being: one that a run guarded, or that waits on the dead-letter queue.
     """
     # One that died with its body in the ledger is retried by a person, and not by its producer.
-    mine = row.get("trouble") == "DEAD" and (row["status"] in _TRUSTING or "body" not in row)
+    mine = row.get("trouble") == Trouble.DEAD and (row["status"] in UNDER_WAY or "body" not in row)
     if not (mine and (_was_dropped_unclaimed(row) or _is_on_neither_queue(row))):
         return False
     won, _ = writes.update(
@@ -136,12 +132,10 @@ def send_again(row: dict[str, Any]) -> bool:
         "#status = :status AND redrives = :redrives AND trouble = :dead AND updated_at = :seen"
         " AND payload_hash = :known",
         {
-            ":accepted": "ACCEPTED",
             ":zero": 0,
             ":expires_at": writes.expiry(),
             ":status": row["status"],
             ":redrives": row["redrives"],
-            ":dead": "DEAD",
             ":seen": row["updated_at"],
             ":known": row["payload_hash"],
         }
@@ -197,7 +191,7 @@ def _candidates(after: str | None) -> Iterator[tuple[dict[str, Any] | None, str 
 
 def _only_trusting() -> dict[str, Any]:
     """Return what DynamoDB can leave out; `is_lost` decides."""
-    values = {f":{status.lower()}": status for status in _TRUSTING}
+    values = {f":{status.lower()}": status for status in UNDER_WAY}
     columns = ("message_id", "status", "redrives", "trouble", "updated_at", "first_sent_at")
     names = {f"#{name}": name for name in (*columns, "redriven_by")}
     return {
@@ -206,7 +200,7 @@ def _only_trusting() -> dict[str, Any]:
         " AND (attribute_not_exists(#trouble) OR #trouble = :redriving)",
         "ProjectionExpression": ", ".join(names),
         "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": values | {":redriving": REDRIVING},
+        "ExpressionAttributeValues": values | {":redriving": Trouble.REDRIVING},
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from workflows.ledger import journey, writes
 from workflows.ledger.conditions import ABANDONED_SECONDS, CURRENT, FREE, MOVED, hashes
+from workflows.ledger.status import Status, Trouble
 from workflows.messages.carried import Carried
 from workflows.messages.envelope import Message
 from workflows.messages.message_types import meaning_hash
@@ -48,7 +49,7 @@ def accept(message: Message) -> dict[str, Any] | None:
     """Record a message before it is sent; return the older row if the id is taken."""
     counters = {"attempts": 0, "attempts_total": 0, "redrives": 0}
     lists: dict[str, Any] = {"execution_arns": [], "journey": []}
-    row = identity(message) | counters | lists | {"status": "ACCEPTED"}
+    row = identity(message) | counters | lists | {"status": Status.ACCEPTED}
     try:
         dynamodb().put_item(
             TableName=settings().messages_table,
@@ -71,7 +72,7 @@ def queued(message_id: str) -> None:
             message_id,
             "SET #status = :queued, updated_at = :now",
             "#status = :accepted",
-            {":queued": "QUEUED", ":accepted": "ACCEPTED"},
+            {},
         )
 
 
@@ -83,7 +84,7 @@ def processed(message_id: str) -> None:
         " :now), expires_at = :expires_at"
         " REMOVE trouble, body, carried, lease_until, reason, dead_at",
         "attribute_exists(message_id)",
-        {":processed": "PROCESSED", ":expires_at": writes.expiry()},
+        {":expires_at": writes.expiry()},
     )
 
 
@@ -99,8 +100,7 @@ def parked(message: Message, attempt: int) -> dict[str, Any]:
         f" attempts_total = attempts_total - :one, {journey.APPEND}"
         " REMOVE lease_until, expires_at",
         _CLAIMED,
-        {":parked": "PARKED", ":processing": "PROCESSING", ":one": 1, ":attempt": attempt}
-        | journey.values(journey.event("parked")),
+        {":one": 1, ":attempt": attempt} | journey.values(journey.event("parked")),
     )
 
 
@@ -117,8 +117,8 @@ def retrying(
         message.message_id,
         f"{_TROUBLE}, execution_arns = list_append(execution_arns, :execution){_GIVEN_BACK}",
         _CLAIMED,
-        _trouble_values(body, carried, "RETRYING", error)
-        | {":processing": "PROCESSING", ":attempt": attempt, ":execution": [execution_arn]}
+        _trouble_values(body, carried, Trouble.RETRYING, error)
+        | {":attempt": attempt, ":execution": [execution_arn]}
         | journey.values(_failed(attempt, reason(error))),
     )
 
@@ -133,8 +133,8 @@ def dead(
         message.message_id,
         f"{_TROUBLE}, dead_at = :now{_GIVEN_BACK}",
         _CLAIMED,
-        _trouble_values(body, carried, "DEAD", error)
-        | {":processing": "PROCESSING", ":attempt": attempt}
+        _trouble_values(body, carried, Trouble.DEAD, error)
+        | {":attempt": attempt}
         | journey.values(_failed(attempt, why), died),
     )
 
@@ -146,7 +146,7 @@ def take(message_id: str, attempt: int) -> Lease | None:
     a run or a person has the message: then it must not be tried. The same attempt may take it
     again, for a function whose answer was lost is called again.
     """
-    wanted = {":retrying": "RETRYING", ":attempt": attempt}
+    wanted = {":attempt": attempt}
     until = clock.epoch() + settings().claim_lease_seconds
     won, row = _lease(message_id, until, f"{_TRIED} AND {FREE}", wanted | {":epoch": clock.epoch()})
     if won:
@@ -178,7 +178,7 @@ def copy_met(message_id: str) -> bool:
         message_id,
         "SET copies = if_not_exists(copies, :zero) + :one",
         "#status = :retrying",
-        {":zero": 0, ":one": 1, ":retrying": "RETRYING"},
+        {":zero": 0, ":one": 1},
     )
     return won
 
@@ -201,7 +201,6 @@ def failed_again(
         f"{_TRIED} AND lease_until = :until",
         {
             ":reason": why | {"final": final},
-            ":retrying": "RETRYING",
             ":attempt": attempt,
             ":until": lease.until,
         }
@@ -224,8 +223,8 @@ def quarantine(
         f"{MOVED} AND {CURRENT} AND attempts_total = :attempt"
         " AND (redrives >= redrive_limit"
         " OR attribute_not_exists(redrive_limit) AND redrives >= :limit)",
-        _trouble_values(body, carried, "QUARANTINED", error)
-        | {":dead": "DEAD", ":processing": "PROCESSING", ":epoch": clock.epoch()}
+        _trouble_values(body, carried, Trouble.QUARANTINED, error)
+        | {":epoch": clock.epoch()}
         | {":attempt": attempt, ":limit": settings().max_redrives}
         | hashes(message)
         | journey.values(stored),
@@ -248,13 +247,6 @@ def discarded(message_id: str, why: dict[str, str]) -> dict[str, Any]:
         f" AND {FREE})"
         " OR (#status = :processing AND lease_until <= :abandoned)",
         {
-            ":accepted": "ACCEPTED",
-            ":queued": "QUEUED",
-            ":redriven": "REDRIVEN",
-            ":discarded": "DISCARDED",
-            ":dead": "DEAD",
-            ":quarantined": "QUARANTINED",
-            ":processing": "PROCESSING",
             ":epoch": clock.epoch(),
             ":abandoned": clock.epoch() - ABANDONED_SECONDS,
             ":why": why,
@@ -284,7 +276,9 @@ def _failed(attempt: int, why: dict[str, str]) -> dict[str, Any]:
     return journey.event("attempt", number=attempt, reason_type=why["type"])
 
 
-def _trouble_values(body: str, carried: Carried, trouble: str, error: Exception) -> dict[str, Any]:
+def _trouble_values(
+    body: str, carried: Carried, trouble: Trouble, error: Exception
+) -> dict[str, Any]:
     values = {":trouble": trouble, ":body": body, ":reason": reason(error)}
     return values | {":carried": carried.column}
 

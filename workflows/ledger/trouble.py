@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from workflows.ledger import lookup
+from workflows.ledger.status import Trouble
 from workflows.messages.filters import Filter, Subject, edge, matches
 from workflows.runtime import clock, paging
 from workflows.runtime.aws import dynamodb
@@ -18,7 +19,7 @@ from workflows.runtime.strict_json import loads
 
 # The sparse index: only rows in trouble carry its key, so they are found without touching a queue.
 TROUBLE_INDEX = "TroubleIndex"
-TROUBLES = ("DEAD", "QUARANTINED", "RETRYING")
+TROUBLES = (Trouble.DEAD, Trouble.QUARANTINED, Trouble.RETRYING)
 # As many rows are read for one answer; more would take longer than API Gateway waits.
 READ_AT_MOST = 100_000
 # Of the index, at a time, when most of it may not match.

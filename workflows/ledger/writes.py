@@ -1,12 +1,17 @@
 """One conditional write of a row of the ledger, alone or as the part of a transaction."""
 
+import re
 from typing import Any
 
+from workflows.ledger.status import Status, Trouble
 from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb, plain
 from workflows.runtime.settings import settings
 
 _DAY = 86_400
+_PLACEHOLDER = re.compile(r":[a-z_]+")
+# A status stands in an expression under its own name: `:dead` is DEAD, and nothing else.
+_STATUSES = {f":{name.lower()}": str(name) for name in [*Status, *Trouble]}
 
 
 def expiry() -> int:
@@ -41,12 +46,14 @@ def change(
 
     Args:
         message_id: whose row.
-        expression: may use `#status` and `:now`.
+        expression: may use `#status`, `:now`, and each status and trouble by its name, `:dead`.
         condition: likewise.
         values: of the other placeholders.
         names: of the other attribute names.
     """
-    uses_now = ":now" in expression + condition
+    used = set(_PLACEHOLDER.findall(expression + condition))
+    now = {":now": clock.now()} if ":now" in used else {}
+    statuses = {name: _STATUSES[name] for name in used & _STATUSES.keys()}
     return {
         "Update": {
             "TableName": settings().messages_table,
@@ -54,7 +61,7 @@ def change(
             "UpdateExpression": expression,
             "ConditionExpression": condition,
             "ExpressionAttributeNames": {"#status": "status"} | (names or {}),
-            "ExpressionAttributeValues": ({":now": clock.now()} if uses_now else {}) | values,
+            "ExpressionAttributeValues": now | statuses | values,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
     }

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from workflows.ledger import trouble
+from workflows.ledger.status import Trouble
 from workflows.messages.filters import Filter
 from workflows.runtime import clock
 from workflows.runtime.asked import Asked
@@ -19,7 +20,7 @@ class Selection(Asked):
     """Which messages; the empty filter `{}` selects every one of that status."""
 
     filter: Filter = Field(examples=[{"reason": "AccountFrozen", "older_than": "PT2H"}])
-    status: Literal["DEAD", "QUARANTINED"] = "DEAD"
+    status: Literal[Trouble.DEAD, Trouble.QUARANTINED] = Trouble.DEAD
     limit: int = Field(default=100, ge=1, le=100, description="Messages a call.")
     cursor: str | None = Field(
         default=None,

@@ -7,12 +7,11 @@ from pydantic import Field, StringConstraints
 
 from workflows.groups import fence, fences
 from workflows.ledger import audit, lookup, transitions
+from workflows.ledger.status import AT_REST, Status
 from workflows.operator.bulk import Selection
 from workflows.runtime import clock
 from workflows.runtime.asked import Asked
 from workflows.runtime.aws import dynamodb, plain, transact
-
-_DISCARDABLE = ("DEAD", "QUARANTINED")
 
 Why = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
@@ -58,7 +57,7 @@ def _give_up(message_id: str, request: DiscardRequest, actor: audit.Actor) -> di
     failed = transact(
         [
             transitions.discarded(message_id, why),
-            audit.entry(actor, "discard_message", result="DISCARDED", **about),
+            audit.entry(actor, "discard_message", result=Status.DISCARDED, **about),
         ]
     )
     if failed is None:
@@ -66,9 +65,9 @@ def _give_up(message_id: str, request: DiscardRequest, actor: audit.Actor) -> di
     row = plain(failed[0])
     if not row:
         raise lookup.MessageNotFound(f"There is no message {message_id}.")
-    if row.get("trouble") in _DISCARDABLE and lookup.is_leased(row):
+    if row.get("trouble") in AT_REST and lookup.is_leased(row):
         raise transitions.BeingTried
-    if row["status"] != "DISCARDED":
+    if row["status"] != Status.DISCARDED:
         raise transitions.NotInTrouble(
             f"Message {message_id} is {row['status']}; only dead and quarantined ones can be"
             " discarded, and one whose worker died a quarter of an hour ago."

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from workflows.ledger import lookup, lost, trouble
 from workflows.ledger.lost import DEAD_LETTER_RETENTION_SECONDS
+from workflows.ledger.status import Status, Trouble
 from workflows.messages.filters import Filter
 from workflows.runtime import clock
 from workflows.runtime.settings import settings
@@ -102,7 +103,7 @@ def dead_letters(
     Raises:
         workflows.runtime.paging.InvalidCursor: the cursor is not of this list.
     """
-    rows, following = trouble.page("DEAD", wanted, limit, cursor)
+    rows, following = trouble.page(Trouble.DEAD, wanted, limit, cursor)
     return [_dead_letter(row) for row in rows], following
 
 
@@ -113,7 +114,7 @@ def quarantined(
 
     With large bodies a page ends early, so that it can be answered.
     """
-    rows, following = trouble.page("QUARANTINED", wanted, limit, cursor)
+    rows, following = trouble.page(Trouble.QUARANTINED, wanted, limit, cursor)
     if not bodies:
         return [_quarantined(row, None) for row in rows], following
     whole = lookup.get_many((row["message_id"] for row in rows), whole=True)
@@ -133,7 +134,7 @@ def groups() -> FailureGroups:
     columns = ["message_id", "type", "reason", "dead_at", "updated_at"]
     found: dict[tuple[str | None, str], FailureGroup] = {}
     read = 0
-    for read, row in enumerate(trouble.read_all("DEAD", columns), 1):
+    for read, row in enumerate(trouble.read_all(Trouble.DEAD, columns), 1):
         _count(row, found)
         if read == trouble.READ_AT_MOST:
             break
@@ -146,7 +147,7 @@ def groups() -> FailureGroups:
 
 def _dead_letter(row: trouble.Row) -> DeadLetter:
     left = DEAD_LETTER_RETENTION_SECONDS - clock.seconds_since(_dead_at(row))
-    if row["status"] == "PROCESSING":  # if SQS moved it, it did so before it was missed
+    if row["status"] == Status.PROCESSING:  # if SQS moved it, it did so before it was missed
         left -= settings().work_queue_retention_seconds
     gone = lost.is_gone(row)
     hours = 0 if gone else round(max(0, left) / 3_600, 1)

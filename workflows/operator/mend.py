@@ -3,13 +3,14 @@
 from typing import Any
 
 from workflows.ledger import conditions, lookup, transitions, writes
+from workflows.ledger.status import AT_REST
 from workflows.messages.ids import FOREIGN_PREFIX
 from workflows.runtime import clock
 from workflows.runtime.refusals import Conflict
 from workflows.runtime.settings import settings
 
-_MENDABLE = ("DEAD", "QUARANTINED")
 _JOURNEY_KEPT = 200
+_EXECUTIONS_KEPT = 100
 
 
 class ForeignMessage(Conflict):
@@ -40,7 +41,7 @@ def check(row: dict[str, Any], what: str) -> None:
         BodyMissing: its body is not in the ledger.
     """
     # And not by its status: a message that a run let go of is listed as dead while it is REDRIVEN.
-    if row.get("trouble") not in _MENDABLE:
+    if row.get("trouble") not in AT_REST:
         raise transitions.NotInTrouble(
             f"Message {row['message_id']} is {row['status']}; only dead and quarantined ones can"
             f" be {what}."
@@ -64,7 +65,8 @@ def change(
 
     Args:
         row: as it was read.
-        event: what its journey tells of the change; the journey is trimmed.
+        event: what its journey tells of the change. Journey and executions are trimmed: here alone
+            a message gets new redrives, so that they could grow without end.
         sets: assignments of the expression.
         values: of their placeholders.
         removes: names of columns.
@@ -72,7 +74,8 @@ def change(
     events = [*row["journey"], event]
     return writes.change(
         row["message_id"],
-        f"SET {sets}, journey = :journey{removes and f' REMOVE {removes}'}",
+        f"SET {sets}, journey = :journey, execution_arns = :executions"
+        + (removes and f" REMOVE {removes}"),
         # The journey is written as a whole: its size says that nothing was added to it.
         "#status = :status AND redrives = :redrives AND attempts_total = :attempts"
         " AND payload_hash = :known"
@@ -80,6 +83,7 @@ def change(
         values
         | {
             ":journey": events[-_JOURNEY_KEPT:],
+            ":executions": row["execution_arns"][-_EXECUTIONS_KEPT:],
             ":status": row["status"],
             ":redrives": row["redrives"],
             ":attempts": row.get("attempts_total", 0),

@@ -5,6 +5,7 @@ from pydantic import BaseModel
 from workflows.groups import view
 from workflows.groups.view import GroupCounts
 from workflows.ledger import lost, trouble
+from workflows.ledger.status import Trouble
 from workflows.runtime import clock
 from workflows.runtime.aws import sqs
 from workflows.runtime.settings import settings
@@ -76,5 +77,5 @@ def _depths(queue_url: str) -> dict[str, int | str]:
 
 
 def _oldest_age() -> int | None:
-    since = trouble.oldest("DEAD")
+    since = trouble.oldest(Trouble.DEAD)
     return None if since is None else clock.seconds_since(since)

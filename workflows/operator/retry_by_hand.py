@@ -14,6 +14,7 @@ from pydantic import Field
 
 from workflows.ledger import audit, conditions, journey, lookup, trouble, writes
 from workflows.ledger.audit import Actor
+from workflows.ledger.status import Status, Trouble
 from workflows.messages.carried import Carried
 from workflows.messages.filters import Filter
 from workflows.messages.ids import deduplication_id
@@ -27,7 +28,6 @@ from workflows.runtime.parts import Parts
 from workflows.runtime.refusals import Conflict
 from workflows.runtime.settings import settings
 
-SENDING = "SENDING"
 # Between the guard and the end of SendMessage lie seconds; after this long nobody is at it.
 SENDING_SECONDS = 60
 
@@ -73,12 +73,12 @@ def retry(message_id: str, request: RetryRequest, actor: Actor) -> dict[str, Any
         refused = transact(
             [
                 _guard(row, request, actor),
-                audit.entry(actor, "retry_message", result="REDRIVEN", **about),
+                audit.entry(actor, "retry_message", result=Status.REDRIVEN, **about),
             ]
         )
         if refused is None:
             telemetry.count("MessagesReprocessed")
-            return _send(row | {"status": "REDRIVEN", "redrives": row["redrives"] + 1})
+            return _send(row | {"status": Status.REDRIVEN, "redrives": row["redrives"] + 1})
         row = plain(refused[0])
         if not _is_outgoing(row):
             raise mend.meanwhile(row, "retried")
@@ -95,7 +95,7 @@ def resend() -> list[str]:
     begun = datetime.fromisoformat(clock.now()) - timedelta(seconds=SENDING_SECONDS)
     sent: list[str] = []
     parts = Parts()  # one that SQS refuses holds up no other
-    for found in trouble.every(SENDING, Filter()):
+    for found in trouble.every(Trouble.SENDING, Filter()):
         if datetime.fromisoformat(found["updated_at"]) > begun:
             break  # the oldest come first
         if parts.do(_resend, found["message_id"]):
@@ -105,14 +105,14 @@ def resend() -> list[str]:
 
 
 def _is_outgoing(row: dict[str, Any]) -> bool:
-    return row.get("status") == "REDRIVEN" and row.get("trouble") == SENDING
+    return row.get("status") == Status.REDRIVEN and row.get("trouble") == Trouble.SENDING
 
 
 def _check_retry(row: dict[str, Any], request: RetryRequest) -> None:
     mend.check(row, "retried")
     if request.reset_redrives:
         return
-    if row["status"] == "QUARANTINED":
+    if row["status"] == Status.QUARANTINED:
         raise ResetNeeded
     if not lookup.redrives_left(row):
         raise RedriveLimitReached(
@@ -131,8 +131,6 @@ def _guard(row: dict[str, Any], request: RetryRequest, actor: Actor) -> dict[str
         "#status = :redriven, trouble = :sending, redrives = :next, attempts = :zero,"
         " redrive_mark = :mark, updated_at = :now" + (", redrive_limit = :limit" if limit else ""),
         {
-            ":redriven": "REDRIVEN",
-            ":sending": SENDING,
             ":next": redrives,
             ":zero": 0,
             ":mark": f"{conditions.BY_HAND}{redrives}",
@@ -174,5 +172,5 @@ def _note_sent(message_id: str, redrives: int) -> None:
             message_id,
             "SET updated_at = :now REMOVE trouble",
             "attribute_exists(#status) AND trouble = :sending AND redrives = :redrives",
-            {":sending": SENDING, ":redrives": redrives},
+            {":redrives": redrives},
         )

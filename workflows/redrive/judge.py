@@ -2,9 +2,10 @@
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any
 
 from workflows.ledger import conditions, lookup
+from workflows.ledger.status import Status, Trouble
 from workflows.messages import filters, message_types
 from workflows.messages.envelope import (
     InvalidMessage,
@@ -18,24 +19,21 @@ from workflows.messages.ids import FOREIGN_PREFIX
 from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.message_types import TooOld
 from workflows.messages.reasons import fingerprint, reason
+from workflows.redrive.verdict import DeadLetter, Kind, Verdict
 from workflows.runtime import clock
 from workflows.runtime.settings import settings
 
-# Of a message's past executions; with many redrives a batch of them must still fit a state.
-_EXECUTIONS_KEPT = 9
-Because = Literal["", "filter", "group", "copy", "busy"]
-Kind = Literal["redrive", "quarantine", "settled", "discarded", "left"]
 # By the row: what to do with the copy on the dead-letter queue. A parked message waits in its
 # group, a quarantined one in the ledger; of a RETRYING one this may be the copy about to be DEAD.
 _BY_STATUS: dict[str, Kind] = {
-    "PROCESSED": "settled",
-    "PARKED": "settled",
-    "QUARANTINED": "settled",
-    "DISCARDED": "discarded",
-    "RETRYING": "left",
+    Status.PROCESSED: "settled",
+    Status.PARKED: "settled",
+    Status.QUARANTINED: "settled",
+    Status.DISCARDED: "discarded",
+    Status.RETRYING: "left",
 }
 # A copy on the dead-letter queue while the row says so: SQS moved it, and nobody noted that.
-_UNNOTED = ("ACCEPTED", "QUEUED", "PROCESSING")
+_UNNOTED = (Status.ACCEPTED, Status.QUEUED, Status.PROCESSING)
 
 
 class UnknownMessage(Exception):
@@ -44,51 +42,6 @@ class UnknownMessage(Exception):
 
 class ConsumerCrashed(Exception):
     """The consumer ended without a word, again and again, until SQS moved the message."""
-
-
-class DeadLetter(TypedDict):
-    """What SQS's ReceiveMessage says of one message, as Step Functions hands it on.
-
-    A plan has none of SQS's: where the ledger lacks the body it has none, and `MessageId` is ours.
-    """
-
-    MessageId: str
-    Body: NotRequired[str]
-    Attributes: NotRequired[dict[str, str]]
-
-
-class Verdict(TypedDict):
-    """What to do with one dead letter.
-
-    `left_because` says why a message is left: by the filter, behind such a one in its group, as a
-    second copy, or because another copy is under way. `wave` counts the messages of its group
-    before it in the batch: a wave holds one message a group, so none can overtake the one ahead of
-    it. `known` tells whether the ledger has a row under `ledger_id`, `status` what that row says,
-    and `unnoted` that it does not yet say that the message is dead. `body` is there if another is
-    to be sent than the one on the queue: the message was edited. `redrives` and `attempts_total`
-    are the row's, by which the machine's conditions know it again. The rest fills the row.
-    """
-
-    verdict: Kind
-    left_because: Because
-    index: int
-    group: str
-    wave: int
-    ledger_id: str
-    known: bool
-    unnoted: bool
-    status: str
-    redrives: int
-    redrive_limit: int
-    attempts_total: int
-    execution_arns: list[str]
-    reason: dict[str, str]
-    type: str
-    first_sent_at: str
-    dead_at: str
-    payload_hash: str
-    trace_id: str
-    body: NotRequired[str]
 
 
 class Judge:
@@ -121,8 +74,10 @@ class Judge:
             if index in edited:
                 verdict["body"] = edited[index]
             self._leave(verdict, message, rows.get(verdict["ledger_id"], {}))
-            verdict |= {"index": index, "wave": waves[verdict["group"]]}
-            waves[verdict["group"]] += 1
+            verdict["index"] = index
+            if verdict["verdict"] != "left":
+                verdict["wave"] = waves[verdict["group"]]
+                waves[verdict["group"]] += 1
             verdicts.append(verdict)
         return verdicts
 
@@ -266,7 +221,6 @@ def _foreign(letter: DeadLetter) -> Verdict:
         "redrives": 0,
         "redrive_limit": settings().max_redrives,
         "attempts_total": 0,
-        "execution_arns": [],
         "reason": {"type": "", "message": ""},
         "type": "foreign",
         "first_sent_at": clock.now(),
@@ -291,9 +245,10 @@ def _fill(verdict: Verdict, row: dict[str, Any], leased: bool) -> None:
     verdict["redrives"] = int(row["redrives"])
     verdict["redrive_limit"] = int(row.get("redrive_limit", settings().max_redrives))
     verdict["attempts_total"] = int(row.get("attempts_total", 0))
-    verdict["execution_arns"] = row["execution_arns"][-_EXECUTIONS_KEPT:]
     # What was taken for lost is listed as dead already, and is redriven as such.
-    verdict["unnoted"] = row["status"] in _UNNOTED and not leased and row.get("trouble") != "DEAD"
+    verdict["unnoted"] = (
+        row["status"] in _UNNOTED and not leased and row.get("trouble") != Trouble.DEAD
+    )
     if verdict["unnoted"]:
         verdict["reason"] = reason(ConsumerCrashed())
     elif "reason" in row:
@@ -323,9 +278,9 @@ def _in_other_hands(row: dict[str, Any], leased: bool, run_id: str) -> bool:
     return (
         leased
         or (
-            row["status"] == "REDRIVEN"
+            row["status"] == Status.REDRIVEN
             and mark.startswith(conditions.BY_HAND)
-            and row.get("trouble") != "DEAD"  # the work queue lost that one
+            and row.get("trouble") != Trouble.DEAD  # the work queue lost that one
         )
         or (run_id != "" and mark.startswith(f"{run_id}#"))  # a plan has no run
     )
@@ -333,11 +288,11 @@ def _in_other_hands(row: dict[str, Any], leased: bool, run_id: str) -> bool:
 
 def _is_found_again(row: dict[str, Any]) -> bool:
     """Tell whether a message was taken for lost that SQS itself had moved to this queue."""
-    return row.get("status") in _UNNOTED and row.get("trouble") == "DEAD"
+    return row.get("status") in _UNNOTED and row.get("trouble") == Trouble.DEAD
 
 
 def _is_leased(row: dict[str, Any]) -> bool:
-    return row["status"] == "PROCESSING" and lookup.is_leased(row)
+    return row["status"] == Status.PROCESSING and lookup.is_leased(row)
 
 
 def _was_only_noted(row: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ What was sent and that the work queue then lost is found by `workflows/ledger/lo
 from typing import Any
 
 from workflows.ledger import journey, lookup, trouble, writes
-from workflows.ledger.lost import REDRIVING
+from workflows.ledger.status import Trouble
 from workflows.redrive import runs
 
 _CHUNK = 100
@@ -27,7 +27,7 @@ def recover() -> list[str]:
     let_go: list[str] = []
     abandoned: dict[str, bool] = {}
     chunk: list[str] = []
-    for row in trouble.read_all(REDRIVING, ["message_id"]):
+    for row in trouble.read_all(Trouble.REDRIVING, ["message_id"]):
         chunk.append(str(row["message_id"]))
         if len(chunk) == _CHUNK:
             let_go += _let_go(chunk, abandoned)
@@ -56,12 +56,6 @@ def _mark_dead(row: dict[str, Any], event: dict[str, Any]) -> bool:
         row["message_id"],
         f"SET trouble = :dead, updated_at = :now, {journey.APPEND}",
         "#status = :redriven AND redrives = :redrives AND trouble = :redriving",
-        {
-            ":dead": "DEAD",
-            ":redriven": "REDRIVEN",
-            ":redriving": REDRIVING,
-            ":redrives": row["redrives"],
-        }
-        | journey.values(event),
+        {":redrives": row["redrives"]} | journey.values(event),
     )
     return won

@@ -4,6 +4,7 @@ from collections import Counter
 
 from pydantic import BaseModel
 
+from workflows.ledger.status import Status
 from workflows.redrive import run_lock, runs
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.settings import settings
@@ -11,11 +12,11 @@ from workflows.runtime.settings import settings
 # Sparse: only messages that a run redrove carry its key.
 RUN_INDEX = "RunIndex"
 _NAMES = {
-    "PROCESSED": "processed",
-    "RETRYING": "retrying",
-    "DEAD": "died_again",
-    "QUARANTINED": "died_again",
-    "DISCARDED": "died_again",
+    Status.PROCESSED: "processed",
+    Status.RETRYING: "retrying",
+    Status.DEAD: "died_again",
+    Status.QUARANTINED: "died_again",
+    Status.DISCARDED: "died_again",
 }
 
 
@@ -55,7 +56,7 @@ def count(run_id: str, redriven: int) -> Outcome:
         )
     )
     found = Counter(
-        _NAMES.get(str(row["status"]), "pending") for page in pages for row in page["Items"]
+        _NAMES.get(Status(str(row["status"])), "pending") for page in pages for row in page["Items"]
     )
     return Outcome(**found, moved_on=max(0, redriven - found.total()))
 

@@ -15,11 +15,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from workflows.ledger import lost, trouble
+from workflows.ledger.status import Trouble
 from workflows.messages import filters
 from workflows.messages.filters import Filter
 from workflows.messages.ids import FOREIGN_PREFIX
-from workflows.redrive.judge import DeadLetter, Judge, Verdict
+from workflows.redrive.judge import Judge
 from workflows.redrive.progress import depth
+from workflows.redrive.verdict import DeadLetter, Verdict
 
 # A plan is answered within one request, and read by people.
 _LOOKED_AT = 5_000
@@ -84,7 +86,7 @@ def draw(
     chosen = [verdict for verdict in looked_at if verdict["verdict"] != "left"]
     redriven = [verdict for verdict in chosen if verdict["verdict"] == "redrive"]
     batches = -(-len(chosen) // 10)
-    dead, lost_ones, on_queue = trouble.count("DEAD"), lost.count_gone(), depth()
+    dead, lost_ones, on_queue = trouble.count(Trouble.DEAD), lost.count_gone(), depth()
     planned = [_planned(verdict) for verdict in looked_at] + missing
     return Plan(
         plan_hash=_hash(options, chosen),
@@ -119,7 +121,7 @@ def _judged(only: Filter, max_messages: int | None, gone: list[trouble.Row]) -> 
 
 def _chunks(gone: list[trouble.Row]) -> Iterator[list[DeadLetter]]:
     chunk: list[DeadLetter] = []
-    for number, row in enumerate(trouble.every("DEAD", Filter(), bodies=True)):
+    for number, row in enumerate(trouble.every(Trouble.DEAD, Filter(), bodies=True)):
         if number == _LOOKED_AT:
             break
         if lost.is_gone(row):

@@ -18,7 +18,7 @@ START_GRACE_SECONDS = 60
 def find() -> dict[str, Any] | None:
     """Return the lock's row, or None if nobody has it."""
     answer = dynamodb().get_item(
-        TableName=settings().runs_table, Key={"run_id": _key()}, ConsistentRead=True
+        TableName=settings().runs_table, Key={"run_id": key()}, ConsistentRead=True
     )
     return answer.get("Item")
 
@@ -41,7 +41,7 @@ def take(run_id: str, dead: dict[str, Any] | None) -> dict[str, Any] | None:
     try:
         dynamodb().update_item(
             TableName=settings().runs_table,
-            Key={"run_id": _key()},
+            Key={"run_id": key()},
             UpdateExpression="SET holder = :run_id, lease_until = :until, acquired_at = :now,"
             " execution_arn = :execution",
             ConditionExpression=f"attribute_not_exists(run_id) OR lease_until < :now OR {own}",
@@ -58,7 +58,7 @@ def renew(run_id: str) -> bool:
     try:
         dynamodb().update_item(
             TableName=settings().runs_table,
-            Key={"run_id": _key()},
+            Key={"run_id": key()},
             UpdateExpression="SET lease_until = :until",
             ConditionExpression="holder = :run_id",
             ExpressionAttributeValues={
@@ -76,7 +76,7 @@ def release(run_id: str) -> None:
     try:
         dynamodb().delete_item(
             TableName=settings().runs_table,
-            Key={"run_id": _key()},
+            Key={"run_id": key()},
             ConditionExpression="holder = :run_id",
             ExpressionAttributeValues={":run_id": run_id},
         )
@@ -89,7 +89,7 @@ def free(dead: dict[str, Any]) -> bool:
     try:
         dynamodb().delete_item(
             TableName=settings().runs_table,
-            Key={"run_id": _key()},
+            Key={"run_id": key()},
             ConditionExpression=f"attribute_not_exists(run_id) OR ({_AS_SEEN})",
             ExpressionAttributeValues=_seen(dead),
         )
@@ -120,5 +120,6 @@ def _seen(lock: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _key() -> str:
+def key() -> str:
+    """Return under which `run_id` the `Runs` table has the lock."""
     return f"LOCK#{settings().dead_letter_queue_name}"

@@ -41,6 +41,7 @@ from tests.support import aws_events
 from tests.support.cloud import ACCOUNT, ENVIRONMENT, FOREIGN, REGION, forget
 from tests.support.invocations import CONTEXT
 from tests.support.template import template_tables
+from workflows.ledger import status
 from workflows.messages import message_types
 from workflows.messages.envelope import Message
 
@@ -54,6 +55,10 @@ _HANDLERS = {
     "ReturnDeadLetters": return_dead_letters,
 }
 _VISIBILITY_SECONDS = 180  # the template's
+_ALL_CHANGES = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+# What the ledger's table of transitions allows; a row may also be written where it stands.
+_MOVES = status.moves() | {(at, at) for at in status.Status}
+_LISTINGS = status.listings()
 
 
 class MotoStack:
@@ -137,6 +142,26 @@ class MotoStack:
     ) -> None:
         self._exit.close()
 
+    def strange_moves(self) -> list[str]:
+        """Return each change of a message's row that the table of transitions does not allow.
+
+        By the stream of the table, where a transaction that was rolled back left nothing.
+        """
+        found = []
+        for record in _changes():
+            change = record.to_json()["dynamodb"]
+            if "OldImage" not in change or "NewImage" not in change:
+                continue  # a row that a test has put there
+            old, new = (_standing(change[image]) for image in ("OldImage", "NewImage"))
+            if old != new and ((old[0], new[0]) not in _MOVES or new not in _LISTINGS):
+                message_id = change["Keys"]["message_id"]["S"]
+                found.append(f"{message_id} went from {_words(old)} to {_words(new)}")
+        return found
+
+    def forget_moves(self) -> None:
+        """Take what a test did to the rows by its own hand out of `strange_moves`."""
+        _changes().clear()
+
     def client(self, service: str) -> Any:
         """Return the boto3 client of a service; the same one each time."""
         if service not in self._clients:
@@ -150,6 +175,7 @@ class MotoStack:
         """
         for table in dynamodb_backends[ACCOUNT][REGION].tables.values():
             table.items.clear()
+        self.forget_moves()
         for queue in sqs_backends[ACCOUNT][REGION].queues.values():
             queue._messages.clear()
             queue._pending_messages.clear()
@@ -241,6 +267,7 @@ class MotoStack:
                     for key in ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
                     if key in properties
                 },
+                StreamSpecification=_ALL_CHANGES,
             )
         sqs = self.client("sqs")
         common = {"FifoQueue": "true", "MaximumMessageSize": ENVIRONMENT["MAX_MESSAGE_BYTES"]}
@@ -368,8 +395,28 @@ def _do(execution_arn: str, state: str, task: Callable[[], None]) -> None:
     task()
 
 
+def _changes() -> list[Any]:
+    stream = dynamodb_backends[ACCOUNT][REGION].tables["Messages"].stream_shard
+    assert stream is not None
+    return stream.items
+
+
+def _standing(image: dict[str, Any]) -> tuple[str, str | None]:
+    return image["status"]["S"], image.get("trouble", {}).get("S")
+
+
+def _words(standing: tuple[str, str | None]) -> str:
+    return standing[0] + (f", listed as {standing[1]}" if standing[1] else "")
+
+
 def _plain(answer: Any) -> Any:
-    return json.loads(json.dumps(answer))
+    # JSON knows one kind of number: what is whole is spelled so, as Step Functions spells it.
+    return json.loads(json.dumps(answer), parse_float=_number)
+
+
+def _number(text: str) -> int | float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _in_base64(attribute: dict[str, Any]) -> dict[str, Any]:

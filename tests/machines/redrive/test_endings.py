@@ -44,6 +44,7 @@ from tests.support.stack_fixtures import (
     run_machine,
     transaction,
 )
+from tests.support.verdicts import answer, judged
 from workflows.messages.reasons import reason
 from workflows.messages.transaction import AccountFrozen
 
@@ -331,33 +332,11 @@ def test_message_moved_behind_a_quarantined_one_of_its_group_goes_on(stack):
 # What stays
 
 
-def judged(message, **fields):
-    """Return the verdict that ValidateMessages gave before the ledger changed."""
-    verdict = {
-        "verdict": "redrive",
-        "index": 0,
-        "group": message.group_id,
-        "wave": 0,
-        "ledger_id": message.message_id,
-        "known": True,
-        "unnoted": False,
-        "status": "DEAD",
-        "redrives": 0,
-        "redrive_limit": MAX_REDRIVES,
-        "attempts_total": 1,
-        "execution_arns": [],
-        "reason": {"type": "", "message": ""},
-        "type": message.type,
-        "first_sent_at": message.first_sent_at_text,
-        "dead_at": message.first_sent_at_text,
-        "payload_hash": message.payload_hash,
-        "trace_id": message.trace_id,
-    }
-    return verdict | fields
-
-
-def verdicts(*judgements):
-    return [{"Return": {"Payload": {"verdicts": list(judgements)}}}]
+def redrive_as_judged(stack, *verdicts, name=None):
+    """Run the machine for messages on which it gets these verdicts, whatever the ledger says."""
+    name = name or f"run-{uuid.uuid4()}"
+    mocks = {"ValidateMessages": answer(stack, name, *verdicts)}
+    return redrive(stack, len(verdicts), name=name, mocks=mocks)
 
 
 @pytest.mark.parametrize(
@@ -377,11 +356,7 @@ def test_message_that_changed_between_verdict_and_guard_stays(stack, change):
     dead_letter(stack, healthy)
     before = ledger(stack, raced)
 
-    run = redrive(
-        stack,
-        2,
-        mocks={"ValidateMessages": verdicts(judged(raced), judged(healthy, index=1))},
-    )
+    run = redrive_as_judged(stack, judged(raced), judged(healthy, index=1))
 
     assert run.states == [*START, *JUDGED, *WAVE, *REFUSED, *DONE]
     assert counters(stack, run) == {"received": 2, "redriven": 1, "failed": 1}
@@ -394,9 +369,7 @@ def test_message_out_of_redrives_since_its_verdict_stays(stack):
     message = transaction()
     dead_letter(stack, message, redrives=MAX_REDRIVES)
 
-    run = redrive(
-        stack, 1, mocks={"ValidateMessages": verdicts(judged(message, redrives=MAX_REDRIVES))}
-    )
+    run = redrive_as_judged(stack, judged(message, redrives=MAX_REDRIVES))
 
     assert counters(stack, run) == {"received": 1, "failed": 1}
     assert ledger(stack, message)["redrives"] == MAX_REDRIVES
@@ -407,9 +380,7 @@ def test_quarantine_of_a_message_that_was_processed_meanwhile_is_refused(stack):
     message = transaction()
     dead_letter(stack, message, status="PROCESSED")
 
-    run = redrive(
-        stack, 1, mocks={"ValidateMessages": verdicts(judged(message, verdict="quarantine"))}
-    )
+    run = redrive_as_judged(stack, judged(message, verdict="quarantine"))
 
     assert counters(stack, run) == {"received": 1, "failed": 1}
     assert ledger(stack, message)["status"] == "PROCESSED"
@@ -420,9 +391,8 @@ def test_quarantine_by_a_run_keeps_the_template(stack):
     message = transaction()
     dead_letter(stack, message)
     why = reason(AccountFrozen("Account {account_id} is frozen.", account_id="bob"))
-    verdict = judged(message, verdict="quarantine", reason=why, attempts_total=1)
 
-    redrive(stack, 1, mocks={"ValidateMessages": verdicts(verdict)})
+    redrive_as_judged(stack, judged(message, verdict="quarantine", reason=why))
 
     assert on_dlq(stack, message) == []
     assert ledger(stack, message)["status"] == "QUARANTINED"
@@ -477,7 +447,7 @@ def test_guard_that_was_counted_by_its_own_lost_try_is_not_counted_twice(stack):
     message, run_id = transaction(), f"run-{uuid.uuid4()}"
     dead_letter(stack, message, status="REDRIVEN", redrives=1, redrive_mark=f"{run_id}#0.0")
 
-    run = redrive(stack, 1, name=run_id, mocks={"ValidateMessages": verdicts(judged(message))})
+    run = redrive_as_judged(stack, judged(message), name=run_id)
 
     assert counters(stack, run) == {"received": 1, "redriven": 1}
     assert ledger(stack, message)["redrives"] == 1

@@ -6,9 +6,7 @@ import uuid
 import pytest
 
 from tests.machines.scenarios.bodies import GROUP, KEY_TWICE, NAN
-from tests.support.redrive_expressions import evaluate, states
 from tests.support.redrive_runs import (
-    COUNTERS,
     counters,
     ledger,
     maximum_message_size,
@@ -165,69 +163,3 @@ def test_body_of_250_kib_is_quarantined_byte_identical(stack):
 
     assert counters(stack, run) == {"received": 2, "redriven": 1, "quarantined": 1}
     assert quarantine_of(stack, f"sqs:{letter}") == ("InvalidEnvelope", body)
-
-
-def test_arguments_of_the_largest_foreign_batch_fit_the_limit_of_a_state():
-    quarantined = {
-        "verdict": "quarantine",
-        "group": "g" * 128,
-        "ledger_id": f"sqs:{uuid.uuid4()}",
-        "known": False,
-        "unnoted": True,
-        "redrives": 0,
-        "reason": {"type": "InvalidEnvelope", "message": "m" * 256},
-        "type": "foreign",
-        "first_sent_at": "2026-11-24T12:00:00.000Z",
-        "dead_at": "2026-11-24T12:00:00.000Z",
-        "payload_hash": "h" * 64,
-        "trace_id": str(uuid.uuid4()),
-    }
-    statements = guard_statements(quarantined, 10)
-
-    assert len(statements) == 12
-    assert 250_000 < size(statements) <= 262_144
-
-
-def test_arguments_of_the_largest_batch_that_a_filter_leaves_out_fit_the_limit_of_a_state():
-    left = {
-        "verdict": "left",
-        "group": "g" * 128,
-        "ledger_id": "i" * 120,
-        "known": False,
-        "unnoted": True,
-        "redrives": 0,
-        "reason": {"type": "UnknownMessage", "message": "m" * 256},
-        "type": "transaction",
-        "first_sent_at": "2026-11-24T12:00:00.123Z",
-        "dead_at": "2026-11-24T12:00:00.000Z",
-        "payload_hash": "h" * 64,
-        "trace_id": "t" * 128,
-    }
-    statements = guard_statements(left, 9)
-
-    assert len(statements) == 12
-    assert 240_000 < size(statements) <= 262_144
-    assert size(guard_statements(left, 10)) > 262_144  # so under a filter there are nine
-
-
-def size(statements):
-    return len(json.dumps({"Statements": statements}, separators=(",", ":")))
-
-
-def guard_statements(verdict, count):
-    """Return what GuardLoop asks for so many of the largest letters, all with this verdict."""
-    batch = [{"Body": '"' * 12_000, "ReceiptHandle": "r" * 1_024}] * count  # SQS's longest
-    found = [verdict | {"index": index, "wave": 0} for index in range(len(batch))]
-    return evaluate(
-        states()["GuardLoop"]["Arguments"]["Statements"],
-        run={"id": "r" * 80, "part": 1},
-        counts=dict.fromkeys(COUNTERS, 10**6),
-        turns=499,
-        wave=0,
-        held=499,
-        batch=batch,
-        verdicts=found,
-        turn=found,
-        states={"context": {"Execution": {"Id": f"arn:{'a' * 150}"}}},
-        millis=1_795_528_800_000,
-    )

@@ -22,6 +22,12 @@ HAND_OVER = 4 * 3_600  # of this the rule of MoreToDo
 CONTEXT = {"Execution": {"Name": "run", "Id": "arn:execution:run"}, "StateMachine": {"Id": "arn"}}
 
 
+GUARDED: dict[str, Any] = {
+    "verdict": "redrive",
+    "statement": {"Statement": "s", "Parameters": []},
+}
+
+
 @dataclass
 class Walk:
     """One execution: `variables` are the machine's, `visits` counts its states.
@@ -90,7 +96,8 @@ class Walk:
             return {"Messages": [{"MessageId": "m", "ReceiptHandle": "h"}] * count} if count else {}
         if name == "ValidateMessages":
             count = len(self.variables["batch"])
-            return {"Payload": {"verdicts": [self.verdict(index) for index in range(count)]}}
+            verdicts = [self.verdict(index) for index in range(count)]
+            return {"Payload": {"verdicts": verdicts, "mark": "m", "common": [], "confirmed": []}}
         if name == "GuardLoop":
             return {"Responses": [{}] * 25}
         if name == "RedriveMessages":
@@ -106,11 +113,11 @@ class Walk:
         return {}
 
     def verdict(self, index: int) -> dict[str, Any]:
-        found = {"index": index, "ledger_id": "i", "redrives": 0, "unnoted": False}
+        found = {"index": index, "ledger_id": "i", "redrives": 0}
         if not self.adversity:
-            return found | {"verdict": "redrive", "wave": index, "group": "g"}
-        kind = "left" if index == 0 else "redrive"
-        return found | {"verdict": kind, "wave": 0, "group": f"g-{index}"}
+            return found | GUARDED | {"wave": index, "group": "g"}
+        group = {"wave": 0, "group": f"g-{index}"}
+        return found | group | (GUARDED if index else {"verdict": "left"})
 
 
 def canary(watch_seconds, messages=9):

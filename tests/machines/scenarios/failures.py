@@ -15,6 +15,7 @@ from tests.machines.scenarios.paths import (
 )
 from tests.machines.scenarios.registry import add, scenario
 from tests.support import stack_fixtures
+from tests.support.verdicts import answer, judged
 from tests.support.world import World
 
 BROKEN = "Some.ServiceException"
@@ -32,7 +33,7 @@ def refused(*indexes: int) -> list[dict[str, Any]]:
 def guarded(*errors: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what GuardLoop's statements for messages answer: {} for done, or an error."""
     messages = [{"Error": error} if error else {} for error in errors]
-    return given.returns({"Responses": [{}, {}, *messages]})
+    return given.returns({"Responses": [*messages, {}, {}, {}]})
 
 
 def stale(world: World, count: int) -> list[dict[str, Any]]:
@@ -152,30 +153,8 @@ def verdict_that_time_overtook(world: World) -> None:
     """A message that was processed between verdict and guard is refused by its condition."""
     message = world.message()
     world.dead_letter(message, status="PROCESSED")
-    verdict = {
-        "verdict": "redrive",
-        "index": 0,
-        "group": message.group_id,
-        "wave": 0,
-        "ledger_id": message.message_id,
-        "known": True,
-        "unnoted": False,
-        "status": "DEAD",
-        "redrives": 0,
-        "redrive_limit": 3,
-        "attempts_total": 1,
-        "execution_arns": [],
-        "reason": {"type": "", "message": ""},
-        "type": message.type,
-        "first_sent_at": message.first_sent_at_text,
-        "dead_at": message.first_sent_at_text,
-        "payload_hash": message.payload_hash,
-        "trace_id": message.trace_id,
-    }
-    run = world.run(
-        {"request": {"max_messages": 1}},
-        mocks={"ValidateMessages": given.returns({"Payload": {"verdicts": [verdict]}})},
-    )
+    verdict = answer(world.stack, world.next_run, judged(message))
+    run = world.run({"request": {"max_messages": 1}}, mocks={"ValidateMessages": verdict})
     assert run.output["failed"] == 1
     assert world.row(message)["status"] == "PROCESSED"
 

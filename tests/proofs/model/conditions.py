@@ -1,7 +1,7 @@
 """The conditions as code and ASL have them: what each call names, with its values put in.
 
 A call of Python is made for real and stopped at its write; a state's arguments are read from its
-machine, those of the run's guard as its expression makes them. So a condition reads
+machine. So a condition reads
 `attempts_total = ‹attempt›` whatever its placeholders are called.
 """
 
@@ -18,11 +18,11 @@ from unittest.mock import patch
 from boto3.dynamodb.types import TypeSerializer
 
 from local.stack import ROOT
-from tests.support import redrive_expressions
 from tests.support.messages import a_message, an_operator
 from workflows.groups.fences import Fence
 from workflows.ledger.claims import Claim
 from workflows.messages.message_types import meaning_hash
+from workflows.redrive.partiql import Statement
 from workflows.runtime import aws, clock
 from workflows.runtime.settings import settings
 
@@ -175,22 +175,15 @@ def _bare(expression: str) -> str:
     return expression.removeprefix("{%").removesuffix("%}").strip()
 
 
-def of_statements(state: str, argument: dict[str, Any]) -> list[str]:
-    """Return the WHERE of each statement that a state of the redrive machine makes for messages."""
-    arguments = redrive_expressions.states()[state]["Arguments"]
-    statements = redrive_expressions.evaluate(arguments["Statements"], **argument)
-    return [text for statement in statements if (text := _where(statement))]
-
-
-def _where(statement: dict[str, Any]) -> str:
+def of_statement(statement: Statement | None) -> list[str]:
+    """Return the WHERE of a statement for a message, and what becomes of the message."""
+    assert statement is not None
     text, values = statement["Statement"], list(statement["Parameters"])
     before, _, where = text.partition(" WHERE ")
-    if not where.startswith('"message_id"'):
-        return ""  # of the run's own row or lock
     values = values[before.count("?") :]
     first = statement["Parameters"][0]["S"] if 'SET "status"' in before else "no status"
     filled = re.sub(r"\?", lambda _: _value(values.pop(0)), where)
-    return f"to {first}: {filled}".replace('"', "")
+    return [f"to {first}: {filled}".replace('"', "")]
 
 
 def of_rule(function: Callable[..., Any]) -> list[str]:

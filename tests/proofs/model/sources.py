@@ -5,6 +5,7 @@ only time or chance does, has an `about` in `transitions.toml` instead.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from tests.proofs.model.conditions import (
     CLAIM,
@@ -17,7 +18,7 @@ from tests.proofs.model.conditions import (
     of_call,
     of_rule,
     of_state,
-    of_statements,
+    of_statement,
 )
 from tests.support.template import template
 from workflows import recovery, retry
@@ -29,13 +30,13 @@ from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.transaction import AccountFrozen
 from workflows.operator import discard, edit, retry_by_hand
 from workflows.operator.discard import DiscardRequest
-from workflows.redrive import judge, let_go, run_lock, runs
+from workflows.redrive import judge, let_go, run_lock, runs, statements
 
 Condition = Callable[[], list[str]]
 _BODY, _CARRIED = MESSAGE.body(), Carried()
 _FROZEN = AccountFrozen()
 _LEASED = ROW | {"status": "RETRYING", "lease_until": 1_000_010}
-_RUN = {"id": "‹run›", "part": 0, "trace_id": "‹trace›"}
+_TURN = statements.Turn("‹run›", "‹execution›", "‹mark›")
 _VERDICT = {
     "known": True,
     "index": 0,
@@ -47,38 +48,18 @@ _VERDICT = {
     "redrive_limit": 1009,
     "attempts_total": 1007,
     "payload_hash": "‹hash›",
-    "execution_arns": [],
     "reason": {"type": "", "message": ""},
     "dead_at": "",
 }
 
 
-def _guard(verdict: str, *, unnoted: bool = False) -> list[str]:
-    judged = _VERDICT | {"verdict": verdict, "unnoted": unnoted}
-    left = verdict == "left"
-    return of_statements(
-        "GuardLoop",
-        {
-            "run": _RUN,
-            "turns": 0,
-            "batch": [{"Body": "", "ReceiptHandle": ""}],
-            "counts": dict.fromkeys(
-                ["redriven", "quarantined", "already_processed", "discarded", "failed", "left"], 0
-            ),
-            "verdicts": [judged],
-            "turn": [] if left else [judged],
-            "wave": 0,
-            "held": 0,
-            "confirmed": [],
-            "millis": 0,
-            "states": {"context": {"Execution": {"Id": "‹execution›"}}},
-        },
-    )
+def _guard(kind: str, *, unnoted: bool = False) -> list[str]:
+    judged: Any = _VERDICT | {"verdict": kind, "unnoted": unnoted}
+    return of_statement(statements.of(judged, {"MessageId": ""}, _TURN))
 
 
 def _let_go() -> list[str]:
-    unsent = [{"id": "message", "redrives": 1004}]
-    return of_statements("LetGoMessages", {"run": _RUN, "unsent": unsent})
+    return of_statement(statements.let_go({"id": "message", "redrives": 1004}, "‹run›"))
 
 
 def _waits() -> list[str]:

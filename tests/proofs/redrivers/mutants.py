@@ -86,7 +86,7 @@ MUTANTS = [
             (
                 "redrive",
                 "MoreToDo",
-                ' and $not(group in [$append($past, $turn)[outcome in ["refused", "left"]].group])',
+                ' and $not(group in [$append($past, $turn)[outcome = "refused"].group])',
                 "",
             ),
         ),
@@ -116,12 +116,23 @@ MUTANTS = [
     Mutant(
         "The guard lets a message pass that was processed.",
         "processed_meanwhile",
-        (("redrive", "GuardLoop", '{"S": "PROCESSED"}', '{"S": "NEVER"}'),),
+        (
+            (
+                "workflows.redrive.statements.redrive",
+                "for status in _NEVER_REDRIVEN",
+                'for status in _NEVER_REDRIVEN if status != "PROCESSED"',
+            ),
+        ),
     ),
     Mutant(
         "Nobody is out of redrives.",
         "always_fails",
         (("workflows.redrive.judge._verdict", 'row["redrives"] >= row', "-1 >= row"),),
+    ),
+    Mutant(
+        "A redrive is not counted.",
+        "always_fails",
+        (("workflows.redrive.statements.redrive", '"redrives"+1', '"redrives"+0'),),
     ),
     Mutant(
         "A message that the ledger does not know is sent.",

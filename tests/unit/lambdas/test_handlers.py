@@ -830,7 +830,17 @@ def test_validate_messages_gives_a_verdict_each_and_never_tells_a_body(output):
     ]
 
     answer = validate_messages.handler(
-        {"messages": letters, "request": {}, "run_id": "run-1", "trace_id": "t-9"}, CONTEXT
+        {
+            "messages": letters,
+            "request": {},
+            "run_id": "run-1",
+            "execution_arn": "arn:run-1",
+            "turn": "0.0",
+            "held": 0,
+            "confirmed": [],
+            "trace_id": "t-9",
+        },
+        CONTEXT,
     )
 
     assert [verdict["index"] for verdict in answer["verdicts"]] == [0, 1, 2]

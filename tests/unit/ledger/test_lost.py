@@ -18,7 +18,8 @@ from workflows.operator.discard import DiscardRequest
 from workflows.operator.mend import BodyMissing
 from workflows.operator.retry_by_hand import RetryRequest
 from workflows.redrive import let_go, ownership, runs
-from workflows.redrive.judge import DeadLetter, Judge
+from workflows.redrive.judge import Judge
+from workflows.redrive.verdict import DeadLetter
 from workflows.runtime import aws, clock
 from workflows.runtime.settings import settings
 
@@ -133,7 +134,7 @@ def test_another_payload_under_its_id_is_still_refused(gone):
         {"status": "ACCEPTED", "updated_at": None},
         {"status": "QUEUED"},
         {"status": "REDRIVEN", "redrives": 1},
-        {"status": "REDRIVEN", "redrives": 1, "trouble": lost.REDRIVING},
+        {"status": "REDRIVEN", "redrives": 1, "trouble": "REDRIVING"},
         {"status": "PROCESSING", "lease_until": 1, "sqs_message_id": "sqs-1"},
     ],
     ids=lambda columns: "-".join(map(str, columns.values())),
@@ -306,7 +307,7 @@ def guard(gone):
     """Write what a run's guard writes of a dead letter that the list takes for lost."""
     write(
         row(gone.message_id)
-        | {"status": "REDRIVEN", "trouble": lost.REDRIVING, "redrives": 1, "redriven_by": "run"}
+        | {"status": "REDRIVEN", "trouble": "REDRIVING", "redrives": 1, "redriven_by": "run"}
         | {"updated_at": clock.now()}
     )
 

@@ -157,7 +157,7 @@ def test_holder_in_another_state_is_never_lost(world, group, lost, status):
 
 def test_retry_that_was_perhaps_not_sent_is_sent_again_and_not_lost(world, group):
     retry(group[0])
-    write(lookup.get(group[0].message_id) | {"trouble": retry_by_hand.SENDING})
+    write(lookup.get(group[0].message_id) | {"trouble": "SENDING"})
     purge(world)
     world.stack.elapse(settings().work_queue_retention_seconds + 901)
 
@@ -170,8 +170,8 @@ def test_retry_that_was_perhaps_not_sent_is_sent_again_and_not_lost(world, group
 def test_holder_that_was_claimed_or_sent_again_since_it_was_read_is_left_alone(world, group, lost):
     seen = lookup.get(lost.message_id)
     for change in (
-        {"status": "PROCESSING"}, {"redrives": 2}, {"trouble": retry_by_hand.SENDING},
-        {"trouble": "DEAD"}, {"updated_at": clock.now()},
+        {"status": "PROCESSING"}, {"redrives": 2}, {"trouble": "SENDING"}, {"trouble": "DEAD"},
+        {"updated_at": clock.now()},
     ):  # fmt: skip
         write(seen | change)
 

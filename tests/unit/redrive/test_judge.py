@@ -13,8 +13,9 @@ from workflows.ledger import lookup, transitions
 from workflows.messages.envelope import foreign_hash
 from workflows.messages.filters import Filter
 from workflows.messages.ids import FOREIGN_PREFIX
-from workflows.redrive.judge import Judge, Verdict
+from workflows.redrive.judge import Judge
 from workflows.redrive.requests import RedriveRequest
+from workflows.redrive.verdict import Verdict
 from workflows.runtime import aws, clock
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
@@ -65,14 +66,13 @@ def said(verdict):
     ],
 )
 def test_dead_message_is_redriven_whatever_stopped_its_worker(status, reason):
-    given_row(status, redrives=LIMIT - 1, execution_arns=["arn:1"])
+    given_row(status, redrives=LIMIT - 1)
 
     verdict = judge_one()
 
     assert said(verdict) == ("redrive", reason)
     assert verdict["unnoted"] is bool(reason)
     assert (verdict["known"], verdict["ledger_id"], verdict["redrives"]) == (True, "m-1", LIMIT - 1)
-    assert verdict["execution_arns"] == ["arn:1"]
     assert verdict["payload_hash"] == MESSAGE.payload_hash
 
 
@@ -138,7 +138,7 @@ def test_other_message_under_a_taken_id_is_quarantined_under_sqs_s_id():
 
     assert said(verdict) == ("quarantine", "MessageConflict")
     assert (verdict["known"], verdict["ledger_id"]) == (False, "sqs:0000-sqs")
-    assert (verdict["redrives"], verdict["execution_arns"]) == (0, [])
+    assert verdict["redrives"] == 0
     assert verdict["payload_hash"] == other.payload_hash
 
 
@@ -189,7 +189,6 @@ def given_foreign_row(status):
             "message_id": FOREIGN_PREFIX + "0000-sqs",
             "status": status,
             "redrives": 0,
-            "execution_arns": [],
             "reason": {"type": "InvalidEnvelope", "message": "It is not ours."},
             "type": "foreign",
             "payload_hash": "as it was noted",
@@ -314,7 +313,7 @@ def test_second_copy_of_a_message_waits_for_what_becomes_of_the_first(status):
     first, second = judge([letter(), letter(sqs_id="1111-sqs")], RUN)
 
     assert (first["verdict"], first["wave"]) == ("redrive" if status else "quarantine", 0)
-    assert (second["verdict"], second["wave"], second["unnoted"]) == ("left", 1, False)
+    assert (second["verdict"], second["wave"], second["unnoted"]) == ("left", 0, False)
 
 
 def test_what_lies_behind_a_second_copy_stays_behind_it():
@@ -325,12 +324,6 @@ def test_what_lies_behind_a_second_copy_stays_behind_it():
     found = judge([letter(), letter(sqs_id="1111-sqs"), letter(behind, sqs_id="2222-sqs")], RUN)
 
     assert [verdict["verdict"] for verdict in found] == ["redrive", "left", "left"]
-
-
-def test_only_the_latest_executions_are_handed_on():
-    given_row(execution_arns=[f"arn:{n}" for n in range(12)])
-
-    assert judge_one()["execution_arns"] == [f"arn:{n}" for n in range(3, 12)]
 
 
 def test_every_verdict_has_the_same_fields():

@@ -7,7 +7,7 @@ from tests.support.messages import a_message, a_transaction, an_operator
 from tests.support.troubles import in_trouble, row, sent
 from workflows.ledger import claims, lookup, transitions, trouble
 from workflows.ledger.claims import Verdict
-from workflows.ledger.lost import REDRIVING
+from workflows.ledger.status import Trouble
 from workflows.messages.filters import Filter
 from workflows.operator import discard, edit, failures, retry_by_hand
 from workflows.operator.discard import DiscardRequest
@@ -33,7 +33,7 @@ def given_run(status, run_id=RUN):
 def guarded(**columns):
     """Return a message that a run guarded and of which it is not known whether it was sent."""
     usual = {
-        "status": "REDRIVEN", "trouble": REDRIVING, "redrives": 1, "redriven_by": RUN,
+        "status": "REDRIVEN", "trouble": Trouble.REDRIVING, "redrives": 1, "redriven_by": RUN,
         "redrive_mark": f"{RUN}#0.0",
     }  # fmt: skip
     return in_trouble(**usual | columns)

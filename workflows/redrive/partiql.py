@@ -1,0 +1,73 @@
+"""PartiQL: one conditional write as a text with its parameters, as DynamoDB executes it in a batch.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.html
+"""
+
+from collections.abc import Iterable
+from typing import Any, NotRequired, TypedDict
+
+from boto3.dynamodb.types import TypeSerializer
+
+# Each column, an operator, and the value that it is compared with.
+Where = list[tuple[str, str, Any]]
+
+
+class Statement(TypedDict):
+    """One statement as DynamoDB takes it, but for its marks.
+
+    A parameter `{"body": 3}` stands for the body of the batch's message 3, which is too large to go
+    back and forth, and `{"count": "redriven"}` for a counter as it is when the statement is made.
+    """
+
+    Statement: str
+    Parameters: list[dict[str, Any]]
+    ReturnValuesOnConditionCheckFailure: NotRequired[str]
+
+
+class Mark:
+    """Stands for a value that the machine knows and this module does not."""
+
+    def __init__(self, kind: str, of: int | list[str]) -> None:
+        self.parameter = {kind: of}
+
+
+def update(
+    table: str,
+    where: Where,
+    *,
+    sets: dict[str, Any] | None = None,
+    appends: dict[str, list[Any]] | None = None,
+    also: str = "",
+) -> Statement:
+    """Return a statement that changes an item which is as `where` says, its key included.
+
+    Args:
+        table: its name.
+        where: the conditions, all of which must hold.
+        sets: values of columns.
+        appends: what is put at the end of lists.
+        also: clauses without parameters, as `REMOVE "trouble"`.
+    """
+    sets, appends = sets or {}, appends or {}
+    clauses = [f'SET "{name}"=?' for name in sets]
+    clauses += [f'SET "{name}"=list_append("{name}", ?)' for name in appends]
+    conditions = " AND ".join(f'"{name}"{operator}?' for name, operator, _ in where)
+    values = [*sets.values(), *appends.values(), *(value for _, _, value in where)]
+    text = [f'UPDATE "{table}"', *clauses, *([also] if also else []), f"WHERE {conditions}"]
+    return {"Statement": " ".join(text), "Parameters": _parameters(values)}
+
+
+def insert(table: str, columns: dict[str, Any]) -> Statement:
+    """Return a statement that makes an item of which the table has none yet."""
+    names = ",".join(f"'{name}':?" for name in columns)
+    return {
+        "Statement": f'INSERT INTO "{table}" VALUE {{{names}}}',
+        "Parameters": _parameters(columns.values()),
+    }
+
+
+def _parameters(values: Iterable[Any]) -> list[dict[str, Any]]:
+    serialize = TypeSerializer().serialize
+    return [
+        value.parameter if isinstance(value, Mark) else dict(serialize(value)) for value in values
+    ]

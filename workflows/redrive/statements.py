@@ -1,0 +1,229 @@
+"""The statements of a run's guard: PartiQL, which `GuardLoop` only fills with bodies and executes.
+
+Each is one conditional write. Beside what is wanted, its condition names what makes the row the one
+that was judged: redrives, `attempts_total`, which grows with every claim, and payload hash or
+status; so a statement that comes late finds another row and does nothing. Which status may become
+which is in `workflows/ledger/status.py`.
+
+DynamoDB takes at most 25 statements at once, and none that names an item twice, or it refuses all:
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from workflows.ledger import journey
+from workflows.ledger.status import TRANSITIONS, Status, Trouble
+from workflows.messages.carried import Carried
+from workflows.redrive import run_lock
+from workflows.redrive.partiql import Mark, Statement, Where, insert, update
+from workflows.redrive.verdict import DeadLetter, Verdict
+from workflows.runtime import clock
+from workflows.runtime.settings import settings
+
+# As long as SQS keeps a message: by then nothing is in flight any more.
+_HELD_SECONDS = 1_209_600
+# What was received is what became of it, by the machine's counters.
+_RECEIVED = ("redriven", "quarantined", "already_processed", "discarded", "failed")
+_NEVER_REDRIVEN = sorted(
+    set(Status)
+    - {at for step in TRANSITIONS if step.name.startswith("redrive") for at in step.before}
+)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The run, the execution that works for it, and the `mark` of the batch in the rows it guards.
+
+    By the mark a statement that is tried again knows what its first try has counted.
+    """
+
+    run_id: str
+    execution_arn: str
+    mark: str
+
+
+class Sent(TypedDict):
+    """A message that SQS took, under that number of redrives."""
+
+    id: str
+    redrives: int
+
+
+def of(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement | None:
+    """Return what a verdict writes; None where it writes nothing.
+
+    Args:
+        verdict: on the dead letter.
+        letter: the dead letter.
+        turn: who writes.
+    """
+    match verdict["verdict"]:
+        case "redrive":
+            return redrive(verdict, turn)
+        case "quarantine":
+            return quarantine(verdict, letter, turn)
+        case "left" if verdict["unnoted"]:
+            return note_dead(verdict, letter, turn)
+    return None
+
+
+def redrive(verdict: Verdict, turn: Turn) -> Statement:
+    """Return the guard of a redrive: it counts, and cannot pass beyond the limit."""
+    # A row that is listed nowhere is not listed for the moments until it is claimed either.
+    listed = {} if verdict["unnoted"] else {"trouble": Trouble.REDRIVING}
+    events = [_died(verdict, turn)] if verdict["unnoted"] else []
+    number = verdict["redrives"] + 1
+    statement = update(
+        settings().messages_table,
+        [
+            *_is_the_judged(verdict),
+            ("redrives", "<", verdict["redrive_limit"]),
+            ("payload_hash", "=", verdict["payload_hash"]),
+            *(("status", "<>", status) for status in _NEVER_REDRIVEN),
+        ],
+        sets={
+            "status": Status.REDRIVEN,
+            **listed,
+            "redrive_mark": turn.mark,
+            "redriven_by": turn.run_id,
+            "attempts": 0,
+            "updated_at": clock.now(),
+        },
+        appends={
+            "execution_arns": [turn.execution_arn],
+            "journey": [*events, journey.event("redriven", run_id=turn.run_id, number=number)],
+        },
+        also='SET "redrives"="redrives"+1',
+    )
+    return statement | {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+
+
+def quarantine(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
+    """Return what stores a message that is not redriven, with body and reason."""
+    stored = journey.event("quarantined", run_id=turn.run_id, reason_type=verdict["reason"]["type"])
+    if not verdict["known"]:
+        died = journey.event("dead")
+        return _new_row(verdict, letter, turn, Trouble.QUARANTINED, [died, stored])
+    return update(
+        settings().messages_table,
+        [
+            *_is_the_judged(verdict),
+            ("payload_hash", "=", verdict["payload_hash"]),
+            ("status", "=", verdict["status"]),
+        ],
+        sets=_in_trouble(verdict, letter, Trouble.QUARANTINED),
+        appends={"journey": [stored]},
+        also='REMOVE "expires_at"',
+    )
+
+
+def note_dead(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
+    """Return what lists a message as dead that the run leaves, and that nobody has listed."""
+    if not verdict["known"]:
+        return _new_row(verdict, letter, turn, Trouble.DEAD, [_died(verdict, turn)])
+    return update(
+        settings().messages_table,
+        [*_is_the_judged(verdict), ("status", "=", verdict["status"])],
+        sets=_in_trouble(verdict, letter, Trouble.DEAD) | {"dead_at": verdict["dead_at"]},
+        appends={"journey": [_died(verdict, turn)]},
+        also='REMOVE "expires_at"',
+    )
+
+
+def confirm(sent: Sent) -> Statement:
+    """Return what takes a message off the list of those that were perhaps not sent."""
+    where = [*_of(sent), ("trouble", "=", Trouble.REDRIVING)]
+    return update(settings().messages_table, where, also='REMOVE "trouble"')
+
+
+def let_go(sent: Sent, run_id: str) -> Statement:
+    """Return what makes a message dead again that was guarded and not sent; the count stays."""
+    return update(
+        settings().messages_table,
+        [*_of(sent), ("trouble", "=", Trouble.REDRIVING), ("redriven_by", "=", run_id)],
+        sets={"status": Status.DEAD, "trouble": Trouble.DEAD},
+        appends={"journey": [journey.event("let_go", run_id=run_id)]},
+        also='REMOVE "redriven_by"',
+    )
+
+
+def renew_lease(run_id: str) -> Statement:
+    """Return what prolongs the run's lock; its condition fails when the run has lost it."""
+    return update(
+        settings().runs_table,
+        [("run_id", "=", run_lock.key()), ("holder", "=", run_id)],
+        sets={"lease_until": clock.epoch() + settings().run_lease_seconds},
+    )
+
+
+def note_progress(run_id: str) -> Statement:
+    """Return what writes the run's counters; its condition fails when the run was cancelled."""
+    counters = {"received": _RECEIVED} | {name: (name,) for name in (*_RECEIVED, "left")}
+    return update(
+        settings().runs_table,
+        [("run_id", "=", run_id), ("status", "=", "RUNNING")],
+        sets={name: Mark("count", [*summed]) for name, summed in counters.items()},
+    )
+
+
+def hold(run_id: str, number: int, handles: list[str]) -> Statement:
+    """Return what notes the receipt handles of a batch's messages that the run leaves in flight."""
+    columns = {
+        "run_id": f"HELD#{run_id}#{number}",
+        "held_by": run_id,
+        "dead_letter_queue": f"HELD#{settings().dead_letter_queue_name}",
+        "started_at": clock.now(),
+        "receipt_handles": handles,
+        "expires_at": clock.epoch() + _HELD_SECONDS,
+    }
+    return insert(settings().runs_table, columns)
+
+
+def _new_row(
+    verdict: Verdict,
+    letter: DeadLetter,
+    turn: Turn,
+    trouble: Trouble,
+    events: list[dict[str, Any]],
+) -> Statement:
+    names = ("type", "payload_hash", "first_sent_at", "dead_at", "trace_id")
+    columns = (
+        {"message_id": verdict["ledger_id"], "group_id": verdict["group"]}
+        | _in_trouble(verdict, letter, trouble)
+        | {name: verdict[name] for name in names}  # type: ignore[literal-required]
+        | {"attempts": 0, "attempts_total": 0, "redrives": 0}
+        | {"execution_arns": [turn.execution_arn], "journey": events}
+    )
+    return insert(settings().messages_table, columns)
+
+
+def _in_trouble(verdict: Verdict, letter: DeadLetter, trouble: Trouble) -> dict[str, Any]:
+    carried = Carried.of(
+        letter.get("MessageAttributes", {}),
+        letter.get("Attributes", {}).get("AWSTraceHeader", ""),
+    )
+    return {
+        "status": trouble,
+        "trouble": trouble,
+        "body": verdict.get("body", Mark("body", verdict["index"])),
+        "carried": carried.column,
+        "reason": verdict["reason"],
+        "updated_at": clock.now(),
+    }
+
+
+def _died(verdict: Verdict, turn: Turn) -> dict[str, Any]:
+    return journey.event("dead", run_id=turn.run_id, reason_type=verdict["reason"]["type"])
+
+
+def _is_the_judged(verdict: Verdict) -> Where:
+    return [
+        ("message_id", "=", verdict["ledger_id"]),
+        ("redrives", "=", verdict["redrives"]),
+        ("attempts_total", "=", verdict["attempts_total"]),
+    ]
+
+
+def _of(sent: Sent) -> Where:
+    return [("message_id", "=", sent["id"]), ("redrives", "=", sent["redrives"])]
