@@ -66,23 +66,23 @@ class Batch:
         one that did. Before any is tried again, the first of each such group fences it and the
         rest are parked: even if SQS moves them to the dead-letter queue, their order is kept.
         """
-        self._fences = fences.held(delivery.group_id for delivery in deliveries)
-        self._unguarded: dict[str, Exception] = {}
+        self._fences = fences.find(delivery.group_id for delivery in deliveries)
+        self._unfenced: dict[str, Exception] = {}
         for delivery in deliveries:
-            if delivery.receive_count < 2 or delivery.group_id in self._unguarded:
+            if delivery.receive_count < 2 or delivery.group_id in self._unfenced:
                 continue
             try:
-                self._guard(delivery)
+                self._raise_ahead(delivery)
             except Exception as error:  # noqa: BLE001 - its group waits, the others go on
-                self._unguarded[delivery.group_id] = error
+                self._unfenced[delivery.group_id] = error
 
-    def _guard(self, delivery: Delivery) -> None:
+    def _raise_ahead(self, delivery: Delivery) -> None:
         message = delivery.message
         if isinstance(message, InvalidMessage):
             return
         holding = self._fences.get(message.group_id)
         if holding is None and claims.holds_group(message):
-            self._fences[message.group_id] = fence.guard(message)
+            self._fences[message.group_id] = fence.raise_ahead(message)
         elif holding is not None and holding.holder != message.message_id:
             with suppress(MessageBusy):  # Its own turn says so.
                 self.consume(delivery)
@@ -94,8 +94,8 @@ class Batch:
             MessageBusy: leave it on the queue.
             Exception: something did not answer; leave it on the queue.
         """
-        if delivery.group_id in self._unguarded:
-            raise self._unguarded[delivery.group_id]
+        if delivery.group_id in self._unfenced:
+            raise self._unfenced[delivery.group_id]
         message = delivery.message
         if isinstance(message, InvalidMessage):
             return _dead_letter(delivery, delivery.sqs_message_id, message)
@@ -125,7 +125,7 @@ class Batch:
         match claim.verdict:
             case Verdict.SETTLED if ours:
                 # The worker died after the effect, before it let the group go on.
-                self._let_go(ours, claim.redrives)
+                self._release(ours, claim.redrives)
             case Verdict.RETRYING if ours:
                 # Started before, unless the worker died just then.
                 fence.start(ours, claim.redrives)
@@ -137,7 +137,7 @@ class Batch:
                     raise MessageBusy(message.message_id)
                 telemetry.count("MessagesQuarantined")
                 if ours and settings().on_dead_letter == "continue":
-                    self._let_go(ours, claim.redrives)
+                    self._release(ours, claim.redrives)
             case Verdict.CONFLICT:
                 # The row is the other message's, so this one is known by SQS's id only.
                 _dead_letter(delivery, delivery.sqs_message_id, MessageConflict())
@@ -164,17 +164,17 @@ class Batch:
             return Status.RETRYING
         transitions.processed(message.message_id)
         if ours:
-            self._let_go(ours, claim.redrives)
+            self._release(ours, claim.redrives)
         return Status.PROCESSED
 
-    def _let_go(self, ours: fences.Fence, redrives: int) -> None:
-        fence.settle(ours, redrives)
+    def _release(self, ours: fences.Fence, redrives: int) -> None:
+        fence.release(ours, redrives)
         self._ask_again(ours.group_id)
 
     def _ask_again(self, group_id: str) -> None:
         # This batch just raised, removed or handed over the group's fence.
         self._fences.pop(group_id, None)
-        self._fences |= fences.held([group_id])
+        self._fences |= fences.find([group_id])
 
 
 def _dead_letter(delivery: Delivery, deduplication: str, error: Exception) -> str:

@@ -83,7 +83,7 @@ def recover_group(group_id: str) -> Recovered:
     """
     parts = Parts()
     found = _recover_runs(parts)
-    raised = list((parts.do(fences.held, [group_id]) or {}).values())
+    raised = list((parts.do(fences.find, [group_id]) or {}).values())
     _recover_fences(raised, found, parts, lambda: math.inf)
     parts.end()
     return found

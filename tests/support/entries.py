@@ -194,9 +194,9 @@ class Entries:
         """Give a group's fence another execution although it has one; return the new one's ARN."""
         code = (
             "from workflows.groups import fence, fences;"
-            f"found = fences.held([{group!r}])[{group!r}];"
+            f"found = fences.find([{group!r}])[{group!r}];"
             "assert fence.resume(found, 0);"
-            f"print(fences.held([{group!r}])[{group!r}].execution_arn)"
+            f"print(fences.find([{group!r}])[{group!r}].execution_arn)"
         )
         done = subprocess.run(  # noqa: S603 - our own code
             [sys.executable, "-c", code],

@@ -68,7 +68,7 @@ def change(number, group=GROUP, **columns):
 
 def fence_of(group=GROUP):
     """Return a group's fence, or None."""
-    return fences.held([group]).get(group)
+    return fences.find([group]).get(group)
 
 
 def generations():

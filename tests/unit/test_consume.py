@@ -454,8 +454,8 @@ def test_crash_with_an_invalid_message_never_loses_it_nor_its_fence(
 
     assert (row()["status"], balance()) == ("DEAD", 0)
     assert {letter["Body"] for letter in dead_letters()} == {REJECTED.body()}
-    held = fence_of()
-    assert (held and held.holder) == ("m-1" if policy == "hold" else None)
+    fenced = fence_of()
+    assert (fenced and fenced.holder) == ("m-1" if policy == "hold" else None)
 
 
 @pytest.mark.parametrize("end", range(len(EXHAUSTED)), ids=lambda end: EXHAUSTED[end])

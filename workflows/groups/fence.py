@@ -37,7 +37,7 @@ class FenceTaken(Exception):
     """Another message fenced the group meanwhile; SQS will deliver this one again."""
 
 
-def guard(message: Message) -> Fence:
+def raise_ahead(message: Message) -> Fence:
     """Fence the group before its message is tried again, in case this try ends like the last.
 
     Raises:
@@ -107,7 +107,7 @@ def dead(
     if transact([row]) is not None:
         raise FenceTaken(message.group_id)
     if fence is not None:
-        settle(fence, claim.redrives)
+        release(fence, claim.redrives)
 
 
 def park(message: Message, body: str, carried: Carried, claim: Claim, sequence_number: str) -> bool:
@@ -152,7 +152,7 @@ def park(message: Message, body: str, carried: Carried, claim: Claim, sequence_n
     return False
 
 
-def settle(fence: Fence, redrives: int) -> None:
+def release(fence: Fence, redrives: int) -> None:
     """Let the group go on after its holder was settled: remove the fence, or have it drained."""
     try:
         dynamodb().delete_item(

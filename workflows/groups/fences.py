@@ -45,7 +45,7 @@ class Fence:
         )
 
 
-def held(group_ids: Iterable[str]) -> dict[str, Fence]:
+def find(group_ids: Iterable[str]) -> dict[str, Fence]:
     """Return the fences of the groups that have one, read consistently; at most 100 groups.
 
     By rule 1 of `fence.py` none can appear meanwhile except by the reader's own hand, and one that

@@ -54,8 +54,8 @@ def page(limit: int, cursor: str | None) -> tuple[list[Group], str | None]:
     """
     key = {"group_id": None, "item": fences.FENCE, "fenced": fences.FENCED, "since": None}
     shown, following = fences.page(limit, paging.start(cursor, **key))
-    rows = lookup.get_many(held.holder for held in shown)
-    return [Group(**_describe(held, rows)) for held in shown], paging.cursor(following)
+    rows = lookup.get_many(fence.holder for fence in shown)
+    return [Group(**_describe(fence, rows)) for fence in shown], paging.cursor(following)
 
 
 def show(group_id: str) -> FencedGroup:
@@ -64,8 +64,8 @@ def show(group_id: str) -> FencedGroup:
     Raises:
         GroupNotFenced: it has no fence.
     """
-    held = fences.held([group_id]).get(group_id)
-    if held is None:
+    fence = fences.find([group_id]).get(group_id)
+    if fence is None:
         raise GroupNotFenced(f"Group {group_id} is not fenced.")
     parked: Any = dynamodb().query(
         TableName=settings().groups_table,
@@ -77,7 +77,7 @@ def show(group_id: str) -> FencedGroup:
         ConsistentRead=True,
     )
     return FencedGroup(
-        **_describe(held, lookup.get_many([held.holder])),
+        **_describe(fence, lookup.get_many([fence.holder])),
         parked_message_ids=[item["message_id"] for item in parked["Items"]],
     )
 
@@ -85,18 +85,18 @@ def show(group_id: str) -> FencedGroup:
 def counts() -> GroupCounts:
     """Count fenced groups and parked messages, by the index of fences."""
     fenced = parked = 0
-    for held in fences.every():
+    for fence in fences.every():
         fenced += 1
-        parked += held.parked - held.drained
+        parked += fence.parked - fence.drained
     return GroupCounts(fenced=fenced, parked=parked)
 
 
-def _describe(held: Fence, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _describe(fence: Fence, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
-        "group_id": held.group_id,
-        "holder": held.holder,
-        "reason": rows.get(held.holder, {}).get("status", GONE),
-        "parked": held.parked - held.drained,
-        "since": held.since,
-        "execution_arn": held.execution_arn or None,
+        "group_id": fence.group_id,
+        "holder": fence.holder,
+        "reason": rows.get(fence.holder, {}).get("status", GONE),
+        "parked": fence.parked - fence.drained,
+        "since": fence.since,
+        "execution_arn": fence.execution_arn or None,
     }

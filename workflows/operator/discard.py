@@ -41,13 +41,13 @@ def discard(message_id: str, request: DiscardRequest, actor: audit.Actor) -> dic
         workflows.ledger.transitions.BeingTried: its last try may not have ended.
     """
     row = _give_up(message_id, request, actor)
-    held = fences.held([row["group_id"]]).get(row["group_id"])
-    if held is not None and held.holder == message_id:
+    fenced = fences.find([row["group_id"]]).get(row["group_id"])
+    if fenced is not None and fenced.holder == message_id:
         # The message is discarded and recorded as such: an error would record a refusal too. If
         # workers hold the fence at every try, the sweep lets the group go on, as after a crash.
         errors = dynamodb().exceptions
         with suppress(errors.TransactionConflictException, errors.TransactionCanceledException):
-            fence.settle(held, int(row["redrives"]))
+            fence.release(fenced, int(row["redrives"]))
     return row
 
 

@@ -244,7 +244,7 @@ def test_start_without_a_generation_is_of_a_fence_that_had_no_execution_yet(stac
 def test_message_out_of_attempts_is_dead_lettered_with_its_reason(stack):
     message = retrying(stack, redrives=2, attempts_total=9)
     freeze(stack, message)
-    held = fence_of(stack, message)
+    fenced = fence_of(stack, message)
 
     execution = retry(stack, message)
 
@@ -261,7 +261,7 @@ def test_message_out_of_attempts_is_dead_lettered_with_its_reason(stack):
     assert ledger["reason"] == why | {"template": "Account {account_id} is frozen."}
     assert ledger["body"] == message.body()
     assert balance(stack, message) == 0
-    assert fence_of(stack, message) == held
+    assert fence_of(stack, message) == fenced
     events = [{**event, "at": "then"} for event in ledger["journey"]]
     failed = {"event": "attempt", "reason_type": "AccountFrozen", "at": "then"}
     numbers = range(10, 10 + MAX_ATTEMPTS - 1)  # the consumer's was the ninth
@@ -508,10 +508,10 @@ def test_promoted_message_that_dies_holds_the_group_in_its_turn(stack):
     assert (ledger["status"], ledger["trouble"], ledger["attempts"]) == ("DEAD", "DEAD", 1)
     assert ledger["attempts_total"] == ledger["journey"][0]["number"] == 4
     assert ledger["body"] == second.body()
-    held = fence_of(stack, message)
-    assert (held["holder"], held["generation"]) == (second.message_id, 1)
-    assert (held["parked"], held["drained"], held["execution_arn"]) == (2, 1, execution.arn)
-    assert held["owned_at"] <= clock.epoch()
+    fenced = fence_of(stack, message)
+    assert (fenced["holder"], fenced["generation"]) == (second.message_id, 1)
+    assert (fenced["parked"], fenced["drained"], fenced["execution_arn"]) == (2, 1, execution.arn)
+    assert fenced["owned_at"] <= clock.epoch()
     assert parked(stack, message) == [third.message_id]
     assert status_of(stack, third) == "PARKED"
 
@@ -791,7 +791,7 @@ def test_attempts_are_counted_before_the_function_runs(stack):
 @pytest.mark.parametrize("state", ["InspectMessage", "GuardLoop", "DeadLetter", "MarkDead"])
 def test_service_that_fails_for_good_fails_the_execution_and_keeps_the_message(stack, state):
     message = retrying(stack, kind="debit")
-    held = fence_of(stack, message)
+    fenced = fence_of(stack, message)
 
     execution = retry_in_vain(stack, message, state)
 
@@ -802,7 +802,7 @@ def test_service_that_fails_for_good_fails_the_execution_and_keeps_the_message(s
     assert (ledger["status"], ledger["body"]) == ("RETRYING", message.body())
     # A second copy at worst, and only after the dead-letter queue has one.
     assert len(letters_of_group(stack, message)) == (1 if state == "MarkDead" else 0)
-    assert fence_of(stack, message) == held
+    assert fence_of(stack, message) == fenced
 
 
 def test_execution_that_failed_can_be_taken_up_again(stack):

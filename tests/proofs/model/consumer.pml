@@ -79,12 +79,12 @@ proctype Consumer(byte w) {
       n = 2; b0 = work[0]; m0 = copy_of[b0]; take(b0); b1 = work[1]; m1 = copy_of[b1]; take(b1); pc = W_HELD }
   :: d_step { /* @world.crash worker */ pc != W_IDLE && crash > 0 -> crash--; w_end() }
   :: d_step { /* @world.crash call */ pc > W_CLAIM && pc < W_ACK && crash > 0 && ok != 0 -> crash--; rec_fail() }   /* a call raises, done or not: this record and what follows stays */
-  :: d_step { /* @consumer.held */ pc == W_HELD -> snapshot(); ph = 0; i = 0; dispatch() }
+  :: d_step { /* @consumer.find */ pc == W_HELD -> snapshot(); ph = 0; i = 0; dispatch() }
   :: d_step { /* @consumer.holds_group */ pc == W_HOLDS ->
       z = status[MESSAGE];
       if :: z == QUEUED || z == REDRIVEN || z == PROCESSING || z == DEAD || (z == QUARANTINED && !CONT) -> pc = W_RAISE
          :: else -> i++; dispatch() fi; z = 0 }
-  :: d_step { /* @consumer.guard */ pc == W_RAISE ->
+  :: d_step { /* @consumer.raise_ahead */ pc == W_RAISE ->
       if :: holder == 0 -> holder = MESSAGE; generation = 0; execution = 0; waiting = 0; sh = MESSAGE; sg = 0; sa = 0; i++; dispatch()
          :: else -> rec_fail() fi }
   :: d_step { /* @consumer.claim */ pc == W_CLAIM ->
@@ -132,15 +132,15 @@ proctype Consumer(byte w) {
          :: holder == 0 && !CLAIMED(z) -> z = 0; rec_fail()
 #endif
       fi; promises() }
-  :: d_step { /* @consumer.held unfenced */ pc == W_ASK_UNFENCED -> snapshot(); our = 0; pc = W_PROCESS }
+  :: d_step { /* @consumer.find unfenced */ pc == W_ASK_UNFENCED -> snapshot(); our = 0; pc = W_PROCESS }
   :: d_step { /* @consumer.process */ pc == W_PROCESS -> have_effect(MESSAGE, v); pc = W_PROCESSED }
   :: d_step { /* @consumer.process fails */ pc == W_PROCESS && fails > 0 && !effect[MESSAGE] -> fails--; pc = W_RETRYING }
   :: d_step { /* @consumer.process invalid */ pc == W_PROCESS && INVALID && fails > 0 && !effect[MESSAGE] -> fails--; pc = W_DEAD_LETTER }
   :: d_step { /* @consumer.processed */ pc == W_PROCESSED -> note_processed(MESSAGE); if :: our -> pc = W_SETTLE :: else -> rec_ok() fi; promises() }
-  :: d_step { /* @consumer.settle */ pc == W_SETTLE ->
+  :: d_step { /* @consumer.release */ pc == W_SETTLE ->
       if :: holder == MESSAGE && generation == sg && DRAINED -> no_fence(); pc = W_ASK
          :: else -> pc = W_RESUME fi; promises() }
-  :: d_step { /* @consumer.settle lost */ pc == W_SETTLE && lost > 0 && holder == MESSAGE && generation == sg && waiting == 0 -> lost--; no_fence(); pc = W_RESUME }
+  :: d_step { /* @consumer.release lost */ pc == W_SETTLE && lost > 0 && holder == MESSAGE && generation == sg && waiting == 0 -> lost--; no_fence(); pc = W_RESUME }
   :: d_step { /* @consumer.resume */ pc == W_RESUME ->
       if :: holder == MESSAGE && generation == sg -> if :: sg + 1 >= GM -> bound = 1 :: else -> generation = sg + 1; execution = ARN(MESSAGE, r, sg + 1); pendw = execution; pc = W_START fi
          :: else -> pc = W_ASK fi }
@@ -171,11 +171,11 @@ proctype Consumer(byte w) {
 #else
 #define ASK_ANEW snapshot(); our = (sh == MESSAGE)
 #endif
-  :: d_step { /* @consumer.held retrying */ pc == W_ASK_RETRYING -> ASK_ANEW; if :: our && sa == ARN(MESSAGE, r, sg) -> pc = W_START_AGAIN :: else -> rec_ok() fi }
+  :: d_step { /* @consumer.find retrying */ pc == W_ASK_RETRYING -> ASK_ANEW; if :: our && sa == ARN(MESSAGE, r, sg) -> pc = W_START_AGAIN :: else -> rec_ok() fi }
   :: d_step { /* @consumer.copy_met */ pc == W_COUNT -> if :: status[MESSAGE] == RETRYING -> COUNT_COPY(MESSAGE); pc = W_ASK_RETRYING :: else -> rec_busy() fi }
-  :: d_step { /* @consumer.held kept */ pc == W_ASK_KEPT -> ASK_ANEW; rec_ok() }
+  :: d_step { /* @consumer.find kept */ pc == W_ASK_KEPT -> ASK_ANEW; rec_ok() }
   :: d_step { /* @consumer.start again */ pc == W_START_AGAIN -> start_execution(sa); rec_ok() }
-  :: d_step { /* @consumer.held again */ pc == W_ASK -> snapshot(); rec_ok() }
+  :: d_step { /* @consumer.find again */ pc == W_ASK -> snapshot(); rec_ok() }
   /* the event source mapping deletes what was not reported as failed; a stale receipt deletes nothing */
   :: d_step { /* @consumer.acknowledge */ pc == W_ACK ->
       if :: (ok & 1) && flight[b0] == w + 1 -> del_work(b0); free_copy(b0); w_flight-- :: else -> skip fi;

@@ -49,8 +49,8 @@ proctype Operator() {
   :: d_step { /* @operator.send */ pc == O_SEND -> enq_work(mending, v); w_ids[mending] = w_ids[mending] | (1 << r); pc = O_NOTE; promises() }
   :: d_step { /* @operator.send taken */ pc == O_SEND && ((w_ids[mending] >> r) & 1) -> pc = O_NOTE; promises() }
   :: d_step { /* @operator.note_sent */ pc == O_NOTE -> if :: status[mending] == REDRIVEN && trouble[mending] == T_SENDING && redrives[mending] == r -> trouble[mending] = 0 :: else -> skip fi; o_end(); promises() }
-  :: d_step { /* @operator.held */ pc == O_FENCE -> if :: holder == mending -> g = generation; pc = O_SETTLE :: else -> o_end() fi }
-  :: d_step { /* @operator.settle */ pc == O_SETTLE ->
+  :: d_step { /* @operator.find */ pc == O_FENCE -> if :: holder == mending -> g = generation; pc = O_SETTLE :: else -> o_end() fi }
+  :: d_step { /* @operator.release */ pc == O_SETTLE ->
       if :: holder == mending && generation == g && DRAINED -> no_fence(); o_end()
          :: else -> pc = O_RESUME fi; promises() }
   :: d_step { /* @operator.resume */ pc == O_RESUME ->

@@ -84,7 +84,7 @@ def _receives() -> list[str]:
 
 SOURCES: dict[str, Condition] = {
     "consumer.holds_group": lambda: of_rule(claims.holds_group),
-    "consumer.guard": lambda: of_call(lambda: fence.guard(MESSAGE)),
+    "consumer.raise_ahead": lambda: of_call(lambda: fence.raise_ahead(MESSAGE)),
     "consumer.claim": lambda: [
         *of_call(lambda: claims.claim(MESSAGE, "‹sqs id›")),
         *of_rule(claims._was_moved),
@@ -98,7 +98,7 @@ SOURCES: dict[str, Condition] = {
     ),
     "consumer.park": lambda: of_call(lambda: fence.park(MESSAGE, _BODY, _CARRIED, CLAIM, "1")),
     "consumer.processed": lambda: of_call(lambda: transitions.processed("message")),
-    "consumer.settle": lambda: of_call(lambda: fence.settle(FENCE, 1003)),
+    "consumer.release": lambda: of_call(lambda: fence.release(FENCE, 1003)),
     "consumer.resume": lambda: of_call(lambda: fence.resume(FENCE, 1003)),
     "consumer.retrying": lambda: [
         *of_call(lambda: fence.retrying(MESSAGE, _BODY, _CARRIED, CLAIM, _FROZEN, OURS)),
@@ -170,7 +170,7 @@ SOURCES: dict[str, Condition] = {
         lambda: discard.discard("message", DiscardRequest(reason="‹why›"), OPERATOR)
     ),
     "operator.note_sent": lambda: of_call(lambda: retry_by_hand._note_sent("message", 1003)),
-    "operator.settle": lambda: of_call(lambda: fence.settle(OURS, 1003)),
+    "operator.release": lambda: of_call(lambda: fence.release(OURS, 1003)),
     "operator.resume": lambda: of_call(lambda: fence.resume(OURS, 1003)),
     "sweep.needs_nobody": lambda: of_rule(recovery._needs_nobody),
     "sweep.has_owner": lambda: of_rule(recovery._has_owner),

@@ -99,7 +99,7 @@ def stopped_and_taken_over(world: World) -> Iterator[str]:
         world.stack.poll()
 
     def take_over() -> None:
-        fenced = fences.held([first.group_id])[first.group_id]
+        fenced = fences.find([first.group_id])[first.group_id]
         assert fence.resume(fenced, 0)
         world.stack.run_executions()
 

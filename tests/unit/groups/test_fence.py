@@ -41,9 +41,14 @@ def parked():
 def test_failed_message_fences_its_group():
     fail()
 
-    held = fence_of()
-    assert (held.holder, held.generation, held.parked, held.drained) == (f"{GROUP}-1", 1, 0, 0)
-    assert held.execution_arn == row(1)["execution_arns"][-1]
+    fenced = fence_of()
+    assert (fenced.holder, fenced.generation, fenced.parked, fenced.drained) == (
+        f"{GROUP}-1",
+        1,
+        0,
+        0,
+    )
+    assert fenced.execution_arn == row(1)["execution_arns"][-1]
     assert generations() == ["0-g1"]
 
 
@@ -59,10 +64,10 @@ def test_healthy_messages_cost_one_read_of_the_fence(calls):
 
 
 def test_fence_of_another_message_is_not_taken():
-    fence.guard(message(1))
+    fence.raise_ahead(message(1))
 
     with pytest.raises(FenceTaken):
-        fence.guard(message(2))
+        fence.raise_ahead(message(2))
     claim = claims.claim(message(2))
     with pytest.raises(FenceTaken):
         fence.retrying(message(2), "{}", NOTHING, claim, ERROR, None)
@@ -115,7 +120,7 @@ def test_message_that_finds_the_fence_gone_is_processed():
     fail()
     batch = Batch([delivery(2), delivery(3)])
     change(1, status="PROCESSED")
-    fence.settle(fence_of(), 0)
+    fence.release(fence_of(), 0)
 
     assert [batch.consume(delivery(number)) for number in (2, 3)] == ["PROCESSED", "PROCESSED"]
     assert fence_of() is None
@@ -222,16 +227,16 @@ def test_stale_owner_changes_nothing():
     assert fence.resume(stale, 0)
 
     assert not fence.resume(stale, 0)
-    fence.settle(stale, 0)
+    fence.release(stale, 0)
     assert (fence_of().generation, generations()) == (2, ["0-g1", "0-g2"])
 
 
 def test_fence_with_something_parked_is_not_removed():
     fail()
-    held = fence_of()
+    fenced = fence_of()
     consume_all(delivery(2))
 
-    fence.settle(held, 0)
+    fence.release(fenced, 0)
     assert (fence_of().parked, fence_of().generation) == (1, 2)
 
 
@@ -239,7 +244,7 @@ def test_group_that_cannot_be_fenced_waits_and_the_others_go_on(monkeypatch):
     def broken(_):
         raise OSError("no answer")
 
-    monkeypatch.setattr(fence, "guard", broken)
+    monkeypatch.setattr(fence, "raise_ahead", broken)
     first, second = delivery(1, receive_count=2), delivery(2, receive_count=2)
     batch = Batch([first, second, delivery(1, "other")])
 

@@ -270,19 +270,19 @@ def test_worker_whose_claim_is_another_s_by_now_writes_nothing(group, end):
     mine = claims.claim(message, "sqs-1")
     group.later(LEASE + 1)
     assert claims.claim(message, "sqs-1").verdict is Verdict.PROCESS
-    fence.guard(delivery(2).message)
+    fence.raise_ahead(delivery(2).message)
     before = row(1)
-    held = fence_of()
+    fenced = fence_of()
     act = {
         "parked": lambda: fence.park(message, body, NOTHING, mine, "1"),
-        "retrying": lambda: fence.retrying(message, body, NOTHING, mine, OSError(), held),
-        "dead": lambda: fence.dead(message, body, NOTHING, mine, OSError(), held),
+        "retrying": lambda: fence.retrying(message, body, NOTHING, mine, OSError(), fenced),
+        "dead": lambda: fence.dead(message, body, NOTHING, mine, OSError(), fenced),
     }
 
     with pytest.raises(fence.FenceTaken):
         act[end]()
 
-    assert (row(1), fence_of()) == (before, held)
+    assert (row(1), fence_of()) == (before, fenced)
 
 
 def test_exhausted_message_that_got_a_new_budget_is_not_quarantined(later, group):

@@ -146,7 +146,7 @@ def test_edited_message_that_fails_is_retried_as_edited():
 
 def test_edited_message_is_parked_as_edited():
     edited("REDRIVEN")
-    fence.guard(a_message(message_id="m-0"))
+    fence.raise_ahead(a_message(message_id="m-0"))
 
     assert deliver(OLD) == "PARKED"
 

@@ -182,7 +182,7 @@ def test_fence_that_meets_a_transaction_goes():
     given_holder(status="PROCESSED")
 
     with meeting("delete_item") as refused:
-        fence.settle(fence_of(), 0)
+        fence.release(fence_of(), 0)
 
     assert refused
     assert fence_of() is None
