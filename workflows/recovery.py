@@ -19,7 +19,7 @@ from workflows.groups.fences import Fence
 from workflows.ledger import lookup, lost
 from workflows.ledger.status import AT_REST, GONE, UNDER_WAY
 from workflows.operator import retry_by_hand
-from workflows.redrive import held, let_go, ownership, run_ends
+from workflows.redrive import in_flight, let_go, ownership, run_ends
 from workflows.runtime import clock, executions
 from workflows.runtime.parts import Parts
 from workflows.runtime.settings import settings
@@ -65,7 +65,7 @@ def recover(seconds_left: Callable[[], float] = lambda: math.inf) -> Recovered:
     parts = Parts()
     # Before the fences: those are as many as groups in trouble, and each is a call of its own.
     found = _recover_runs(parts)
-    found.resent = parts.do(retry_by_hand.resend) or []
+    found.resent = parts.do(retry_by_hand.finish_sending) or []
     found.lost = parts.do(lost.sweep) or []
     raised = parts.do(lambda: list(fences.every())) or []
     # By lot: if there is never time for all, it is not always the same ones that wait.
@@ -95,7 +95,7 @@ def _recover_runs(parts: Parts) -> Recovered:
         parts.do(_end_run, row)
     return Recovered(
         run_id=run_id,
-        released=parts.do(held.recover) or [],
+        released=parts.do(in_flight.recover) or [],
         let_go=parts.do(let_go.recover) or [],
     )
 
@@ -106,7 +106,7 @@ def _end_run(row: dict[str, Any]) -> None:
     That may have been somebody who looked at it, or a new run that took its lock.
     """
     if row["status"] in run_ends.FAILED:
-        held.release_batch(str(row["execution_arn"]))
+        in_flight.give_back_batch(str(row["execution_arn"]))
     run_ends.note(row["run_id"])
 
 

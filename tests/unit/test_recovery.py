@@ -30,7 +30,7 @@ from workflows.groups.fence import START_GRACE_SECONDS
 from workflows.ledger import lookup
 from workflows.operator import retry_by_hand
 from workflows.recovery import RESERVE_SECONDS
-from workflows.redrive import held, let_go, ownership, run_lock
+from workflows.redrive import in_flight, let_go, ownership, run_lock
 from workflows.runtime import aws, executions
 from workflows.runtime.settings import settings
 
@@ -195,7 +195,7 @@ def done():
     record = aws.dynamodb().get_item(TableName="Runs", Key={"run_id": "HELD#stopped#0"})
     return {
         "ownership": run_lock.find() is None,
-        "held": "Item" not in record,
+        "in_flight": "Item" not in record,
         "let_go": lookup.get("guarded")["trouble"] == "DEAD",
         "retry_by_hand": bool(sent()),
     } | {group: fence_of(group).generation == 2 for group in GROUPS}
@@ -256,9 +256,9 @@ def test_execution_that_cannot_be_started_keeps_nothing_else_waiting(calls):
 
 
 @pytest.mark.usefixtures("much_to_do")
-@pytest.mark.parametrize("part", [ownership, held, let_go, retry_by_hand])
+@pytest.mark.parametrize("part", [ownership, in_flight, let_go, retry_by_hand])
 def test_part_that_fails_keeps_nothing_else_waiting(monkeypatch, part):
-    monkeypatch.setattr(part, "resend" if part is retry_by_hand else "recover", throttled)
+    monkeypatch.setattr(part, "finish_sending" if part is retry_by_hand else "recover", throttled)
 
     with pytest.raises(ClientError, match="ThrottlingException"):
         recover_executions.handler({}, CONTEXT)
@@ -288,7 +288,7 @@ def test_rows_that_cannot_be_read_keep_the_other_fences_from_nothing(monkeypatch
 
 @pytest.mark.usefixtures("much_to_do")
 def test_event_of_one_group_finds_it_although_something_else_fails(monkeypatch):
-    monkeypatch.setattr(held, "recover", throttled)
+    monkeypatch.setattr(in_flight, "recover", throttled)
 
     with pytest.raises(ClientError, match="ThrottlingException"):
         recover_executions.handler(event(GROUPS[2]), CONTEXT)

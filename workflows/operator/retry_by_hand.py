@@ -86,7 +86,7 @@ def retry(message_id: str, request: RetryRequest, actor: Actor) -> dict[str, Any
     return _send(row)
 
 
-def resend() -> list[str]:
+def finish_sending() -> list[str]:
     """Send what was guarded over a minute ago and perhaps never sent; return the message ids.
 
     Raises:
@@ -98,7 +98,7 @@ def resend() -> list[str]:
     for found in trouble.every(Trouble.SENDING, Filter()):
         if datetime.fromisoformat(found["updated_at"]) > begun:
             break  # the oldest come first
-        if parts.do(_resend, found["message_id"]):
+        if parts.do(_finish, found["message_id"]):
             sent.append(found["message_id"])
     parts.end()
     return sent
@@ -154,7 +154,7 @@ def _send(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _resend(message_id: str) -> bool:
+def _finish(message_id: str) -> bool:
     row = lookup.get(message_id)
     if _is_outgoing(row):
         _send(row)

@@ -42,7 +42,7 @@ def acquire(
             raise RunActive(holder["holder"])
         abandoned = runs.find(holder["holder"])
         if abandoned is not None:
-            runs.settle(abandoned)
+            runs.set_right(abandoned)
     row: dict[str, Any] = {
         "run_id": run_id,
         "dead_letter_queue": settings().dead_letter_queue_name,
@@ -81,5 +81,5 @@ def recover() -> str | None:
     run_id = str(lock["holder"])
     row = runs.find(run_id)
     if row is not None:
-        runs.settle(row)
+        runs.set_right(row)
     return run_id if run_lock.free(lock) else None

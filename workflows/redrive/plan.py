@@ -103,7 +103,7 @@ def draw(
     )
 
 
-def held(found: Plan) -> int:
+def size(found: Plan) -> int:
     """Return how many messages a plan holds: those that its run is to deal with."""
     return sum(n for verdict, n in found.counts.items() if verdict not in ("left", _MISSING))
 

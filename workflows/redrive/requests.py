@@ -179,4 +179,4 @@ def _planned(request: RedriveRequest) -> dict[str, int]:
     found = dry_run(request)
     if found.plan_hash != request.plan_hash:
         raise PlanChanged("A run would not do any more what the plan says; ask for a new plan.")
-    return {"planned": plan.held(found)}
+    return {"planned": plan.size(found)}

@@ -52,7 +52,7 @@ def get(run_id: str) -> dict[str, Any]:
     row = find(run_id)
     if row is None:
         raise RunNotFound(f"There is no run {run_id}.")
-    return settle(row)
+    return set_right(row)
 
 
 def cancel(run_id: str, actor: audit.Actor) -> dict[str, Any]:
@@ -88,13 +88,13 @@ def is_wanted(run_id: str) -> bool:
 def is_active(run_id: str) -> bool:
     """Tell whether a run's execution still works."""
     row = find(run_id)
-    return row is not None and settle(row)["status"] in ACTIVE
+    return row is not None and set_right(row)["status"] in ACTIVE
 
 
 def was_abandoned(run_id: str) -> bool:
     """Tell whether a run ended before its own end, so that nobody does what it left undone."""
     row = find(run_id)
-    return row is None or settle(row)["status"] not in ACTIVE + _CLOSED
+    return row is None or set_right(row)["status"] not in ACTIVE + _CLOSED
 
 
 def parse_request(text: str) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def page(limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | No
         Limit=limit,
         **start,
     )
-    rows = [settle(row) for row in answer["Items"]]
+    rows = [set_right(row) for row in answer["Items"]]
     return rows, paging.cursor(answer.get("LastEvaluatedKey"))
 
 
@@ -137,7 +137,7 @@ def find(run_id: str) -> dict[str, Any] | None:
     return row if row is not None and "trigger" in row else None  # a lock is no run
 
 
-def settle(row: dict[str, Any]) -> dict[str, Any]:
+def set_right(row: dict[str, Any]) -> dict[str, Any]:
     """Set a row right whose execution ended without a word, and return it as it is then."""
     if row["status"] not in ACTIVE:
         return row

@@ -8,7 +8,7 @@ from tests.proofs.faults.crashing_world import LATER
 from tests.support.invariants import broken
 from tests.support.messages import an_operator
 from tests.support.stack_fixtures import start_machine
-from workflows.redrive import held, ownership, runs
+from workflows.redrive import in_flight, ownership, runs
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_batch_that_could_not_be_given_back_is_given_back_by_the_next_sweep(
 ):
     stop_before(world, "ValidateMessages")
     with monkeypatch.context() as patch:
-        patch.setattr(held, "release_batch", Mock(side_effect=ConnectionError))
+        patch.setattr(in_flight, "give_back_batch", Mock(side_effect=ConnectionError))
         with pytest.raises(ConnectionError):
             world.recover()
 

@@ -213,7 +213,7 @@ def test_sweep_sends_what_came(dead, queues, monkeypatch, later):
         retry_by_hand.retry("m-1", retry_by_hand.RetryRequest(), an_operator())
     later(3_600)
 
-    assert retry_by_hand.resend() == ["m-1"]
+    assert retry_by_hand.finish_sending() == ["m-1"]
     assert work(queues) == (dead.body(), SENT, TRACE)
 
 

@@ -336,13 +336,13 @@ def test_retry_that_died_can_be_asked_for_again_whatever_the_budget():
 def test_sweep_leaves_a_retry_that_is_under_way_to_it(later):
     in_trouble("REDRIVEN", trouble="SENDING", updated_at=clock.now())
 
-    assert retry_by_hand.resend() == []
+    assert retry_by_hand.finish_sending() == []
     later(retry_by_hand.SENDING_SECONDS - 1)
-    assert retry_by_hand.resend() == []
+    assert retry_by_hand.finish_sending() == []
     assert sent() == []
     later(2)
-    assert retry_by_hand.resend() == ["m-1"]
-    assert retry_by_hand.resend() == []
+    assert retry_by_hand.finish_sending() == ["m-1"]
+    assert retry_by_hand.finish_sending() == []
     assert len(sent()) == 1
 
 
@@ -350,7 +350,7 @@ def test_sweep_leaves_a_retry_that_is_under_way_to_it(later):
 def test_sweep_sends_nothing_that_a_worker_has_had(status):
     in_trouble(status, trouble="SENDING", redrives=1)
 
-    assert retry_by_hand.resend() == []
+    assert retry_by_hand.finish_sending() == []
     assert (sent(), "trouble" in row()) == ([], False)
 
 
@@ -361,11 +361,11 @@ def test_message_that_sqs_refuses_holds_up_no_other_and_is_told(calls):
     calls.error = ClientError({"Error": {"Code": "InvalidMessageContents"}}, "SendMessage")
 
     with pytest.raises(ClientError):
-        retry_by_hand.resend()
+        retry_by_hand.finish_sending()
 
     assert {copy[0] for copy in sent()} == {"m-2.r1", "m-3.r1"}
     assert row("m-1")["trouble"] == "SENDING"
-    assert retry_by_hand.resend() == ["m-1"]
+    assert retry_by_hand.finish_sending() == ["m-1"]
 
 
 def test_failed_send_leaves_its_note_and_is_an_error(calls):

@@ -47,7 +47,7 @@ def test_what_no_queue_has_is_told_and_is_no_part_of_the_plan(dead_letter_queue)
 
     assert found.counts == {"redrive": 1, "missing": 2}
     assert told(found)["m-2"][0] == told(found)["m-3"][0] == "missing"
-    assert (found.missing, found.unnoted, plan.held(found)) == (2, 0, 1)
+    assert (found.missing, found.unnoted, plan.size(found)) == (2, 0, 1)
     assert found.plan_hash == before.plan_hash
     assert drawn(filter=Filter(reason="AccountFrozen")).counts == {"redrive": 1, "missing": 1}
 
@@ -59,7 +59,7 @@ def test_dead_letters_that_somebody_purged_are_told_by_the_queue_s_numbers(dead_
 
     found = drawn()
 
-    assert (found.missing, found.unnoted, plan.held(found)) == (2, 0, 3)
+    assert (found.missing, found.unnoted, plan.size(found)) == (2, 0, 3)
 
 
 def test_message_that_the_ledger_takes_for_lost_does_not_hide_one_that_it_has_not_met(
@@ -94,7 +94,7 @@ def test_what_a_worker_had_when_it_was_missed_may_lie_there_and_is_planned(dead_
     found = drawn()
 
     assert told(found) == {"m-1": ("redrive", None)}
-    assert (found.missing, found.unnoted, plan.held(found)) == (0, 0, 1)
+    assert (found.missing, found.unnoted, plan.size(found)) == (0, 0, 1)
     assert (overview.status().messages.lost, listed()) == (0, [False])
 
 

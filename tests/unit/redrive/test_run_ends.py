@@ -13,7 +13,7 @@ from tests.support.cloud import ENVIRONMENT
 from tests.support.invocations import CONTEXT
 from tests.support.messages import a_message, an_operator
 from workflows.ledger import lookup, transitions
-from workflows.redrive import held, outcome, ownership, progress, run_ends, runs
+from workflows.redrive import in_flight, outcome, ownership, progress, run_ends, runs
 from workflows.redrive.outcome import Outcome
 from workflows.redrive.runs import RunEnded, RunNotFound
 from workflows.runtime import aws, clock
@@ -158,9 +158,9 @@ def test_what_a_run_holds_is_released_once():
     hold("run-1", 1, "c")
     assert receive() == []
 
-    assert held.release("run-1", 3) == 3  # the third record was never written
+    assert in_flight.give_back("run-1", 3) == 3  # the third record was never written
     assert sorted(message["Body"] for message in receive()) == ["a", "b", "c"]
-    assert held.release("run-1", 3) == 0
+    assert in_flight.give_back("run-1", 3) == 0
 
 
 def test_message_that_is_gone_meanwhile_keeps_nothing_from_being_released():
@@ -169,7 +169,7 @@ def test_message_that_is_gone_meanwhile_keeps_nothing_from_being_released():
     record: Any = aws.dynamodb().get_item(TableName="Runs", Key=key)["Item"]
     aws.sqs().delete_message(QueueUrl=DLQ, ReceiptHandle=record["receipt_handles"][0])
 
-    held.release("run-1", 1)
+    in_flight.give_back("run-1", 1)
 
     assert [message["Body"] for message in receive()] == ["b"]
 
@@ -182,10 +182,10 @@ def test_recovery_releases_what_ended_runs_hold_and_nothing_else(begin, sfn):
     hold("run-2", 0, "b")
     hold("gone", 0, "c")
 
-    assert sorted(held.recover()) == ["gone", "run-1"]
+    assert sorted(in_flight.recover()) == ["gone", "run-1"]
     assert sorted(message["Body"] for message in receive()) == ["a", "c"]
     assert runs.get("run-1")["status"] == "ABORTED"
-    assert held.recover() == []
+    assert in_flight.recover() == []
 
 
 def test_what_is_held_is_no_run():

@@ -33,7 +33,7 @@ from workflows.groups import fence
 from workflows.groups.fence import START_GRACE_SECONDS
 from workflows.ledger import lookup, transitions, writes
 from workflows.operator import retry_by_hand
-from workflows.redrive import held, run_lock
+from workflows.redrive import in_flight, run_lock
 from workflows.runtime import aws
 from workflows.runtime.settings import settings
 
@@ -287,7 +287,7 @@ def test_record_of_what_is_held_that_meets_a_transaction_goes():
     aws.dynamodb().put_item(TableName="Runs", Item=item)
 
     with meeting("delete_item") as refused:
-        assert held.release("run-1", 1) == 1
+        assert in_flight.give_back("run-1", 1) == 1
     assert refused
     assert aws.dynamodb().scan(TableName="Runs")["Items"] == []
 

@@ -1,4 +1,4 @@
-"""Held: what a redrive run leaves out stays in flight until the run ends.
+"""In flight: what a redrive run leaves out stays so until the run ends.
 
 Given back at once, the same messages would head the next receive, and ten of them would hide the
 rest of the queue. While they are in flight SQS hands out nothing behind them in their groups, so
@@ -21,27 +21,27 @@ from workflows.runtime.settings import settings
 _EVENTS_OF_A_BATCH = 1_000
 
 
-def release(run_id: str, records: int) -> int:
+def give_back(run_id: str, records: int) -> int:
     """Make visible what the first `records` records of a run name; return how many messages.
 
     May be repeated: a record goes only when its messages were made visible.
     """
-    return sum(_release(_key(run_id, number)) for number in range(records))
+    return sum(_give_back_record(_key(run_id, number)) for number in range(records))
 
 
 def recover() -> list[str]:
-    """Release what ended runs have left in flight; return the ids of those runs."""
+    """Give back what ended runs have left in flight; return the ids of those runs."""
     active: dict[str, bool] = {}
     for record in _records():
         run_id = record["held_by"]
         if run_id not in active:
             active[run_id] = runs.is_active(run_id)
         if not active[run_id]:
-            _release(record["run_id"])
+            _give_back_record(record["run_id"])
     return [run_id for run_id, works in active.items() if not works]
 
 
-def release_batch(execution_arn: str) -> int:
+def give_back_batch(execution_arn: str) -> int:
     """Make visible what an execution had received last; return how many messages it tried.
 
     One that fails gives its batch back itself. One that was ended from outside cannot, and nobody
@@ -49,7 +49,7 @@ def release_batch(execution_arn: str) -> int:
     """
     handles = _last_received(execution_arn)
     if handles:
-        _show(handles)
+        _make_visible(handles)
     return len(handles)
 
 
@@ -95,18 +95,18 @@ def _records() -> Iterator[dict[str, Any]]:
         yield from page["Items"]
 
 
-def _release(key: str) -> int:
+def _give_back_record(key: str) -> int:
     table: Any = {"TableName": settings().runs_table, "Key": {"run_id": key}}
     record: Any = dynamodb().get_item(**table, ConsistentRead=True).get("Item")
     if record is None:
         return 0
     handles = record["receipt_handles"]
-    _show(handles)
+    _make_visible(handles)
     dynamodb().delete_item(**table)
     return len(handles)
 
 
-def _show(handles: list[str]) -> None:
+def _make_visible(handles: list[str]) -> None:
     # A handle that is out of date fails alone, and its message is visible already.
     sqs().change_message_visibility_batch(
         QueueUrl=settings().dead_letter_queue_url,
