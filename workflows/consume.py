@@ -11,7 +11,7 @@ from functools import cached_property
 
 from workflows.groups import fence, fences
 from workflows.ledger import claims, transitions
-from workflows.ledger.claims import Claim, Verdict
+from workflows.ledger.claims import Claim, Decision
 from workflows.ledger.status import Status
 from workflows.messages import message_types
 from workflows.messages.carried import NOTHING, Carried
@@ -104,13 +104,13 @@ class Batch:
             carried = claim.carried or delivery.carried
             delivery = replace(delivery, body=claim.body, carried=carried)
             message = parse(claim.body, delivery.group_id)
-        if claim.verdict in (Verdict.RETRYING, Verdict.KEPT):
+        if claim.decision in (Decision.RETRYING, Decision.KEPT):
             # Its worker raised a fence, maybe after this batch read the fences: SQS should give a
             # group to one worker at a time, and what follows here is behind that fence if not.
             self._ask_again(message.group_id)
         holding = self._fences.get(message.group_id)
         ours = holding if holding and holding.holder == message.message_id else None
-        if claim.verdict is not Verdict.PROCESS:
+        if claim.decision is not Decision.PROCESS:
             return self._answer(message, claim, delivery, ours)
         if holding and not ours:
             number = delivery.sequence_number
@@ -122,14 +122,14 @@ class Batch:
     def _answer(
         self, message: Message, claim: Claim, delivery: Delivery, ours: fences.Fence | None
     ) -> str:
-        match claim.verdict:
-            case Verdict.SETTLED if ours:
+        match claim.decision:
+            case Decision.SETTLED if ours:
                 # The worker died after the effect, before it let the group go on.
                 self._release(ours, claim.redrives)
-            case Verdict.RETRYING if ours:
+            case Decision.RETRYING if ours:
                 # Started before, unless the worker died just then.
                 fence.start(ours, claim.redrives)
-            case Verdict.EXHAUSTED:
+            case Decision.EXHAUSTED:
                 error = RedriveLimitReached()
                 if not transitions.quarantine(
                     message, delivery.body, delivery.carried, error, claim.attempt
@@ -138,12 +138,12 @@ class Batch:
                 telemetry.count("MessagesQuarantined")
                 if ours and settings().on_dead_letter == "continue":
                     self._release(ours, claim.redrives)
-            case Verdict.CONFLICT:
+            case Decision.CONFLICT:
                 # The row is the other message's, so this one is known by SQS's id only.
                 _dead_letter(delivery, delivery.sqs_message_id, MessageConflict())
-            case Verdict.BUSY:
+            case Decision.BUSY:
                 raise MessageBusy(message.message_id)
-        return claim.verdict.name
+        return claim.decision.name
 
     def _process(
         self, message: Message, claim: Claim, delivery: Delivery, ours: fences.Fence | None

@@ -19,7 +19,7 @@ from workflows.runtime import clock
 from workflows.runtime.settings import settings
 
 
-class Verdict(Enum):
+class Decision(Enum):
     """What a worker may do with the message in its hands."""
 
     PROCESS = "it is ours: process it"
@@ -40,7 +40,7 @@ class Claim:
     `carried` what came with it, if that is known.
     """
 
-    verdict: Verdict
+    decision: Decision
     redrives: int
     attempt: int = 0
     body: str | None = None
@@ -83,35 +83,38 @@ def claim(message: Message, sqs_message_id: str = "") -> Claim:
         names={f"#{name}": name for name in identity},
     )
     if won:
-        return _answer(Verdict.PROCESS, message, row)
+        return _answer(Decision.PROCESS, message, row)
     if not lookup.is_copy(message, row):
-        return Claim(Verdict.CONFLICT, 0)
+        return Claim(Decision.CONFLICT, 0)
     if _was_moved(row, sqs_message_id):
         return _claim_moved(message, row, sqs_message_id)
-    verdict = _VERDICTS.get(row["status"], Verdict.BUSY)
-    if verdict is Verdict.RETRYING and row.get("sqs_message_id", sqs_message_id) != sqs_message_id:
+    decision = _DECISIONS.get(row["status"], Decision.BUSY)
+    if (
+        decision is Decision.RETRYING
+        and row.get("sqs_message_id", sqs_message_id) != sqs_message_id
+    ):
         # Perhaps its dead letter, which somebody moved while the machine goes from `DeadLetter` to
         # `MarkDead`: that fails when it finds the count changed, and makes another dead letter.
-        verdict = Verdict.RETRYING if transitions.copy_met(message.message_id) else Verdict.BUSY
-    return Claim(verdict, int(row["redrives"]))
+        decision = Decision.RETRYING if transitions.copy_met(message.message_id) else Decision.BUSY
+    return Claim(decision, int(row["redrives"]))
 
 
-_VERDICTS = {
-    Status.PROCESSED: Verdict.SETTLED,
-    Status.DISCARDED: Verdict.SETTLED,
-    Status.QUARANTINED: Verdict.KEPT,
-    Status.PARKED: Verdict.KEPT,
-    Status.RETRYING: Verdict.RETRYING,
+_DECISIONS = {
+    Status.PROCESSED: Decision.SETTLED,
+    Status.DISCARDED: Decision.SETTLED,
+    Status.QUARANTINED: Decision.KEPT,
+    Status.PARKED: Decision.KEPT,
+    Status.RETRYING: Decision.RETRYING,
 }
 
 
-def _answer(verdict: Verdict, message: Message, row: dict[str, Any]) -> Claim:
+def _answer(decision: Decision, message: Message, row: dict[str, Any]) -> Claim:
     # An edited message's row has its body until it is processed, and then nobody gets here.
     redrives, attempt = int(row["redrives"]), int(row.get("attempts_total", 0))
     if lookup.is_current(message, row):
-        return Claim(verdict, redrives, attempt)
+        return Claim(decision, redrives, attempt)
     carried = Carried.beside(row) if COLUMN in row else None
-    return Claim(verdict, redrives, attempt, str(row["body"]), carried)
+    return Claim(decision, redrives, attempt, str(row["body"]), carried)
 
 
 def _was_moved(row: dict[str, Any], sqs_message_id: str) -> bool:
@@ -151,10 +154,10 @@ def _claim_moved(message: Message, seen: dict[str, Any], sqs_message_id: str) ->
         | journey.values(redriven),
     )
     if won:
-        return _answer(Verdict.PROCESS, message, row)
+        return _answer(Decision.PROCESS, message, row)
     if _was_moved(row, sqs_message_id) and lookup.redrives_left(row) == 0:
-        return _answer(Verdict.EXHAUSTED, message, row)
-    return Claim(Verdict.BUSY, int(row["redrives"]))
+        return _answer(Decision.EXHAUSTED, message, row)
+    return Claim(Decision.BUSY, int(row["redrives"]))
 
 
 def holds_group(message: Message) -> bool:

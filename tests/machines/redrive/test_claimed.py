@@ -10,7 +10,7 @@ from tests.engines.moto_engine.stack import MotoStack
 from tests.support.messages import a_message, a_transaction
 from tests.support.stack_fixtures import start_machine
 from workflows.ledger import claims, lookup
-from workflows.ledger.claims import Verdict
+from workflows.ledger.claims import Decision
 
 MESSAGE = a_message()
 INVALID = a_message(payload=a_transaction(amount="1.00", currency="nothing"))
@@ -36,13 +36,13 @@ def test_row_that_was_claimed_again_since_the_verdict_is_left_to_its_worker(
         MessageGroupId=message.group_id,
         MessageDeduplicationId="a-copy",
     )
-    assert claims.claim(message, "sqs-1").verdict is Verdict.PROCESS  # and its worker dies
+    assert claims.claim(message, "sqs-1").decision is Decision.PROCESS  # and its worker dies
     stack.elapse(181)
     claimed: list[dict[str, object]] = []
 
     def before_state(_arn, state):
         if state == "GuardLoop" and not claimed:
-            assert claims.claim(message, "sqs-1").verdict is Verdict.PROCESS  # delivered again
+            assert claims.claim(message, "sqs-1").decision is Decision.PROCESS  # delivered again
             claimed.append(lookup.get(message.message_id))
         return True
 

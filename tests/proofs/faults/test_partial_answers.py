@@ -183,7 +183,7 @@ def test_message_that_is_claimed_since_its_verdict_is_not_quarantined(world):
 
     def process(arn, state):
         if state == "GuardLoop" and not tried:
-            tried.append(claims.claim(message, "the copy").verdict)
+            tried.append(claims.claim(message, "the copy").decision)
         elif state == "HoldDeadLetters":
             tried.append(world.row(message)["status"])
             message_types.process(message)
@@ -193,7 +193,7 @@ def test_message_that_is_claimed_since_its_verdict_is_not_quarantined(world):
     world.stack.before_state = process
     run = world.redrive()
 
-    assert tried == [claims.Verdict.PROCESS, "PROCESSING"]
+    assert tried == [claims.Decision.PROCESS, "PROCESSING"]
     assert (run.output["quarantined"], run.output["failed"]) == (0, 1)
     assert run.output["already_processed"] == 1  # refused by the condition, and looked at again
     assert world.effects(message.group_id) == [1]

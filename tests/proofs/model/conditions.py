@@ -30,7 +30,7 @@ EPOCH = 1_000_000
 MESSAGE = a_message(message_id="message", group_id="group")
 FENCE = Fence("group", "holder", generation=1005, execution_arn="‹execution›")
 OURS = Fence("group", "message", generation=1005, execution_arn="‹execution›")
-CLAIM = Claim(None, redrives=1003, attempt=1007)  # type: ignore[arg-type]  # no verdict is looked at
+CLAIM = Claim(None, redrives=1003, attempt=1007)  # type: ignore[arg-type]  # no decision is looked at
 ROW: dict[str, Any] = {
     "message_id": "message",
     "status": "DEAD",

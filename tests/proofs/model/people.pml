@@ -1,5 +1,5 @@
 /* Operators: workflows/operator/retry_by_hand.py, edit.py, discard.py. What is read and then written as it was read is one step.
- * The sweep: recovery.py, let_go.py, mend.resend. */
+ * The sweep: recovery.py, let_go.py, retry_by_hand.finish_sending. */
 #define O_SEND 1
 #define O_NOTE 2
 #define O_FENCE 3

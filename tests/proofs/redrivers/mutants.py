@@ -191,8 +191,8 @@ MUTANTS = [
         (
             (
                 "workflows.ledger.claims.claim",
-                '_VERDICTS.get(row["status"], Verdict.BUSY)',
-                "Verdict.PROCESS",
+                '_DECISIONS.get(row["status"], Decision.BUSY)',
+                "Decision.PROCESS",
             ),
         ),
     ),

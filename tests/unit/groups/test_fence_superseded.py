@@ -25,7 +25,7 @@ from workflows import recovery, retry
 from workflows.consume import Batch, Delivery, MessageBusy
 from workflows.groups import fence
 from workflows.ledger import claims, transitions
-from workflows.ledger.claims import Verdict
+from workflows.ledger.claims import Decision
 from workflows.messages.carried import NOTHING
 from workflows.operator import discard, edit, retry_by_hand
 from workflows.operator.discard import DiscardRequest
@@ -269,7 +269,7 @@ def test_worker_whose_claim_is_another_s_by_now_writes_nothing(group, end):
     message, body = delivery(1).message, delivery(1).body
     mine = claims.claim(message, "sqs-1")
     group.later(LEASE + 1)
-    assert claims.claim(message, "sqs-1").verdict is Verdict.PROCESS
+    assert claims.claim(message, "sqs-1").decision is Decision.PROCESS
     fence.raise_ahead(delivery(2).message)
     before = row(1)
     fenced = fence_of()
@@ -310,7 +310,7 @@ def test_worker_whose_claim_is_another_s_by_now_notes_no_death(group, monkeypatc
     message, body = delivery(1).message, delivery(1).body
     mine = claims.claim(message, "sqs-1")
     group.later(LEASE + 1)
-    assert claims.claim(message, "sqs-1").verdict is Verdict.PROCESS
+    assert claims.claim(message, "sqs-1").decision is Decision.PROCESS
 
     with pytest.raises(fence.FenceTaken):
         fence.dead(message, body, NOTHING, mine, OSError(), None)

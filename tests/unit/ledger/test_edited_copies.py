@@ -12,7 +12,7 @@ from tests.support.troubles import change, row
 from workflows.consume import Batch, Delivery, MessageBusy
 from workflows.groups import fence, view
 from workflows.ledger import claims, lookup, transitions, writes
-from workflows.ledger.claims import Claim, Verdict
+from workflows.ledger.claims import Claim, Decision
 from workflows.messages.envelope import Message
 from workflows.runtime import aws, clock
 from workflows.runtime.settings import settings
@@ -57,26 +57,26 @@ def test_claim_of_a_superseded_copy_gives_the_ledger_s_body(status):
 
     claim = claims.claim(OLD, "sqs-1")
 
-    assert (claim.verdict, claim.body) == (Verdict.PROCESS, NEW.body())
+    assert (claim.decision, claim.body) == (Decision.PROCESS, NEW.body())
     assert row()["status"] == "PROCESSING"
-    assert claims.claim(OLD, "sqs-1").verdict is Verdict.BUSY
+    assert claims.claim(OLD, "sqs-1").decision is Decision.BUSY
 
 
 @pytest.mark.parametrize(
-    ("status", "verdict"),
+    ("status", "decision"),
     [
-        ("PROCESSED", Verdict.SETTLED),
-        ("DISCARDED", Verdict.SETTLED),
-        ("QUARANTINED", Verdict.KEPT),
-        ("PARKED", Verdict.KEPT),
-        ("RETRYING", Verdict.RETRYING),
+        ("PROCESSED", Decision.SETTLED),
+        ("DISCARDED", Decision.SETTLED),
+        ("QUARANTINED", Decision.KEPT),
+        ("PARKED", Decision.KEPT),
+        ("RETRYING", Decision.RETRYING),
     ],
 )
-def test_superseded_copy_that_needs_no_worker_is_answered_by_the_status(status, verdict):
+def test_superseded_copy_that_needs_no_worker_is_answered_by_the_status(status, decision):
     edited(status)
     before = row()
 
-    assert claims.claim(OLD).verdict is verdict
+    assert claims.claim(OLD).decision is decision
     assert row() == before
 
 
@@ -85,7 +85,7 @@ def test_payload_that_the_message_never_had_is_a_conflict_as_ever(status):
     edited(status)
     before = row()
 
-    assert claims.claim(STRANGER).verdict is Verdict.CONFLICT
+    assert claims.claim(STRANGER).decision is Decision.CONFLICT
     assert not claims.holds_group(STRANGER)
     assert row() == before
 
@@ -100,7 +100,7 @@ def test_superseded_copy_may_be_tried_by_the_status(status, may):
 def test_copy_from_after_the_edit_is_its_own_body():
     edited("REDRIVEN")
 
-    assert claims.claim(NEW) == Claim(Verdict.PROCESS, 0, attempt=1)
+    assert claims.claim(NEW) == Claim(Decision.PROCESS, 0, attempt=1)
 
 
 def test_edit_back_to_the_first_payload_makes_the_first_copy_a_good_one():
@@ -163,20 +163,20 @@ def test_quarantine_of_a_superseded_copy_keeps_the_edited_body():
 
 
 @pytest.mark.parametrize(
-    ("columns", "verdict"),
+    ("columns", "decision"),
     [
-        ({"redrives": LIMIT}, Verdict.EXHAUSTED),
-        ({"redrives": LIMIT, "redrive_limit": LIMIT + 1}, Verdict.PROCESS),
-        ({"redrives": LIMIT + 1, "redrive_limit": LIMIT + 1}, Verdict.EXHAUSTED),
-        ({"redrives": 1, "redrive_limit": 1}, Verdict.EXHAUSTED),
-        ({"redrives": LIMIT - 1}, Verdict.PROCESS),
+        ({"redrives": LIMIT}, Decision.EXHAUSTED),
+        ({"redrives": LIMIT, "redrive_limit": LIMIT + 1}, Decision.PROCESS),
+        ({"redrives": LIMIT + 1, "redrive_limit": LIMIT + 1}, Decision.EXHAUSTED),
+        ({"redrives": 1, "redrive_limit": 1}, Decision.EXHAUSTED),
+        ({"redrives": LIMIT - 1}, Decision.PROCESS),
     ],
 )
-def test_native_redrive_obeys_the_row_s_limit_or_else_the_parameter(columns, verdict):
+def test_native_redrive_obeys_the_row_s_limit_or_else_the_parameter(columns, decision):
     transitions.accept(OLD)
     change(status="DEAD", **columns)
 
-    assert claims.claim(OLD).verdict is verdict
+    assert claims.claim(OLD).decision is decision
 
 
 def changed_before(monkeypatch, write, **columns):
@@ -209,7 +209,7 @@ def test_other_redrive_between_look_and_claim_is_no_reason_for_quarantine(monkey
     change(status="DEAD")
     changed_before(monkeypatch, 2, redrives=1)
 
-    assert claims.claim(OLD) == Claim(Verdict.BUSY, 1)
+    assert claims.claim(OLD) == Claim(Decision.BUSY, 1)
 
 
 def test_edit_between_claim_and_quarantine_gives_the_message_its_new_chance(monkeypatch):
@@ -228,7 +228,7 @@ def test_claim_ends_the_sending_of_a_retry_by_hand(status):
     transitions.accept(OLD)
     change(status=status, trouble="SENDING", updated_at=clock.now(), redriven_by="run-1")
 
-    assert claims.claim(OLD).verdict is Verdict.PROCESS
+    assert claims.claim(OLD).decision is Decision.PROCESS
     assert "trouble" not in row()
     assert row()["redriven_by"] == "run-1"  # it still is that run's
 
@@ -237,7 +237,7 @@ def test_claim_that_is_refused_leaves_the_sending_to_whom_it_belongs():
     transitions.accept(OLD)
     change(status="REDRIVEN", trouble="SENDING", updated_at=clock.now())
 
-    assert claims.claim(STRANGER).verdict is Verdict.CONFLICT
+    assert claims.claim(STRANGER).decision is Decision.CONFLICT
     assert row()["trouble"] == "SENDING"
 
 

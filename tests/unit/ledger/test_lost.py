@@ -11,7 +11,7 @@ from tests.support.messages import a_message, a_transaction, an_operator
 from tests.support.troubles import in_trouble, row
 from workflows import recovery
 from workflows.ledger import claims, conditions, journey, lost, transitions, trouble
-from workflows.ledger.claims import Verdict
+from workflows.ledger.claims import Decision
 from workflows.messages.filters import Filter
 from workflows.operator import discard, edit, failures, retry_by_hand
 from workflows.operator.discard import DiscardRequest
@@ -78,7 +78,7 @@ def test_message_that_was_lost_is_sent_again_under_its_id(gone, work_queue):
     assert (row()["status"], "trouble" in row(), "reason" in row()) == ("QUEUED", False, False)
     assert row()["expires_at"] > 0
     assert listed() == []
-    assert claims.claim(gone, "sqs-1").verdict is Verdict.PROCESS
+    assert claims.claim(gone, "sqs-1").decision is Decision.PROCESS
     transitions.processed("m-1")
     told = [event.event for event in journey.told(row())]
     assert told == ["sent", "lost", "sent_again", "processed"]
@@ -95,17 +95,17 @@ def test_message_that_is_lost_twice_is_found_twice(work_queue, is_over):
 
 
 def test_late_copy_is_processed_once_whether_it_was_sent_again_or_not(gone):
-    assert claims.claim(gone, "late").verdict is Verdict.PROCESS
+    assert claims.claim(gone, "late").decision is Decision.PROCESS
     assert listed() == []
     assert send() == 200
     transitions.processed("m-1")
 
-    assert claims.claim(gone, "another").verdict is Verdict.SETTLED
+    assert claims.claim(gone, "another").decision is Decision.SETTLED
 
 
 def test_message_sent_again_that_a_worker_had_meanwhile_is_a_duplicate(gone, work_queue):
     seen = row()
-    assert claims.claim(gone, "late").verdict is Verdict.PROCESS
+    assert claims.claim(gone, "late").decision is Decision.PROCESS
 
     assert not lost.send_again(seen)
     assert not lost.note(seen)
@@ -202,7 +202,7 @@ def test_lost_message_is_discarded_and_a_late_copy_has_no_effect(status):
 
     discard.discard("m-1", DiscardRequest(reason="a test"), an_operator())
 
-    assert claims.claim(message, "late").verdict is Verdict.SETTLED
+    assert claims.claim(message, "late").decision is Decision.SETTLED
     assert listed() == []
 
 

@@ -10,7 +10,7 @@ from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import a_message, a_transaction
 from tests.support.troubles import row
 from workflows.ledger import claims, lookup, transitions, trouble, writes
-from workflows.ledger.claims import Verdict
+from workflows.ledger.claims import Decision
 from workflows.ledger.lookup import MessageNotFound
 from workflows.messages.carried import NOTHING
 from workflows.messages.message_types import meaning_hash
@@ -32,16 +32,16 @@ UNTIL = 1  # of a lease that is over
 LEASED = transitions.Lease(UNTIL, sole=True)
 TROUBLES = {"DEAD", "QUARANTINED", "RETRYING"}
 CLAIMS = {
-    "ACCEPTED": Verdict.PROCESS,
-    "QUEUED": Verdict.PROCESS,
-    "REDRIVEN": Verdict.PROCESS,
-    "PROCESSING": Verdict.PROCESS,
-    "DEAD": Verdict.PROCESS,
-    "PROCESSED": Verdict.SETTLED,
-    "DISCARDED": Verdict.SETTLED,
-    "QUARANTINED": Verdict.KEPT,
-    "PARKED": Verdict.KEPT,
-    "RETRYING": Verdict.RETRYING,
+    "ACCEPTED": Decision.PROCESS,
+    "QUEUED": Decision.PROCESS,
+    "REDRIVEN": Decision.PROCESS,
+    "PROCESSING": Decision.PROCESS,
+    "DEAD": Decision.PROCESS,
+    "PROCESSED": Decision.SETTLED,
+    "DISCARDED": Decision.SETTLED,
+    "QUARANTINED": Decision.KEPT,
+    "PARKED": Decision.KEPT,
+    "RETRYING": Decision.RETRYING,
 }
 
 
@@ -188,7 +188,7 @@ def test_claim_follows_the_status(status):
 
     claim = claims.claim(MESSAGE)
 
-    assert claim.verdict is CLAIMS[status]
+    assert claim.decision is CLAIMS[status]
     assert claim.redrives == (1 if status == "DEAD" else 0)
 
 
@@ -197,12 +197,12 @@ def test_claim_of_another_message_under_the_id_is_a_conflict(status):
     put(status)
     before = row()
 
-    assert claims.claim(OTHER).verdict is Verdict.CONFLICT
+    assert claims.claim(OTHER).decision is Decision.CONFLICT
     assert row() == before
 
 
 def test_claim_makes_the_row_of_a_message_that_came_without_the_api():
-    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 0, attempt=1)
+    assert claims.claim(MESSAGE) == claims.Claim(Decision.PROCESS, 0, attempt=1)
 
     found = row()
     assert (found["status"], found["attempts"], found["redrives"]) == ("PROCESSING", 1, 0)
@@ -221,10 +221,10 @@ def test_live_lease_keeps_others_away_and_an_expired_one_does_not(later):
     claims.claim(MESSAGE)
 
     later(LEASE - 2)
-    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
+    assert claims.claim(MESSAGE).decision is Decision.BUSY
     assert row()["attempts"] == 1
     later(3)
-    assert claims.claim(MESSAGE).verdict is Verdict.PROCESS
+    assert claims.claim(MESSAGE).decision is Decision.PROCESS
     assert row()["attempts"] == 2
 
 
@@ -232,9 +232,9 @@ def test_lease_ends_at_its_second(monkeypatch):
     monkeypatch.setattr(clock, "epoch", lambda: 1_000)
     claims.claim(MESSAGE)
     monkeypatch.setattr(clock, "epoch", lambda: 1_000 + LEASE - 1)
-    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
+    assert claims.claim(MESSAGE).decision is Decision.BUSY
     monkeypatch.setattr(clock, "epoch", lambda: 1_000 + LEASE)
-    assert claims.claim(MESSAGE).verdict is Verdict.PROCESS
+    assert claims.claim(MESSAGE).decision is Decision.PROCESS
 
 
 def test_new_claim_renews_the_lease(later):
@@ -243,24 +243,24 @@ def test_new_claim_renews_the_lease(later):
     claims.claim(MESSAGE)
 
     later(LEASE - 2)
-    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
+    assert claims.claim(MESSAGE).decision is Decision.BUSY
 
 
 def test_claim_of_a_redriven_message_says_how_often_it_came_back():
     put("REDRIVEN", redrives=2)
 
-    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 2, attempt=1)
+    assert claims.claim(MESSAGE) == claims.Claim(Decision.PROCESS, 2, attempt=1)
 
 
 def test_native_redrive_counts_against_the_limit_and_is_exhausted_at_it():
     put("DEAD", redrives=2, attempts=5, attempts_total=12)
 
-    assert claims.claim(MESSAGE) == claims.Claim(Verdict.PROCESS, 3, attempt=13)
+    assert claims.claim(MESSAGE) == claims.Claim(Decision.PROCESS, 3, attempt=13)
     assert (row()["redrives"], row()["attempts"], row()["attempts_total"]) == (3, 1, 13)
     assert "trouble" not in row()
 
     fall_into("DEAD")
-    assert claims.claim(MESSAGE) == claims.Claim(Verdict.EXHAUSTED, 3, attempt=13)
+    assert claims.claim(MESSAGE) == claims.Claim(Decision.EXHAUSTED, 3, attempt=13)
     assert row()["status"] == "DEAD"
 
 
@@ -268,7 +268,7 @@ def test_native_redrive_is_leased_like_any_claim():
     put("DEAD")
     claims.claim(MESSAGE)
 
-    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
+    assert claims.claim(MESSAGE).decision is Decision.BUSY
     assert row()["redrives"] == 1
 
 
@@ -276,25 +276,25 @@ def test_message_that_sqs_delivers_again_was_not_redriven(later):
     claims.claim(MESSAGE, "sqs-1")
     later(LEASE + 1)
 
-    assert claims.claim(MESSAGE, "sqs-1") == claims.Claim(Verdict.PROCESS, 0, attempt=2)
+    assert claims.claim(MESSAGE, "sqs-1") == claims.Claim(Decision.PROCESS, 0, attempt=2)
     assert row()["attempts"] == 2
 
 
 def test_message_of_a_dead_worker_that_comes_under_another_sqs_id_was_redriven(later):
     claims.claim(MESSAGE, "sqs-1")
 
-    assert claims.claim(MESSAGE, "sqs-2").verdict is Verdict.BUSY
+    assert claims.claim(MESSAGE, "sqs-2").decision is Decision.BUSY
     later(LEASE + 1)
-    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.PROCESS, 1, attempt=2)
+    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Decision.PROCESS, 1, attempt=2)
     assert (row()["attempts"], row()["sqs_message_id"]) == (1, "sqs-2")
-    assert claims.claim(MESSAGE, "sqs-3").verdict is Verdict.BUSY
+    assert claims.claim(MESSAGE, "sqs-3").decision is Decision.BUSY
 
 
 @pytest.mark.parametrize("status", ["ACCEPTED", "QUEUED", "REDRIVEN"])
 def test_message_that_waits_for_a_worker_may_have_any_sqs_id(status):
     put(status, sqs_message_id="sqs-1")
 
-    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.PROCESS, 0, attempt=1)
+    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Decision.PROCESS, 0, attempt=1)
 
 
 def test_message_of_dead_workers_is_exhausted_at_the_limit_and_can_be_quarantined(later):
@@ -302,7 +302,7 @@ def test_message_of_dead_workers_is_exhausted_at_the_limit_and_can_be_quarantine
     claims.claim(MESSAGE, "sqs-1")
     later(LEASE + 1)
 
-    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Verdict.EXHAUSTED, 3, attempt=1)
+    assert claims.claim(MESSAGE, "sqs-2") == claims.Claim(Decision.EXHAUSTED, 3, attempt=1)
     assert transitions.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
     assert (row()["status"], row()["body"]) == ("QUARANTINED", BODY)
 
@@ -326,7 +326,7 @@ def test_dead_message_that_a_faster_worker_took_is_busy(monkeypatch):
         return update(message_id, *arguments, **names)
 
     monkeypatch.setattr(writes, "update", raced)
-    assert claims.claim(MESSAGE).verdict is Verdict.BUSY
+    assert claims.claim(MESSAGE).decision is Decision.BUSY
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -334,7 +334,7 @@ def test_group_waits_for_what_may_be_tried_or_lies_in_quarantine_and_nothing_is_
     put(status)
     before = row()
 
-    waited_for = CLAIMS[status] is Verdict.PROCESS or status == "QUARANTINED"
+    waited_for = CLAIMS[status] is Decision.PROCESS or status == "QUARANTINED"
     assert claims.holds_group(MESSAGE) == waited_for
     assert not claims.holds_group(OTHER)
     assert row() == before

@@ -20,7 +20,7 @@ from tests.support.troubles import LIMIT, change, in_trouble, row
 from tests.unit.redrive.test_judge_learnt import judge_one
 from workflows.consume import Batch, Delivery
 from workflows.ledger import claims, lookup, transitions
-from workflows.ledger.claims import Verdict
+from workflows.ledger.claims import Decision
 from workflows.messages import canonical, message_types, transaction
 from workflows.messages.envelope import InvalidPayload, parse
 from workflows.messages.filters import Filter
@@ -134,7 +134,7 @@ def test_copy_spelled_otherwise_is_claimed(amount, status):
 
     claim = claims.claim(copy(amount), "sqs-1")
 
-    assert (claim.verdict, claim.body) == (Verdict.PROCESS, None)
+    assert (claim.decision, claim.body) == (Decision.PROCESS, None)
     assert row()["payload_hash"] == copy("10.00").payload_hash
 
 
@@ -152,7 +152,7 @@ def test_copy_of_a_superseded_payload_spelled_otherwise_works_on_the_edited_body
 
     claim = claims.claim(copy('"10.00"'), "sqs-1")
 
-    assert (claim.verdict, claim.body) == (Verdict.PROCESS, row()["body"])
+    assert (claim.decision, claim.body) == (Decision.PROCESS, row()["body"])
 
 
 def test_dead_letter_spelled_otherwise_is_judged_by_its_row():
@@ -189,7 +189,7 @@ def test_row_from_before_is_known_by_its_spelling():
 
     assert ask('"10.00"').duplicate
     assert judge_one(copy('"10.00"'))["verdict"] == "redrive"
-    assert claims.claim(copy('"10.00"'), "sqs-1").verdict is Verdict.PROCESS
+    assert claims.claim(copy('"10.00"'), "sqs-1").decision is Decision.PROCESS
     assert ask("10").duplicate  # the claim noted what it means
 
 
@@ -199,8 +199,8 @@ def test_row_that_was_edited_before_keeps_its_older_copies():
 
     claim = claims.claim(copy("10.00"), "sqs-1")
 
-    assert (claim.verdict, claim.body) == (Verdict.PROCESS, row()["body"])
-    assert claims.claim(copy("10.0"), "sqs-1").verdict is Verdict.BUSY  # a copy: no conflict
+    assert (claim.decision, claim.body) == (Decision.PROCESS, row()["body"])
+    assert claims.claim(copy("10.0"), "sqs-1").decision is Decision.BUSY  # a copy: no conflict
     assert lookup.is_current(copy("9.00"), row())
     assert not lookup.is_current(copy("10"), row())
 

@@ -182,7 +182,7 @@ def test_message_that_the_ledger_never_knew_can_be_edited_and_sent():
 
     ((_, _, body),) = sent()
     assert parse(body, "acc-1").payload == NEW
-    assert claims.claim(parse(body, "acc-1"), "sqs-1").verdict is claims.Verdict.PROCESS
+    assert claims.claim(parse(body, "acc-1"), "sqs-1").decision is claims.Decision.PROCESS
 
 
 # --- Merge patches ------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from tests.support.interleaving import every_order, random_orders, watch
 from tests.support.messages import an_operator
 from tests.support.troubles import in_trouble
 from workflows.ledger import claims
-from workflows.ledger.claims import Verdict
+from workflows.ledger.claims import Decision
 from workflows.ledger.conditions import ABANDONED_SECONDS
 from workflows.ledger.transitions import NotInTrouble
 from workflows.operator import discard, mend, retry_by_hand
@@ -212,7 +212,7 @@ def test_worker_that_comes_back_or_the_discard_has_it_in_every_order(later, sqs_
     ends: dict[str, Any] = {}
 
     def take():
-        ends["worker"] = claims.claim(delivery(1).message, sqs_id).verdict
+        ends["worker"] = claims.claim(delivery(1).message, sqs_id).decision
 
     def give_up():
         try:
@@ -234,9 +234,9 @@ def test_worker_that_comes_back_or_the_discard_has_it_in_every_order(later, sqs_
     for order in every_order(scene):
         end = (ends["worker"], ends["operator"], row(1)["status"])
         assert end in {
-            (Verdict.PROCESS, "refused", "PROCESSING"),
-            (Verdict.SETTLED, "DISCARDED", "DISCARDED"),
-            (Verdict.BUSY, "DISCARDED", "DISCARDED"),  # it comes again, and is settled then
+            (Decision.PROCESS, "refused", "PROCESSING"),
+            (Decision.SETTLED, "DISCARDED", "DISCARDED"),
+            (Decision.BUSY, "DISCARDED", "DISCARDED"),  # it comes again, and is settled then
         }, order
         seen.add(end[1])
     assert seen == {"refused", "DISCARDED"}

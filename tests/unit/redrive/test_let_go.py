@@ -6,7 +6,7 @@ from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import a_message, a_transaction, an_operator
 from tests.support.troubles import in_trouble, row, sent
 from workflows.ledger import claims, lookup, transitions, trouble
-from workflows.ledger.claims import Verdict
+from workflows.ledger.claims import Decision
 from workflows.ledger.status import Trouble
 from workflows.messages.filters import Filter
 from workflows.operator import discard, edit, failures, retry_by_hand
@@ -96,7 +96,7 @@ def test_message_that_was_claimed_after_the_sweep_read_it_is_the_worker_s(monkey
 
     def read_and_lose_the_race(ids):
         rows = read(ids)
-        assert claims.claim(message, "sqs-1").verdict is Verdict.PROCESS
+        assert claims.claim(message, "sqs-1").decision is Decision.PROCESS
         return rows
 
     monkeypatch.setattr(lookup, "get_many", read_and_lose_the_race)
@@ -132,7 +132,7 @@ def test_copy_that_does_come_of_an_edited_one_is_processed_as_edited(message):
 
     claim = claims.claim(message, "sqs-1")
 
-    assert claim.verdict is Verdict.PROCESS
+    assert claim.decision is Decision.PROCESS
     assert claim.redrives == 1
     assert claim.body is not None
     assert "20.00" in claim.body
@@ -143,11 +143,11 @@ def test_copy_that_does_come_of_an_edited_one_is_processed_as_edited(message):
 def test_copy_that_does_come_of_a_discarded_one_has_no_effect(message):
     discard.discard("m-1", DiscardRequest(reason="a test"), an_operator())
 
-    assert claims.claim(message, "sqs-1").verdict is Verdict.SETTLED
+    assert claims.claim(message, "sqs-1").decision is Decision.SETTLED
 
 
 def test_copy_that_does_come_first_cannot_be_discarded_or_retried_any_more(message):
-    assert claims.claim(message, "sqs-1").verdict is Verdict.PROCESS
+    assert claims.claim(message, "sqs-1").decision is Decision.PROCESS
 
     with pytest.raises(transitions.NotInTrouble):
         discard.discard("m-1", DiscardRequest(reason="a test"), an_operator())
