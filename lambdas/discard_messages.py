@@ -56,11 +56,11 @@ def discard_message(message_id: PathId, request: Annotated[DiscardRequest, Body(
 def discard_messages(request: Annotated[DiscardSelection, Body()]) -> Results:
     """Discard what is selected, in the caller's name."""
     caller("operator")
-    why = DiscardRequest(reason=request.reason)
+    each_one = DiscardRequest(reason=request.reason)
 
     def act(message_id: str) -> dict[str, Any]:
-        with acting("discard_message", why.model_dump(), message_id=message_id) as actor:
-            return discard(message_id, why, actor)
+        with acting("discard_message", each_one.model_dump(), message_id=message_id) as actor:
+            return discard(message_id, each_one, actor)
 
     with telemetry.operation("discard_messages", trace_id()) as details:
         return answer(*bulk.each(request, act), details)

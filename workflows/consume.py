@@ -18,7 +18,7 @@ from workflows.messages.carried import NOTHING, Carried
 from workflows.messages.envelope import InvalidMessage, Message, MessageConflict, parse
 from workflows.messages.ids import deduplication_id
 from workflows.messages.limits import RedriveLimitReached
-from workflows.messages.reasons import reason
+from workflows.messages.reasons import reason_of
 from workflows.runtime import telemetry
 from workflows.runtime.aws import sqs
 from workflows.runtime.settings import settings
@@ -183,7 +183,7 @@ def _dead_letter(delivery: Delivery, deduplication: str, error: Exception) -> st
         MessageBody=delivery.body,
         MessageGroupId=delivery.group_id,
         MessageDeduplicationId=deduplication,
-        **delivery.carried.arguments(delivery.body, reason(error)),
+        **delivery.carried.arguments(delivery.body, reason_of(error)),
     )
     telemetry.count("Errors")
     return Status.DEAD

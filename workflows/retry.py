@@ -6,7 +6,7 @@ from workflows.ledger import transitions
 from workflows.ledger.status import Status
 from workflows.messages import message_types
 from workflows.messages.envelope import InvalidMessage, parse
-from workflows.messages.reasons import reason
+from workflows.messages.reasons import reason_of
 from workflows.runtime import telemetry
 
 
@@ -40,7 +40,7 @@ def process(message_id: str, body: str, group_id: str, attempt: int) -> dict[str
     except Exception as error:
         final = isinstance(error, InvalidMessage)
         dies = transitions.failed_again(
-            message_id, reason(error), final=final, attempt=attempt, lease=lease
+            message_id, reason_of(error), final=final, attempt=attempt, lease=lease
         )
         if dies:
             telemetry.count("Errors")  # its death; the handler counts the try

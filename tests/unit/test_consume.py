@@ -15,7 +15,7 @@ from workflows.consume import Delivery, MessageBusy
 from workflows.groups.fence import FenceTaken
 from workflows.ledger import claims, transitions
 from workflows.messages import message_types
-from workflows.messages.reasons import reason
+from workflows.messages.reasons import reason_of
 from workflows.messages.transaction import AccountFrozen
 from workflows.runtime.settings import settings
 
@@ -95,7 +95,7 @@ def test_message_of_a_frozen_account_goes_to_the_retry_machine(dead_letters, exe
     assert deliver() == "RETRYING"
 
     assert row()["status"] == "RETRYING"
-    assert row()["reason"] == reason(
+    assert row()["reason"] == reason_of(
         AccountFrozen("Account {account_id} is frozen.", account_id="acc-1")
     )
     assert [execution["executionArn"] for execution in executions()] == row()["execution_arns"]

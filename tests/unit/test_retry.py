@@ -15,7 +15,7 @@ from workflows.groups import execution, fence
 from workflows.ledger import claims, lookup, transitions
 from workflows.messages.carried import NOTHING
 from workflows.messages.envelope import InvalidMessage
-from workflows.messages.reasons import reason
+from workflows.messages.reasons import reason_of
 from workflows.messages.transaction import AccountFrozen
 from workflows.runtime import aws
 from workflows.runtime.executions import execution_status
@@ -67,7 +67,7 @@ def test_ledger_comes_before_the_start_of_the_execution_it_names(calls, executio
         "before StartExecution", "after StartExecution",
     ]  # fmt: skip
     row = lookup.get("m-1")
-    assert (row["status"], row["body"], row["reason"]) == ("RETRYING", BODY, reason(FROZEN))
+    assert (row["status"], row["body"], row["reason"]) == ("RETRYING", BODY, reason_of(FROZEN))
     assert row["execution_arns"] == [execution["executionArn"] for execution in executions()]
 
 
@@ -146,7 +146,7 @@ def test_retry_that_fails_again_leaves_its_reason_and_its_class():
 
     row = lookup.get("m-1")
     assert row["status"] == "RETRYING"
-    assert row["reason"] == reason(FROZEN) | {"final": False}
+    assert row["reason"] == reason_of(FROZEN) | {"final": False}
 
 
 def test_invalid_message_is_final_and_of_the_very_class_that_the_machine_knows():

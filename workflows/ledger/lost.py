@@ -17,7 +17,7 @@ from typing import Any
 
 from workflows.ledger import journey, trouble, writes
 from workflows.ledger.status import SENT, UNDER_WAY, Trouble
-from workflows.messages.reasons import reason
+from workflows.messages.reasons import reason_of
 from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.parts import Parts
@@ -64,7 +64,7 @@ def note(row: dict[str, Any]) -> bool:
         "#status = :status AND redrives = :redrives"
         f" AND (attribute_not_exists(trouble) OR trouble = :redriving) AND {seen}",
         {
-            ":reason": reason(LostByQueue()),
+            ":reason": reason_of(LostByQueue()),
             ":status": row["status"],
             ":redrives": row["redrives"],
         }

@@ -15,7 +15,7 @@ from workflows.ledger.status import Status, Trouble
 from workflows.messages.carried import Carried
 from workflows.messages.envelope import Message
 from workflows.messages.message_types import meaning_hash
-from workflows.messages.reasons import reason
+from workflows.messages.reasons import reason_of
 from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb, plain
 from workflows.runtime.refusals import Conflict
@@ -115,11 +115,11 @@ def retrying(
     """Return the part of a transaction that hands a claimed message to the retry machine."""
     return writes.change(
         message.message_id,
-        f"{_TROUBLE}, execution_arns = list_append(execution_arns, :execution){_GIVEN_BACK}",
+        f"{_TROUBLE}, execution_arns = list_append(execution_arns, :execution){_LEASE_ENDED}",
         _CLAIMED,
         _trouble_values(body, carried, Trouble.RETRYING, error)
         | {":attempt": attempt, ":execution": [execution_arn]}
-        | journey.values(_failed(attempt, reason(error))),
+        | journey.values(_failed(attempt, reason_of(error))),
     )
 
 
@@ -127,15 +127,15 @@ def dead(
     message: Message, body: str, carried: Carried, error: Exception, attempt: int
 ) -> dict[str, Any]:
     """Return the part of a transaction that notes a claimed message as lying on the DLQ."""
-    why = reason(error)
-    died = journey.event("dead", reason_type=why["type"])
+    reason = reason_of(error)
+    died = journey.event("dead", reason_type=reason["type"])
     return writes.change(
         message.message_id,
-        f"{_TROUBLE}, dead_at = :now{_GIVEN_BACK}",
+        f"{_TROUBLE}, dead_at = :now{_LEASE_ENDED}",
         _CLAIMED,
         _trouble_values(body, carried, Trouble.DEAD, error)
         | {":attempt": attempt}
-        | journey.values(_failed(attempt, why), died),
+        | journey.values(_failed(attempt, reason), died),
     )
 
 
@@ -184,12 +184,12 @@ def copy_met(message_id: str) -> bool:
 
 
 def failed_again(
-    message_id: str, why: dict[str, str], *, final: bool, attempt: int, lease: Lease
+    message_id: str, reason: dict[str, str], *, final: bool, attempt: int, lease: Lease
 ) -> bool:
     """Record why a retry failed, and whether no further one can help (`final`).
 
     Says nothing if the message was taken again meanwhile. A lease that was taken while another ran
-    is not given back: the other function may still be at it.
+    is not ended: the other function may still be at it.
 
     Returns:
         whether the machine gives the message up now.
@@ -200,11 +200,11 @@ def failed_again(
         + (" REMOVE lease_until" if lease.sole else ""),
         f"{_TRIED} AND lease_until = :until",
         {
-            ":reason": why | {"final": final},
+            ":reason": reason | {"final": final},
             ":attempt": attempt,
             ":until": lease.until,
         }
-        | journey.values(_failed(attempt, why)),
+        | journey.values(_failed(attempt, reason)),
     )
     return won and (final or int(row["attempts"]) >= settings().max_attempts)
 
@@ -216,10 +216,10 @@ def quarantine(
 
     False if it was claimed, edited or given a new budget since its last `attempt` was read.
     """
-    stored = journey.event("quarantined", reason_type=reason(error)["type"])
+    stored = journey.event("quarantined", reason_type=reason_of(error)["type"])
     won, _ = writes.update(
         message.message_id,
-        _TROUBLE + _GIVEN_BACK,
+        _TROUBLE + _LEASE_ENDED,
         f"{MOVED} AND {CURRENT} AND attempts_total = :attempt"
         " AND (redrives >= redrive_limit"
         " OR attribute_not_exists(redrive_limit) AND redrives >= :limit)",
@@ -232,7 +232,7 @@ def quarantine(
     return won
 
 
-def discarded(message_id: str, why: dict[str, str]) -> dict[str, Any]:
+def discarded(message_id: str, note: dict[str, str]) -> dict[str, Any]:
     """Return the part of a transaction that gives a message up for good, if it is in trouble.
 
     That is dead, quarantined, let go of, lost, or left by workers that died: whatever copy of it
@@ -240,7 +240,7 @@ def discarded(message_id: str, why: dict[str, str]) -> dict[str, Any]:
     """
     return writes.change(
         message_id,
-        "SET #status = :discarded, updated_at = :now, discarded = :why, expires_at = :expires_at,"
+        "SET #status = :discarded, updated_at = :now, discarded = :note, expires_at = :expires_at,"
         f" {journey.APPEND} REMOVE trouble, lease_until",
         "((#status IN (:dead, :quarantined)"
         " OR (#status IN (:accepted, :queued, :redriven, :processing) AND trouble = :dead))"
@@ -249,10 +249,10 @@ def discarded(message_id: str, why: dict[str, str]) -> dict[str, Any]:
         {
             ":epoch": clock.epoch(),
             ":abandoned": clock.epoch() - ABANDONED_SECONDS,
-            ":why": why,
+            ":note": note,
             ":expires_at": writes.expiry(),
         }
-        | journey.values(journey.event("discarded", by=why.get("by"))),
+        | journey.values(journey.event("discarded", by=note.get("by"))),
     )
 
 
@@ -262,7 +262,7 @@ _TROUBLE = (
 )
 
 
-_GIVEN_BACK = " REMOVE lease_until, expires_at"
+_LEASE_ENDED = " REMOVE lease_until, expires_at"
 
 
 # By a worker, and by the retry machine's function: the claim or the attempt that is in its hands.
@@ -272,14 +272,14 @@ _CLAIMED = "#status = :processing AND attempts_total = :attempt"
 _TRIED = "#status = :retrying AND attempts_total = :attempt"
 
 
-def _failed(attempt: int, why: dict[str, str]) -> dict[str, Any]:
-    return journey.event("attempt", number=attempt, reason_type=why["type"])
+def _failed(attempt: int, reason: dict[str, str]) -> dict[str, Any]:
+    return journey.event("attempt", number=attempt, reason_type=reason["type"])
 
 
 def _trouble_values(
     body: str, carried: Carried, trouble: Trouble, error: Exception
 ) -> dict[str, Any]:
-    values = {":trouble": trouble, ":body": body, ":reason": reason(error)}
+    values = {":trouble": trouble, ":body": body, ":reason": reason_of(error)}
     return values | {":carried": carried.column}
 
 

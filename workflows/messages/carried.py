@@ -75,19 +75,19 @@ class Carried:
             for name, one in self.attributes.items()
         )
 
-    def arguments(self, body: str = "", why: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def arguments(self, body: str = "", reason: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return it as arguments of SendMessage.
 
         Args:
             body: what it is sent beside.
-            why: a dead letter is dead, {type, message}; said only where SQS has room for it, for
-                the ledger, or the run that meets a foreign message, has the reason too.
+            reason: why a dead letter is dead, {type, message}; said only where SQS has room for
+                it, for the ledger, or the run that meets a foreign message, has the reason too.
         """
         attributes = {name: _argument(one) for name, one in self.attributes.items()}
-        if why is not None and self._leaves_room(body):
+        if reason is not None and self._leaves_room(body):
             attributes |= {
-                REASON_TYPE: {"DataType": "String", "StringValue": why["type"]},
-                REASON_MESSAGE: {"DataType": "String", "StringValue": why["message"]},
+                REASON_TYPE: {"DataType": "String", "StringValue": reason["type"]},
+                REASON_MESSAGE: {"DataType": "String", "StringValue": reason["message"]},
             }
         system = {"AWSTraceHeader": {"DataType": "String", "StringValue": self.trace_header}}
         return {

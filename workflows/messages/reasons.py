@@ -25,16 +25,16 @@ class Cause(Exception):
         self.template = template if fields else ""
 
 
-def reason(error: BaseException) -> dict[str, str]:
+def reason_of(error: BaseException) -> dict[str, str]:
     """Return an error as the ledger keeps it: {type, message}, and its template if it has fields.
 
     SQS allows no control characters in attributes and we no more than 256 characters.
     """
     text = _printable(str(error)) or _printable(type(error).__doc__ or "") or "no message"
-    why = {"type": type(error).__name__, "message": text[:_REASON_LENGTH]}
+    reason = {"type": type(error).__name__, "message": text[:_REASON_LENGTH]}
     if isinstance(error, Cause) and error.template:
-        why["template"] = _printable(error.template)[:_TEMPLATE_LENGTH]
-    return why
+        reason["template"] = _printable(error.template)[:_TEMPLATE_LENGTH]
+    return reason
 
 
 def _printable(text: str) -> str:
@@ -43,12 +43,12 @@ def _printable(text: str) -> str:
     return found.translate(_UNESCAPED)
 
 
-def fingerprint(message_type: str, why: dict[str, str]) -> str:
+def fingerprint(message_type: str, reason: dict[str, str]) -> str:
     """Group failures alike: error class, message without whom it met, message type.
 
     By its template; of a message that has none, whatever has a digit is taken for a value.
     """
-    text = _FIELD.sub("0", why["template"]) if "template" in why else why["message"]
+    text = _FIELD.sub("0", reason["template"]) if "template" in reason else reason["message"]
     normalized = _VALUE.sub("#", text.lower())
-    alike = "|".join((message_type, why["type"], normalized))
+    alike = "|".join((message_type, reason["type"], normalized))
     return hashlib.sha256(alike.encode()).hexdigest()[:16]

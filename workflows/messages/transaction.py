@@ -124,8 +124,8 @@ def _applied_key(message_id: str) -> str:
 
 
 def _explain(error: ClientError, payload: Payload) -> None:
-    reasons: Any = error.response["CancellationReasons"]
-    applied, account = reasons
+    cancellations: Any = error.response["CancellationReasons"]
+    applied, account = cancellations
     if applied["Code"] == "ConditionalCheckFailed":
         return  # This very message was applied before.
     if account["Code"] != "ConditionalCheckFailed":

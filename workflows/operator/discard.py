@@ -13,19 +13,19 @@ from workflows.runtime import clock
 from workflows.runtime.asked import Asked
 from workflows.runtime.aws import dynamodb, plain, transact
 
-Why = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Note = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 
 
 class DiscardRequest(Asked):
     """Why the message is given up; kept in its record."""
 
-    reason: Why = Field(examples=["The customer left."])
+    reason: Note = Field(examples=["The customer left."])
 
 
 class DiscardSelection(Selection):
     """Those to give up, and why."""
 
-    reason: Why = Field(examples=["The customer left."])
+    reason: Note = Field(examples=["The customer left."])
 
 
 def discard(message_id: str, request: DiscardRequest, actor: audit.Actor) -> dict[str, Any]:
@@ -53,10 +53,10 @@ def discard(message_id: str, request: DiscardRequest, actor: audit.Actor) -> dic
 
 def _give_up(message_id: str, request: DiscardRequest, actor: audit.Actor) -> dict[str, Any]:
     about: dict[str, Any] = {"input": request.model_dump(), "message_id": message_id}
-    why = {"reason": request.reason, "by": actor.email, "at": clock.now()}
+    note = {"reason": request.reason, "by": actor.email, "at": clock.now()}
     failed = transact(
         [
-            transitions.discarded(message_id, why),
+            transitions.discarded(message_id, note),
             audit.entry(actor, "discard_message", result=Status.DISCARDED, **about),
         ]
     )

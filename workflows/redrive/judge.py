@@ -18,7 +18,7 @@ from workflows.messages.filters import Filter, Subject
 from workflows.messages.ids import FOREIGN_PREFIX
 from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.message_types import TooOld
-from workflows.messages.reasons import fingerprint, reason
+from workflows.messages.reasons import fingerprint, reason_of
 from workflows.redrive.verdict import DeadLetter, Kind, Verdict
 from workflows.runtime import clock
 from workflows.runtime.settings import settings
@@ -139,15 +139,15 @@ def _chosen(
     if only.empty:
         return True
     # Why it is dead by the record, as the lists say it, whatever is wrong with it now besides.
-    why = verdict["reason"] if verdict["unnoted"] else row.get("reason", verdict["reason"])
+    reason = verdict["reason"] if verdict["unnoted"] else row.get("reason", verdict["reason"])
     return filters.matches(
         only,
         Subject(
             message_id=verdict["ledger_id"],
             group_id=verdict["group"],
             type=verdict["type"],
-            reason_type=why["type"],
-            fingerprint=fingerprint(verdict["type"], why),
+            reason_type=reason["type"],
+            fingerprint=fingerprint(verdict["type"], reason),
             first_sent_at=verdict["first_sent_at"],
             payload=message.payload if isinstance(message, Message) else None,
         ),
@@ -250,7 +250,7 @@ def _fill(verdict: Verdict, row: dict[str, Any], leased: bool) -> None:
         row["status"] in _UNNOTED and not leased and row.get("trouble") != Trouble.DEAD
     )
     if verdict["unnoted"]:
-        verdict["reason"] = reason(ConsumerCrashed())
+        verdict["reason"] = reason_of(ConsumerCrashed())
     elif "reason" in row:
         parts = ("type", "message", "template")
         verdict["reason"] = {name: row["reason"][name] for name in parts if name in row["reason"]}
@@ -305,5 +305,5 @@ def _was_only_noted(row: dict[str, Any]) -> bool:
 
 
 def _because(verdict: Verdict, error: Exception) -> Verdict:
-    verdict["reason"] = reason(error)
+    verdict["reason"] = reason_of(error)
     return verdict

@@ -61,12 +61,12 @@ def acquire(
     return row
 
 
-def abandon(row: dict[str, Any], why: str) -> None:
+def abandon(row: dict[str, Any], failure: str) -> None:
     """Mark the run that has this row FAILED and release its lock, after it could not be started.
 
     A run that has begun since goes on: only the answer of its start was lost.
     """
-    if runs.end(row, "FAILED", why)["status"] not in runs.ACTIVE:
+    if runs.end(row, "FAILED", failure)["status"] not in runs.ACTIVE:
         run_lock.release(row["run_id"])
 
 

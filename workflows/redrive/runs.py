@@ -151,7 +151,7 @@ def set_right(row: dict[str, Any]) -> dict[str, Any]:
     return end(row, status, "The execution was ended from outside.")
 
 
-def end(seen: dict[str, Any], status: str, why: str) -> dict[str, Any]:
+def end(seen: dict[str, Any], status: str, failure: str) -> dict[str, Any]:
     """End a run for an execution that did not, and return its row as it is then.
 
     Refused if the machine had the last word since the row was `seen`: it closed the row, the run
@@ -161,12 +161,12 @@ def end(seen: dict[str, Any], status: str, why: str) -> dict[str, Any]:
     begun = "attribute_exists" if "expires_at" in seen else "attribute_not_exists"
     change = _change(
         run_id,
-        "SET #status = :status, finished_at = :now, failure = :why",
+        "SET #status = :status, finished_at = :now, failure = :failure",
         "#status IN (:running, :cancelling)"
         f" AND execution_arn = :execution AND owned_at = :owned_at AND {begun}(expires_at)",
         {
             ":status": status,
-            ":why": why,
+            ":failure": failure,
             ":now": clock.now(),
             ":execution": seen["execution_arn"],
             ":owned_at": seen["owned_at"],
@@ -175,7 +175,7 @@ def end(seen: dict[str, Any], status: str, why: str) -> dict[str, Any]:
     # The machine accounts for the ends that it lives to see; this one it did not.
     starter = audit.Actor(seen["requested_by"], seen["trigger"], "", seen.get("trace_id", run_id))
     about: dict[str, Any] = {"run_id": run_id, "execution_arn": seen["execution_arn"]}
-    record = audit.entry(starter, "end_run", result=status, input={"reason": why}, **about)
+    record = audit.entry(starter, "end_run", result=status, input={"reason": failure}, **about)
     transact([change, record])
     return find(run_id) or seen
 

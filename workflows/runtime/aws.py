@@ -60,7 +60,7 @@ def _pause(attempt: int) -> float:
 def plain(failure: Any) -> dict[str, Any]:
     """Return the item that a failed condition came with, as plain Python values.
 
-    boto3 leaves it as `{"S": …}`. `failure` is an error's response or a cancellation reason;
+    boto3 leaves it as `{"S": …}`. `failure` is an error's response or a cancellation;
     an item that does not exist gives {}.
     """
     item = failure.get("Item", {})
@@ -68,10 +68,10 @@ def plain(failure: Any) -> dict[str, Any]:
 
 
 def transact(items: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """Write all items or none; return None if they were written, else each one's reason.
+    """Write all items or none; return None if they were written, else each one's cancellation.
 
-    A reason is {"Code": "None"} or {"Code": "ConditionalCheckFailed"}, with the item where it was
-    asked for. A conflict with another write, or throttling, is tried again: it passes, and says
+    A cancellation is {"Code": "None"} or {"Code": "ConditionalCheckFailed"}, with the item where it
+    was asked for. A conflict with another write, or throttling, is tried again: it passes, and says
     nothing about the items.
 
     Raises:
@@ -81,10 +81,10 @@ def transact(items: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
         try:
             dynamodb().transact_write_items(TransactItems=items)  # type: ignore[arg-type]
         except dynamodb().exceptions.TransactionCanceledException as error:
-            reasons: Any = error.response["CancellationReasons"]
-            codes = {reason["Code"] for reason in reasons}
+            cancellations: Any = error.response["CancellationReasons"]
+            codes = {one["Code"] for one in cancellations}
             if codes <= _ANSWERS:
-                return list(reasons)
+                return list(cancellations)
             if attempt == _TRIES or not codes <= _ANSWERS | _PASSING:
                 raise
             time.sleep(_pause(attempt))

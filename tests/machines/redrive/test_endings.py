@@ -45,7 +45,7 @@ from tests.support.stack_fixtures import (
     transaction,
 )
 from tests.support.verdicts import answer, judged
-from workflows.messages.reasons import reason
+from workflows.messages.reasons import reason_of
 from workflows.messages.transaction import AccountFrozen
 
 pytestmark = [pytest.mark.xdist_group("redrive"), pytest.mark.usefixtures("empty_queues")]
@@ -390,7 +390,7 @@ def test_quarantine_of_a_message_that_was_processed_meanwhile_is_refused(stack):
 def test_quarantine_by_a_run_keeps_the_template(stack):
     message = transaction()
     dead_letter(stack, message)
-    why = reason(AccountFrozen("Account {account_id} is frozen.", account_id="bob"))
+    why = reason_of(AccountFrozen("Account {account_id} is frozen.", account_id="bob"))
 
     redrive_as_judged(stack, judged(message, verdict="quarantine", reason=why))
 

@@ -18,7 +18,7 @@ from tests.support.template import template
 from workflows.messages.carried import Carried
 from workflows.messages.envelope import InvalidEnvelope
 from workflows.messages.limits import ATTRIBUTE_RESERVE_BYTES
-from workflows.messages.reasons import reason
+from workflows.messages.reasons import reason_of
 from workflows.redrive import batch, runs
 from workflows.redrive.verdict import Verdict
 
@@ -88,7 +88,7 @@ FOREIGN = {
     "ledger_id": f"sqs:{'m' * 36}",
     "trace_id": "m" * 36,
     "type": "foreign",
-    "reason": reason(InvalidEnvelope(quotes(300))) | {"template": "t" * 48},
+    "reason": reason_of(InvalidEnvelope(quotes(300))) | {"template": "t" * 48},
 }
 # Of ours: the names in the envelope are as long as they may be, and need no escape; a reason
 # that the ledger has from elsewhere may.
@@ -163,7 +163,7 @@ def test_batches_of_every_size_are_counted():
 
 
 def test_reason_is_written_without_an_escape():
-    found = reason(InvalidEnvelope('"\\\x07é' * 100))["message"]
+    found = reason_of(InvalidEnvelope('"\\\x07é' * 100))["message"]
 
     assert size(found) == len('""') + len(found) == len('""') + 256
     assert found.startswith("'/??'/??")

@@ -14,7 +14,7 @@ from workflows.ledger.claims import Decision
 from workflows.ledger.lookup import MessageNotFound
 from workflows.messages.carried import NOTHING
 from workflows.messages.message_types import meaning_hash
-from workflows.messages.reasons import reason
+from workflows.messages.reasons import reason_of
 from workflows.messages.transaction import AccountFrozen
 from workflows.runtime import aws, clock
 
@@ -359,7 +359,7 @@ def test_row_in_trouble_holds_body_and_reason_and_is_free_and_lasting(trouble):
 
     found = row()
     assert (found["status"], found["trouble"]) == (trouble, trouble)
-    assert (found["body"], found["reason"]) == (BODY, reason(ERROR))
+    assert (found["body"], found["reason"]) == (BODY, reason_of(ERROR))
     assert found["execution_arns"] == (["arn:1"] if trouble == "RETRYING" else [])
     assert not {"lease_until", "expires_at"} & found.keys()
 
@@ -400,7 +400,7 @@ def test_discarded_row_keeps_body_reason_and_who_gave_it_up_but_not_forever(trou
 
     found = row()
     assert (found["status"], found["discarded"]) == ("DISCARDED", GIVEN_UP)
-    assert (found["body"], found["reason"]) == (BODY, reason(ERROR))
+    assert (found["body"], found["reason"]) == (BODY, reason_of(ERROR))
     assert "trouble" not in found
     assert_expires_in_90_days(found)
 

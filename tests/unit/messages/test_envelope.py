@@ -12,7 +12,7 @@ from tests.support.messages import a_message, a_transaction
 from workflows.messages import envelope
 from workflows.messages.envelope import InvalidEnvelope, InvalidPayload, Message, parse
 from workflows.messages.ids import RESERVED_IDS, check_message_id
-from workflows.messages.reasons import reason
+from workflows.messages.reasons import reason_of
 
 GROUP = "acc-1"
 BODY = a_message().body()
@@ -76,7 +76,7 @@ def verdict(body):
     try:
         return parse(body, GROUP)
     except InvalidEnvelope as error:
-        return reason(error)
+        return reason_of(error)
 
 
 @given(TEXT)
@@ -129,7 +129,7 @@ NO_ENVELOPES = {
 def test_what_is_no_envelope_is_told_so(body):
     with pytest.raises(InvalidEnvelope) as raised:
         parse(body, GROUP)
-    assert 0 < len(reason(raised.value)["message"]) <= 256
+    assert 0 < len(reason_of(raised.value)["message"]) <= 256
 
 
 @pytest.mark.parametrize("levels", [200, 254, 255, 256, 300, 600, 900, 980, 1_000, 5_000])

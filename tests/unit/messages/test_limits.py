@@ -3,7 +3,7 @@
 import pytest
 
 from workflows.messages.limits import ATTRIBUTE_RESERVE_BYTES, MessageTooLarge, check_size
-from workflows.messages.reasons import reason
+from workflows.messages.reasons import reason_of
 
 
 @pytest.mark.parametrize("letter", ["x", "ä", "\U0001f600"])
@@ -18,7 +18,7 @@ def test_size_counts_bytes_to_the_last_one(letter):
 
 
 def test_reserve_holds_the_longest_reason():
-    attributes = reason(type("E" * 64, (Exception,), {})("m" * 1_000))
+    attributes = reason_of(type("E" * 64, (Exception,), {})("m" * 1_000))
     names_and_types = len("ReasonType" + "ReasonMessage" + "String" * 2)
 
     assert names_and_types + sum(map(len, attributes.values())) <= ATTRIBUTE_RESERVE_BYTES

@@ -19,7 +19,7 @@ from workflows.ledger import trouble
 from workflows.messages import filters, message_types
 from workflows.messages.envelope import InvalidEnvelope, InvalidMessage, InvalidPayload, parse
 from workflows.messages.limits import RedriveLimitReached
-from workflows.messages.reasons import Cause, fingerprint, reason
+from workflows.messages.reasons import Cause, fingerprint, reason_of
 from workflows.messages.transaction import AccountFrozen, TransactionRejected
 from workflows.operator import failures
 from workflows.runtime import aws
@@ -34,11 +34,11 @@ def frozen(name):
 
 
 def one_cause(errors):
-    return len({fingerprint("transaction", reason(error)) for error in errors}) == 1
+    return len({fingerprint("transaction", reason_of(error)) for error in errors}) == 1
 
 
 def test_error_with_fields_reads_as_a_sentence_and_keeps_its_template():
-    why = reason(frozen("bob"))
+    why = reason_of(frozen("bob"))
 
     assert why == {
         "type": "AccountFrozen", "message": "Account bob is frozen.", "template": FROZEN,
@@ -47,9 +47,10 @@ def test_error_with_fields_reads_as_a_sentence_and_keeps_its_template():
 
 
 def test_error_without_fields_has_no_template_whatever_its_text_holds():
-    assert reason(InvalidMessage("a {b} {c")) == {"type": "InvalidMessage", "message": "a {b} {c"}
-    assert reason(Cause()) == {"type": "Cause", "message": reason(Cause())["message"]}
-    assert "template" not in reason(ValueError("Account bob is frozen."))
+    found = reason_of(InvalidMessage("a {b} {c"))
+    assert found == {"type": "InvalidMessage", "message": "a {b} {c"}
+    assert reason_of(Cause()) == {"type": "Cause", "message": reason_of(Cause())["message"]}
+    assert "template" not in reason_of(ValueError("Account bob is frozen."))
 
 
 def test_whom_it_met_splits_no_cause_and_what_it_is_does():
@@ -61,11 +62,11 @@ def test_whom_it_met_splits_no_cause_and_what_it_is_does():
 @pytest.mark.parametrize("name", ["x{y}", "{account_id}", "a b\n\x00'\"\\", "\ud800é", ""])
 def test_value_is_never_taken_for_a_template(name):
     assert one_cause([frozen(name), frozen("bob")])
-    assert reason(frozen(name))["template"] == FROZEN
+    assert reason_of(frozen(name))["template"] == FROZEN
 
 
 def test_template_is_kept_as_a_message_is():
-    why = reason(Cause('"{a}"\\\n é' + "x" * 500, a=1))
+    why = reason_of(Cause('"{a}"\\\n é' + "x" * 500, a=1))
 
     assert why["template"].startswith("'{a}'/ ?x")
     assert len(why["template"]) == 64
@@ -74,8 +75,8 @@ def test_template_is_kept_as_a_message_is():
 def test_cause_is_that_of_rows_from_before_if_the_name_had_a_digit():
     before = {"type": "AccountFrozen", "message": "Account acct-7 is frozen."}
 
-    assert fingerprint("t", before) == fingerprint("t", reason(frozen("acct-7")))
-    assert fingerprint("t", reason(frozen("bob"))) == fingerprint("t", before)
+    assert fingerprint("t", before) == fingerprint("t", reason_of(frozen("acct-7")))
+    assert fingerprint("t", reason_of(frozen("bob"))) == fingerprint("t", before)
 
 
 def failed(*names, **payload):
@@ -108,7 +109,7 @@ def test_built_in_type_raises_causes(payload):
 @pytest.mark.usefixtures("tables", "queues", "machines")
 def test_three_accounts_without_digits_and_one_error_are_one_cause_in_the_list():
     for number, name in enumerate(NAMES):
-        put(number, reason=reason(frozen(name)))
+        put(number, reason=reason_of(frozen(name)))
     put(3, reason={"type": "AccountFrozen", "message": "Account acct-7 is frozen."})  # from before
 
     (group,) = failures.groups().groups
@@ -135,7 +136,7 @@ def test_names_that_a_sender_made_up_split_no_cause_either():
     assert not one_cause([invalid(note=1), invalid(note=1, amount="x")])
     assert not one_cause([invalid(amount="x"), invalid(kind="x")])
     assert "note: " in str(invalid(note=1))
-    assert "template" not in reason(invalid(amount="x"))  # it would say the same
+    assert "template" not in reason_of(invalid(amount="x"))  # it would say the same
 
 
 def test_payload_with_many_unknown_fields_is_described_shortly():
@@ -211,17 +212,17 @@ def test_long_text_without_spaces_takes_linear_time(text):
 
 @given(TEXT)
 def test_reason_is_what_sqs_allows_in_an_attribute(text):
-    why = reason(AccountFrozen(text))
+    why = reason_of(AccountFrozen(text))
 
     assert why["type"] == "AccountFrozen"
     assert re.fullmatch(r"[\x20-\x7e]{1,256}", why["message"])
 
 
 def test_reason_keeps_plain_text_and_falls_back_to_the_error_s_own_sentence():
-    assert reason(AccountFrozen("Account a is frozen."))["message"] == "Account a is frozen."
-    assert reason(AccountFrozen(" two\n lines\t"))["message"] == "two lines"
-    assert reason(RedriveLimitReached())["message"] == RedriveLimitReached.__doc__
-    assert reason(type("Bare", (Exception,), {})()) == {"type": "Bare", "message": "no message"}
+    assert reason_of(AccountFrozen("Account a is frozen."))["message"] == "Account a is frozen."
+    assert reason_of(AccountFrozen(" two\n lines\t"))["message"] == "two lines"
+    assert reason_of(RedriveLimitReached())["message"] == RedriveLimitReached.__doc__
+    assert reason_of(type("Bare", (Exception,), {})()) == {"type": "Bare", "message": "no message"}
 
 
 def test_fingerprint_leaves_ids_and_numbers_out():
