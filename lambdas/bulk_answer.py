@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lambdas.api import explain
 from lambdas.responses import ErrorBody
 from workflows.ledger.status import Status
-from workflows.operator.bulk import Outcome
+from workflows.operator import bulk
 
 
 def _is_none(value: object) -> bool:
@@ -54,18 +54,18 @@ class Results(BaseModel):
     cursor: str | None = None
 
 
-def answer(outcomes: list[Outcome], cursor: str | None, details: dict[str, Any]) -> Results:
+def answer(found: list[bulk.Result], cursor: str | None, details: dict[str, Any]) -> Results:
     """Return the answer, and count for the log how it went."""
-    details |= {"done": sum(outcome.error is None for outcome in outcomes)}
-    details |= {"refused": len(outcomes) - details["done"]}
+    details |= {"done": sum(one.error is None for one in found)}
+    details |= {"refused": len(found) - details["done"]}
     return Results(
         results=[
             Result(
-                message_id=outcome.message_id,
-                status=outcome.status,
-                error=explain(outcome.error) if outcome.error else None,
+                message_id=one.message_id,
+                status=one.status,
+                error=explain(one.error) if one.error else None,
             )
-            for outcome in outcomes
+            for one in found
         ],
         more=cursor is not None,
         cursor=cursor,

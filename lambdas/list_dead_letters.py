@@ -74,7 +74,7 @@ def group_dead_letters() -> FailureGroups:
     """Group all dead letters."""
     caller("producer")
     with telemetry.operation("group_dead_letters", trace_id()):
-        return failures.groups()
+        return failures.causes()
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

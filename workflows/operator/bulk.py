@@ -30,7 +30,7 @@ class Selection(Asked):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """What became of one message: its status, or the error that refused it."""
 
     message_id: str
@@ -40,7 +40,7 @@ class Outcome:
 
 def each(
     selection: Selection, act: Callable[[str], dict[str, Any] | None]
-) -> tuple[list[Outcome], str | None]:
+) -> tuple[list[Result], str | None]:
     """Act on every message selected, longest in trouble first; an error concerns its message only.
 
     What is in trouble again after it was acted on, or only since the first call, has no turn.
@@ -56,23 +56,23 @@ def each(
         workflows.runtime.paging.InvalidCursor: the cursor is not of this list.
     """
     until = clock.epoch() + _SECONDS
-    outcomes: list[Outcome] = []
+    results: list[Result] = []
     last: str | None = None
     for rows, looked_at in trouble.chunks(selection.status, selection.filter, selection.cursor):
         for row, after in rows:
-            if len(outcomes) == selection.limit or (last and clock.epoch() >= until):
-                return outcomes, last
-            outcomes += _outcome(row["message_id"], act)
+            if len(results) == selection.limit or (last and clock.epoch() >= until):
+                return results, last
+            results += _result(row["message_id"], act)
             last = after
         last = looked_at or last
         if clock.epoch() >= until:
-            return outcomes, looked_at
-    return outcomes, None
+            return results, looked_at
+    return results, None
 
 
-def _outcome(message_id: str, act: Callable[[str], dict[str, Any] | None]) -> list[Outcome]:
+def _result(message_id: str, act: Callable[[str], dict[str, Any] | None]) -> list[Result]:
     try:
         row = act(message_id)
     except Exception as error:  # noqa: BLE001 - whatever it is, the others are acted on
-        return [Outcome(message_id, error=error)]
-    return [] if row is None else [Outcome(message_id, row["status"])]
+        return [Result(message_id, error=error)]
+    return [] if row is None else [Result(message_id, row["status"])]

@@ -14,7 +14,7 @@ from workflows.runtime.settings import settings
 
 # A Lambda answers with 6 MB at most; what is beside the bodies needs far less than the rest.
 _BODIES_BYTES = 4_000_000
-_GROUPS_SHOWN = 1_000
+_CAUSES_SHOWN = 1_000
 
 _ExampleTime = Field(examples=["2026-11-24T12:00:00.123Z"])
 _Fingerprint = Field(default=None, examples=["4f7d8c1b22a09e63"])
@@ -129,8 +129,8 @@ def quarantined(
     return found, following
 
 
-def groups() -> FailureGroups:
-    """Group all dead letters by their fingerprints."""
+def causes() -> FailureGroups:
+    """Count all dead letters by what they failed of, the causes that most have first."""
     columns = ["message_id", "type", "reason", "dead_at", "updated_at"]
     found: dict[tuple[str | None, str], FailureGroup] = {}
     read = 0
@@ -138,10 +138,10 @@ def groups() -> FailureGroups:
         _count(row, found)
         if read == trouble.READ_AT_MOST:
             break
-    largest = sorted(found.values(), key=lambda group: (-group.count, group.oldest))
+    largest = sorted(found.values(), key=lambda cause: (-cause.count, cause.oldest))
     return FailureGroups(
-        groups=largest[:_GROUPS_SHOWN],
-        complete=read < trouble.READ_AT_MOST and len(largest) <= _GROUPS_SHOWN,
+        groups=largest[:_CAUSES_SHOWN],
+        complete=read < trouble.READ_AT_MOST and len(largest) <= _CAUSES_SHOWN,
     )
 
 
@@ -175,11 +175,11 @@ def _dead_at(row: trouble.Row) -> str:
     return str(row.get("dead_at", row["updated_at"]))
 
 
-def _count(row: trouble.Row, groups: dict[tuple[str | None, str], FailureGroup]) -> None:
-    """Count a dead letter in its group."""
+def _count(row: trouble.Row, causes: dict[tuple[str | None, str], FailureGroup]) -> None:
+    """Count a dead letter by its cause."""
     died, reason = _dead_at(row), row.get("reason", {"type": "", "message": ""})
     key = (lookup.fingerprint_of(row), row["type"])
-    group = groups.setdefault(
+    cause = causes.setdefault(
         key,
         FailureGroup(
             fingerprint=key[0],
@@ -191,8 +191,8 @@ def _count(row: trouble.Row, groups: dict[tuple[str | None, str], FailureGroup])
             newest=died,
         ),
     )
-    group.count += 1
-    group.oldest = min(group.oldest, died)
-    if died >= group.newest:
-        group.newest = died
-        group.sample = Sample(message_id=row["message_id"], message=reason["message"])
+    cause.count += 1
+    cause.oldest = min(cause.oldest, died)
+    if died >= cause.newest:
+        cause.newest = died
+        cause.sample = Sample(message_id=row["message_id"], message=reason["message"])

@@ -89,7 +89,7 @@ FAILURES = {
     "status": (overview, "_depths"),
     "message": (lookup, "get"),
     "dlq": (failures, "dead_letters"),
-    "dlq_groups": (failures, "groups"),
+    "dlq_groups": (failures, "causes"),
     "quarantine": (failures, "quarantined"),
     "reprocess": (ownership, "acquire"),
     "runs": (runs, "page"),

@@ -409,7 +409,7 @@ def test_failures_alike_are_one_group_and_the_largest_comes_first():
         put(number, reason=FROZEN | {"message": f"Account acc-{number} is frozen."})
     put(5, "QUARANTINED")
 
-    found = failures.groups()
+    found = failures.causes()
 
     assert found.complete
     assert [group.model_dump() for group in found.groups] == [
@@ -437,7 +437,7 @@ def test_failures_alike_are_one_group_and_the_largest_comes_first():
 def test_group_s_times_are_those_of_death():
     put(1, dead_at=before(hours=1))  # touched after it died
     put(2, dead_at=before(hours=2))
-    (group,) = failures.groups().groups
+    (group,) = failures.causes().groups
 
     assert (group.oldest, group.newest) == (before(hours=2), before(hours=1))
     assert group.sample.message_id == "m-0001"
@@ -449,18 +449,18 @@ def test_groups_say_when_they_are_not_all(monkeypatch, most, complete):
     for number in range(3):
         put(number)
 
-    found = failures.groups()
+    found = failures.causes()
 
     assert (found.complete, found.groups[0].count) == (complete, min(3, most))
 
 
 def test_too_many_groups_are_not_complete(monkeypatch):
-    monkeypatch.setattr(failures, "_GROUPS_SHOWN", 1)
+    monkeypatch.setattr(failures, "_CAUSES_SHOWN", 1)
     put(1)
-    assert failures.groups().complete
+    assert failures.causes().complete
     put(2, reason=FROZEN | {"type": "KeyError"})
 
-    found = failures.groups()
+    found = failures.causes()
 
     assert (len(found.groups), found.complete) == (1, False)
 

@@ -112,7 +112,7 @@ def test_three_accounts_without_digits_and_one_error_are_one_cause_in_the_list()
         put(number, reason=reason_of(frozen(name)))
     put(3, reason={"type": "AccountFrozen", "message": "Account acct-7 is frozen."})  # from before
 
-    (group,) = failures.groups().groups
+    (group,) = failures.causes().groups
 
     assert group.count == 4
     wanted = filters.Filter(fingerprint=group.fingerprint)

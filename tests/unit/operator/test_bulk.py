@@ -50,8 +50,8 @@ def noting(seen):
 def chosen(**given):
     """Return the ids of the messages that a selection acts on, and the cursor."""
     seen: list[str] = []
-    outcomes, cursor = each(Selection(**{"filter": {}} | given), noting(seen))
-    assert [outcome.message_id for outcome in outcomes] == seen
+    results, cursor = each(Selection(**{"filter": {}} | given), noting(seen))
+    assert [result.message_id for result in results] == seen
     return seen, cursor
 
 
@@ -112,10 +112,10 @@ def test_what_is_acted_on_leaves_the_list_and_the_rest_follows():
     for number in range(5):
         put(number)
 
-    outcomes, cursor = each(Selection(filter=Filter(), limit=3), retry)
+    results, cursor = each(Selection(filter=Filter(), limit=3), retry)
     rest, end = each(Selection(filter=Filter(), limit=3, cursor=cursor), retry)
 
-    assert [outcome.status for outcome in [*outcomes, *rest]] == ["REDRIVEN"] * 5
+    assert [result.status for result in [*results, *rest]] == ["REDRIVEN"] * 5
     assert end is None
     assert [copy[0] for copy in sent()] == [f"m-{number}.r1" for number in range(5)]
     assert each(Selection(filter=Filter()), retry) == ([], None)
@@ -126,10 +126,10 @@ def test_errors_concern_their_own_message_only():
     put(1, redrives=3)
     put(2)
 
-    outcomes, _ = each(Selection(filter=Filter()), retry)
+    results, _ = each(Selection(filter=Filter()), retry)
 
-    assert [outcome.status for outcome in outcomes] == ["REDRIVEN", None, "REDRIVEN"]
-    assert type(outcomes[1].error).__name__ == "RedriveLimitReached"
+    assert [result.status for result in results] == ["REDRIVEN", None, "REDRIVEN"]
+    assert type(results[1].error).__name__ == "RedriveLimitReached"
     assert len(sent()) == 2
 
 
@@ -138,9 +138,9 @@ def test_messages_that_always_fail_do_not_keep_the_others_from_their_turn():
         put(number, redrives=3 if number < 3 else 0)
 
     _, cursor = each(Selection(filter=Filter(), limit=3), retry)
-    outcomes, end = each(Selection(filter=Filter(), limit=3, cursor=cursor), retry)
+    results, end = each(Selection(filter=Filter(), limit=3, cursor=cursor), retry)
 
-    assert ([outcome.message_id for outcome in outcomes], end) == (["m-3"], None)
+    assert ([result.message_id for result in results], end) == (["m-3"], None)
 
 
 def test_call_ends_in_time_and_says_where(later):
@@ -151,8 +151,8 @@ def test_call_ends_in_time_and_says_where(later):
         later(bulk._SECONDS)
         return retry(message_id)
 
-    outcomes, cursor = each(Selection(filter=Filter()), slow)
-    assert [outcome.message_id for outcome in outcomes] == ["m-0"]
+    results, cursor = each(Selection(filter=Filter()), slow)
+    assert [result.message_id for result in results] == ["m-0"]
     assert chosen(cursor=cursor) == (["m-1", "m-2"], None)
 
 
@@ -198,10 +198,10 @@ def test_merge_edits_what_it_changes_and_passes_over_the_rest():
     put(2, payload={"amount": "1.00"})
     wanted = EditSelection(filter=Filter(), merge={"currency": "USD"})
 
-    outcomes, _ = each(wanted, lambda message_id: edit.merge(message_id, wanted.merge, ACTOR))
+    results, _ = each(wanted, lambda message_id: edit.merge(message_id, wanted.merge, ACTOR))
 
-    assert [(o.message_id, o.status) for o in outcomes] == [("m-1", "DEAD"), ("m-2", None)]
-    assert type(outcomes[1].error).__name__ == "InvalidPayload"
+    assert [(o.message_id, o.status) for o in results] == [("m-1", "DEAD"), ("m-2", None)]
+    assert type(results[1].error).__name__ == "InvalidPayload"
     assert '"currency":"USD"' in row("m-1")["body"]
     assert [record["message_id"] for record in audited()] == ["m-1"]
 
@@ -211,11 +211,11 @@ def test_discard_of_many_is_recorded_one_by_one():
         put(number, group=f"acc-{number}")
     why = DiscardRequest(reason="all of them")
 
-    outcomes, _ = each(
+    results, _ = each(
         Selection(filter=Filter()), lambda message_id: discard.discard(message_id, why, ACTOR)
     )
 
-    assert [outcome.status for outcome in outcomes] == ["DISCARDED"] * 3
+    assert [result.status for result in results] == ["DISCARDED"] * 3
     assert [record["message_id"] for record in audited()] == ["m-0", "m-1", "m-2"]
     assert [row(f"m-{n}")["discarded"]["reason"] for n in range(3)] == ["all of them"] * 3
 
