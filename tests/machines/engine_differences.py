@@ -34,6 +34,8 @@ _RUNS = {
     "failure_that_cannot_be_recorded": "Sqs.First",
     "failure_and_lease_that_was_lost": "LeaseLost",
     "GiveBackDeadLetters_fails_for_good": "Lambda.First",
+    "failure_that_cannot_be_recorded_without_the_lock": "Sqs.First",
+    "failure_that_cannot_be_accounted_for": _BROKEN,
     "lease_that_was_lost": "LeaseLost",
     "lease_that_was_lost_at_the_end": "LeaseLost",
     "lease_that_was_lost_while_watched": "LeaseLost",

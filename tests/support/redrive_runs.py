@@ -35,6 +35,8 @@ HELD = ["HoldDeadLetters", "MoreToDo"]
 REFUSED = [*HELD, "LetGoMessages", "MoreToDo"]  # guarded, or so it seems, and not sent
 NOTHING_GOES = ["GuardLoop", "AnyToRedrive", "MoreToDo"]
 FAILED = ["FailRun", "RunFailed"]
+LOCK_IS_ANOTHERS = ["GiveBackDeadLetters", "FailRun", "FailRunWithoutLock", "RunFailed"]
+NO_RECORD = ["FailRun", "FailRunWithoutLock", "AccountForFailure", "RunFailed"]
 GIVEN_BACK = ["GiveBackDeadLetters", *FAILED]  # what it had received
 COUNTERS = (
     "received",

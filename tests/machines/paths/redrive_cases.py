@@ -21,6 +21,7 @@ END = ["FinishRun"]
 LOOK = ["WaitForOutcomes", "CountOutcomes", "CanaryHealthy"]
 FAILED = ["FailRun", "RunFailed"]
 GIVEN_BACK = ["GiveBackDeadLetters", *FAILED]
+LOCK_IS_ANOTHERS = ["GiveBackDeadLetters", "FailRun", "FailRunWithoutLock"]
 GIVE_UP = ["RunFailed"]
 SCHEDULED = {"trigger": "schedule"}
 ONE = {"request": {"max_messages": 1}}
@@ -301,8 +302,20 @@ FAILURES = [
     _failed("FailureThatCannotBeRecordedIsStillLoud", [*BEGIN, "ReceiveDeadLetters", *GIVEN_BACK]),
     _failed(
         "FailureOfARunWhoseLockIsAnothersIsRecordedWithoutIt",
-        [*BEGIN, "ReceiveDeadLetters", "GiveBackDeadLetters", "FailRun", *FAILED],
+        [*BEGIN, "ReceiveDeadLetters", *LOCK_IS_ANOTHERS, "RunFailed"],
         "LeaseLost",
+    ),
+    _failed(
+        "FailureThatCannotBeRecordedWithoutTheLockIsStillLoud",
+        [*BEGIN, "ReceiveDeadLetters", *LOCK_IS_ANOTHERS, "RunFailed"],
+    ),
+    _failed(
+        "FailureOfARunWithoutARecordIsAccountedFor",
+        [*BEGIN, "ReceiveDeadLetters", *LOCK_IS_ANOTHERS, "AccountForFailure", "RunFailed"],
+    ),
+    _failed(
+        "FailureThatCannotBeAccountedForIsStillLoud",
+        [*BEGIN, "ReceiveDeadLetters", *LOCK_IS_ANOTHERS, "AccountForFailure", "RunFailed"],
     ),
     _failed(
         "LettersThatAreTooLargeFailTheRunAtItsEnd",

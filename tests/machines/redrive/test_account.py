@@ -191,7 +191,6 @@ def ending(stack, state, run_id):
         in_flight=0,
         missing=0,
         failure="Some.Exception",
-        recorded=True,
         request={},
         states={
             "context": {

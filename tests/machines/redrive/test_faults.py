@@ -14,8 +14,10 @@ from tests.support.redrive_runs import (
     GIVEN_BACK,
     JUDGED,
     LOCK,
+    LOCK_IS_ANOTHERS,
     LOCKED,
     MAX_REDRIVES,
+    NO_RECORD,
     QUEUE,
     REFUSED,
     START,
@@ -387,7 +389,7 @@ def test_queue_that_cannot_be_inspected_fails_the_run_before_it_has_a_record(sta
     run = redrive(stack, 1, mocks={"InspectQueue": throw("Some.ServiceException")})
 
     assert (run.status, run.error) == ("FAILED", "Some.ServiceException")
-    assert run.states == ["InspectQueue", *FAILED]
+    assert run.states == ["InspectQueue", *NO_RECORD]
     assert row(stack, "Runs", run.name) == row(stack, "Runs", LOCK) == {}
     (record,) = audited(stack, run.name)
     assert (record["action"], record["result"]) == ("end_run", "FAILED")
@@ -497,7 +499,7 @@ def test_dead_letter_queue_that_is_gone_fails_the_run_at_once(stack):
     with machine_without(stack, stack.outputs["DeadLetterQueueUrl"]) as arn:
         run = run_machine(stack, arn)
 
-    assert run.states == ["InspectQueue", *FAILED]
+    assert run.states == ["InspectQueue", *NO_RECORD]
     assert "NotExist" in str(run.error)
 
 
@@ -541,7 +543,13 @@ def test_run_that_lost_its_lease_sends_nothing_more(stack):
     run = redrive(stack, 1, name=run_id, mocks={"AcquireRun": [{"Return": {}}]})
 
     assert (run.status, run.error) == ("FAILED", "LeaseLost")
-    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *GIVEN_BACK]
+    assert run.states == [
+        *START,
+        *JUDGED,
+        "GuardLoop",
+        "AnyToRedrive",
+        *LOCK_IS_ANOTHERS,
+    ]
     assert row(stack, "Runs", run_id)["failure"] == "LeaseLost"
     assert row(stack, "Runs", LOCK) == new_holder
     assert queued(stack, "Work") == []
@@ -559,7 +567,7 @@ def test_run_that_lost_its_lease_at_its_end_is_recorded_whole_and_leaves_the_loc
     run = redrive(stack, 1, name=run_id, mocks=mocks)
 
     assert (run.status, run.error) == ("FAILED", "LeaseLost")
-    assert run.states[-4:] == ["FinishRun", *GIVEN_BACK]
+    assert run.states[-5:] == ["FinishRun", *LOCK_IS_ANOTHERS]
     assert counters(stack, run) == {"received": 1, "redriven": 1}
     assert [entry["result"] for entry in audited(stack, run_id)] == ["FAILED"]
     assert row(stack, "Runs", LOCK) == new_holder

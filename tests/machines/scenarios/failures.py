@@ -8,6 +8,8 @@ from tests.machines.scenarios.paths import (
     FINISH,
     GIVEN_BACK,
     JUDGED,
+    LOCK_IS_ANOTHERS,
+    NO_RECORD,
     NOTHING_RECEIVED,
     START,
     WAVE,
@@ -166,6 +168,8 @@ def _fails_for_good(world: World, state: str) -> None:
         mocks |= {"RedriveMessages": given.returns({"Failed": refused(0)})}
     run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
     failed = FAILED if state in NOTHING_RECEIVED else GIVEN_BACK
+    if state == "InspectQueue":
+        failed = NO_RECORD
     if state == "AcquireRun":
         failed = FAILED[1:]
     if state in WITH_A_BATCH:
@@ -297,7 +301,7 @@ def failure_and_lease_that_was_lost(world: World) -> None:
     world.dead_letter(world.message())
     mocks = {"ReceiveDeadLetters": given.throws(BROKEN), "FailRun": given.throws(CANCELLED)}
     run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
-    assert run.states == [*START, "ReceiveDeadLetters", "GiveBackDeadLetters", "FailRun", *FAILED]
+    assert run.states == [*START, "ReceiveDeadLetters", *LOCK_IS_ANOTHERS]
     assert run.error == "LeaseLost"
     world.recover()
 
@@ -311,6 +315,29 @@ def failure_that_cannot_be_recorded(world: World) -> None:
     assert run.error == "Sqs.First"
     # Where EventBridge tells of the end, the sweep did the same already.
     world.recover()
+
+
+@scenario(mocked=True)
+def failure_that_cannot_be_recorded_without_the_lock(world: World) -> None:
+    """A run that lost its lock and cannot record its failure fails with its first error."""
+    mocks = {
+        "ReceiveDeadLetters": given.throws("Sqs.First"),
+        "FailRun": given.throws(CANCELLED),
+        "FailRunWithoutLock": given.throws(BROKEN),
+    }
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    assert run.states == [*START, "ReceiveDeadLetters", *LOCK_IS_ANOTHERS]
+    assert run.error == "Sqs.First"
+    world.recover()
+
+
+@scenario(mocked=True)
+def failure_that_cannot_be_accounted_for(world: World) -> None:
+    """A run that has no record, and whose failure cannot be told, fails with its first error."""
+    mocks = {"InspectQueue": given.throws(BROKEN), "AccountForFailure": given.throws("DynamoDb.No")}
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    assert run.states == ["InspectQueue", *NO_RECORD]
+    assert run.error == BROKEN
 
 
 @scenario(mocked=True)

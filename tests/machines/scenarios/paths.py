@@ -12,6 +12,8 @@ NO_MORE = [*EMPTY_POLL, "InspectRest", *EMPTY_POLL]
 FINISH = ["FinishRun"]
 DONE = ["AnyDeadLetters", *FINISH]
 FAILED = ["FailRun", "RunFailed"]
+NO_RECORD = ["FailRun", "FailRunWithoutLock", "AccountForFailure", "RunFailed"]
+LOCK_IS_ANOTHERS = ["GiveBackDeadLetters", "FailRun", "FailRunWithoutLock", "RunFailed"]
 GIVEN_BACK = ["GiveBackDeadLetters", *FAILED]  # what it had received
 # Before its first poll a run has nothing to give back.
 NOTHING_RECEIVED = ("InspectQueue", "ValidateInput")

@@ -4,8 +4,8 @@ from tests.machines.scenarios import given
 from tests.machines.scenarios.paths import (
     DONE,
     FINISH,
-    GIVEN_BACK,
     JUDGED,
+    LOCK_IS_ANOTHERS,
     LOCKED,
     NO_MORE,
     START,
@@ -126,7 +126,7 @@ def lease_that_was_lost(world: World) -> None:
     given.run_row(world, world.next_run, status="RUNNING")
     world.dead_letter(world.message())
     run = world.run({"request": {"max_messages": 1}}, mocks={"AcquireRun": given.returns({})})
-    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *GIVEN_BACK]
+    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *LOCK_IS_ANOTHERS]
     assert run.error == "LeaseLost"
     # Where EventBridge tells of the end, the sweep did the same already.
     world.recover()

@@ -131,8 +131,7 @@ ROWS = {
         "no uncaught DataLimitExceeded; all handled",
         (
             "machines.redrive.test_hostile::test_body_of_250_kib_is_quarantined_byte_identical",
-            "machines.redrive.test_hostile"
-            "::test_arguments_of_the_largest_foreign_batch_fit_the_limit_of_a_state",
+            "proofs.sizes.test_state_sizes::test_guard_s_statements_fit",
         ),
         "MiniStack does not end an execution whose state is over 256 KiB, moto does; the largest"
         " input and output of each state are measured.",
@@ -192,7 +191,7 @@ ROWS = {
         "fails loudly, deletes nothing",
         (
             "machines.redrive.test_faults"
-            "::test_resource_that_is_gone_fails_the_run_and_deletes_nothing",
+            "::test_work_queue_that_is_gone_fails_the_run_and_deletes_nothing",
         ),
         "No engine here enforces a machine's role: AccessDenied is raised at the call, and another"
         " queue, which the role forbids, is taken for ours. None refuses a deduplication id on a"
