@@ -89,10 +89,8 @@ def claim(message: Message, sqs_message_id: str = "") -> Claim:
     if _was_moved(row, sqs_message_id):
         return _claim_moved(message, row, sqs_message_id)
     decision = _DECISIONS.get(row["status"], Decision.BUSY)
-    if (
-        decision is Decision.RETRYING
-        and row.get("sqs_message_id", sqs_message_id) != sqs_message_id
-    ):
+    is_other = row.get("sqs_message_id", sqs_message_id) != sqs_message_id
+    if decision is Decision.RETRYING and is_other:
         # Perhaps its dead letter, which somebody moved while the machine goes from `DeadLetter` to
         # `MarkDead`: that fails when it finds the count changed, and makes another dead letter.
         decision = Decision.RETRYING if transitions.copy_met(message.message_id) else Decision.BUSY

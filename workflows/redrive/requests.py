@@ -61,7 +61,12 @@ class RedriveRequest(Asked):
 
     def options(self) -> dict[str, Any]:
         """Return what the machine needs to know, as JSON: only the fields that were set."""
-        return self.model_dump(mode="json", exclude_defaults=True, exclude={"dry_run", "plan_hash"})
+        found = self.model_dump(
+            mode="json", exclude_defaults=True, exclude={"dry_run", "plan_hash"}
+        )
+        if self.max_per_second is not None and self.max_per_second.is_integer():
+            found["max_per_second"] = int(self.max_per_second)  # as people, and JSON, write it
+        return found
 
 
 def _of_a_run(request: RedriveRequest) -> RedriveRequest:

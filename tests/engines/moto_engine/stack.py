@@ -410,13 +410,7 @@ def _words(standing: tuple[str, str | None]) -> str:
 
 
 def _plain(answer: Any) -> Any:
-    # JSON knows one kind of number: what is whole is spelled so, as Step Functions spells it.
-    return json.loads(json.dumps(answer), parse_float=_number)
-
-
-def _number(text: str) -> int | float:
-    number = float(text)
-    return int(number) if number.is_integer() else number
+    return json.loads(json.dumps(answer))
 
 
 def _in_base64(attribute: dict[str, Any]) -> dict[str, Any]:
