@@ -54,7 +54,6 @@ _LONG = {
     "keeps_dying",
     "retried_by_an_operator",
     "edited_by_an_operator",
-    "discarded_by_an_operator",
     "copies_of_an_unknown_message",
     "delivered_twice",
     "canary_that_nobody_consumes",

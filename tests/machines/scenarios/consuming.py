@@ -110,7 +110,10 @@ def discarded_by_an_operator(world: World) -> None:
         discard.discard(debit.message_id, request, operator(world))
     world.consume()
     assert statuses(world) == ["DISCARDED", "PROCESSED"]
-    assert world.run({"request": {"max_messages": 1}}).output["discarded"] == 1
+    assert world.effects(debit.group_id) == [later.message_id]
+    run = world.run({"request": {"max_messages": 1}})
+    assert (run.output["discarded"], run.output["redriven"]) == (1, 0)
+    assert world.queued("DeadLetter") == []
 
 
 @scenario()
@@ -145,15 +148,19 @@ def retried_by_an_operator(world: World) -> None:
 
 @scenario()
 def redriven_by_sqs(world: World) -> None:
-    """A dead letter that SQS's own redrive moved back passes its fence and is counted."""
+    """A dead letter that SQS's own redrive moved back is counted, and its group follows it."""
     message = world.message()
+    later = world.message(group_id=message.group_id)
     world.freeze(message.group_id)
     world.send(message)
+    world.send(later)
     world.consume()
+    assert statuses(world) == ["DEAD", "PARKED"]
     world.unfreeze(message.group_id)
     world.put_copy("Work", message)
     world.consume()
-    assert statuses(world) == ["PROCESSED"]
+    assert statuses(world) == ["PROCESSED"] * 2
+    assert [world.row(m)["redrives"] for m in (message, later)] == [1, 0]
     assert world.run({"request": {"max_messages": 1}}).output["already_processed"] == 1
 
 

@@ -1,6 +1,7 @@
 """The fence: parked messages in their order, promotion, release, and fences of others."""
 
 from tests.machines.scenarios import given
+from tests.machines.scenarios.ends import dead, free, group, processed
 from tests.machines.scenarios.paths import (
     ASK,
     DROPPED,
@@ -12,10 +13,9 @@ from tests.machines.scenarios.paths import (
     ROUND,
 )
 from tests.machines.scenarios.registry import add, scenario
-from tests.machines.scenarios.retries import retry
+from tests.machines.scenarios.retries import MAX_ATTEMPTS, NONE_PARKED, retry
 from tests.support.world import World
-
-NONE_PARKED = given.returns({"Items": []})
+from workflows.runtime import clock
 
 
 @scenario()
@@ -26,18 +26,26 @@ def drained_in_order(world: World) -> None:
     given.parked(world, message, kind="debit", amount=15.0)
     run = retry(world, message)
     assert run.states == ["StartGroup", *ROUND, *PROMOTED, *PROMOTED, *RELEASED]
-    assert world.effects(message.group_id) == [m.message_id for m in world.messages]
+    processed(world, *world.messages[1:])
+    assert [world.row(m)["execution_arns"] for m in world.messages[1:]] == [[run.arn]] * 2
 
 
 @scenario()
 def promoted_message_that_dies(world: World) -> None:
     """A promoted message that is invalid holds the group in its turn."""
     message = given.settled(world)
-    second = given.parked(world, message, kind="debit")
+    second = given.parked(world, message, tries=3, kind="debit")
     third = given.parked(world, message)
     run = retry(world, message)
     assert run.states == ["StartGroup", *LOOK, *PROMOTED, *LOOK, *HELD]
-    assert world.row(second)["status"] == "DEAD"
+    dead(world, second, 1)
+    row = world.row(second)
+    assert row["attempts_total"] == row["journey"][0]["number"] == 4
+    held, waiting = group(world, message)
+    assert (held["generation"], held["parked"], held["drained"]) == (1, 2, 1)
+    assert held["execution_arn"] == run.arn
+    assert held["owned_at"] <= clock.epoch()
+    assert waiting["message_id"] == third.message_id
     assert world.row(third)["status"] == "PARKED"
 
 
@@ -45,25 +53,29 @@ def promoted_message_that_dies(world: World) -> None:
 def promoted_message_that_fails(world: World) -> None:
     """A promoted message that fails is tried as often as any."""
     message = given.settled(world)
-    given.parked(world, message)
+    later = given.parked(world, message)
     world.freeze(message.group_id)
     run = retry(world, message)
     assert run.states == ["StartGroup", *LOOK, *PROMOTED, *ROUND * 3, *LOOK, *HELD]
+    dead(world, later, MAX_ATTEMPTS)
 
 
 def _settled_meanwhile(world: World, status: str) -> None:
     message = given.settled(world)
-    given.parked(world, message, status)
+    second = given.parked(world, message, status)
+    before = world.row(second)
     third = given.parked(world, message)
     run = retry(world, message)
     assert run.states == ["StartGroup", *LOOK, *DROPPED, *PROMOTED, *RELEASED]
+    assert world.row(second) == before
     assert world.effects(message.group_id) == [third.message_id]
+    processed(world, third)
 
 
-for _status in ("PROCESSED", "DISCARDED"):
+for _status in ("PROCESSED", "DISCARDED", "GONE"):
     add(
         f"parked_message_is_{_status}",
-        "A parked message that was settled meanwhile is dropped, and the next promoted.",
+        "A parked message that was settled or forgotten is dropped, and the next promoted.",
         lambda world, status=_status: _settled_meanwhile(world, status),  # type: ignore[misc]
     )
 
@@ -77,16 +89,17 @@ def conflict_at_promotion(world: World) -> None:
     run = retry(world, message, mocks=mocks)
     kept = [*DROPPED, *ASK, *LOOK]
     assert run.states == ["StartGroup", *LOOK, *kept, *PROMOTED, *RELEASED]
-    assert world.row(later)["status"] == "PROCESSED"
+    processed(world, later)
 
 
 @scenario(mocked=True)
 def parked_after_the_last_look(world: World) -> None:
     """A message that is parked after the last look makes the release fail, and is drained."""
     message = given.settled(world)
-    given.parked(world, message)
+    later = given.parked(world, message)
     run = retry(world, message, mocks={"NextParked": NONE_PARKED})
     assert run.states == ["StartGroup", *LOOK, *REFUSED, *LOOK, *PROMOTED, *RELEASED]
+    processed(world, later)
 
 
 @scenario(mocked=True)
@@ -96,14 +109,9 @@ def promotion_whose_answer_was_lost(world: World) -> None:
     second = world.message(group_id=message.group_id)
     given.record(world, second, "RETRYING")
     arn = world.machines["retry"].replace(":stateMachine:", ":execution:")
-    given.fence(
-        world,
-        message,
-        holder=second.message_id,
-        parked=1,
-        drained=1,
-        execution_arn=f"{arn}:{world.next_run}",
-    )
+    ours = {"holder": second.message_id, "execution_arn": f"{arn}:{world.next_run}"}
+    given.fence(world, message, parked=1, drained=1, **ours)
+    third = given.parked(world, message)
     item = {
         "group_id": second.group_id,
         "item": f"PARKED#{2:0>40}",
@@ -114,38 +122,49 @@ def promotion_whose_answer_was_lost(world: World) -> None:
     found = given.returns({"Items": [given.serialized(item)]})
     run = retry(world, message, mocks={"NextParked": found})
     lost = [*DROPPED, *ASK]
-    assert run.states == ["StartGroup", *LOOK, *lost, *ROUND, *RELEASED]
+    assert run.states == ["StartGroup", *LOOK, *lost, *ROUND, *PROMOTED, *RELEASED]
+    processed(world, second, attempts=2)
+    processed(world, third)
+
+
+OTHERS: dict[str, dict[str, int | str]] = {
+    "taken_over": {"generation": 2},
+    "of_another_holder": {"holder": "another"},
+}
 
 
 def _of_another(world: World, **other: int | str) -> None:
+    for status in ("PARKED", "PROCESSED"):
+        message = given.settled(world)
+        given.fence(world, message, **other)
+        later = given.parked(world, message, status)
+        before = group(world, message), world.row(later)
+        run = retry(world, message)
+        assert run.states == ["StartGroup", *LOOK, *DROPPED, *ASK, "NothingToRetry"]
+        assert (group(world, message), world.row(later)) == before
+        assert world.effects(message.group_id) == []
+
+
+def _release_of_another(world: World, **other: int | str) -> None:
     message = given.settled(world)
     given.fence(world, message, **other)
-    given.parked(world, message)
-    run = retry(world, message)
-    left = [*DROPPED, *ASK, "NothingToRetry"]
-    assert run.states == ["StartGroup", *LOOK, *left]
-    assert world.effects(message.group_id) == []
-
-
-add(
-    "fence_taken_over",
-    "An execution whose fence has a newer generation leaves what is parked alone.",
-    lambda world: _of_another(world, generation=2),
-)
-add(
-    "fence_of_another_holder",
-    "An execution whose fence has another holder leaves what is parked alone.",
-    lambda world: _of_another(world, holder="another"),
-)
-
-
-@scenario()
-def release_of_a_fence_taken_over(world: World) -> None:
-    """With nothing parked, a fence of a newer generation is not removed."""
-    message = given.settled(world)
-    given.fence(world, message, generation=2)
+    before = group(world, message)
     run = retry(world, message)
     assert run.states == ["StartGroup", *LOOK, *REFUSED, "NothingToRetry"]
+    assert group(world, message) == before
+
+
+for _how, _other in OTHERS.items():
+    add(
+        f"fence_{_how}",
+        "An execution whose fence is another's by now leaves what is parked alone.",
+        lambda world, other=_other: _of_another(world, **other),  # type: ignore[misc]
+    )
+    add(
+        f"release_of_a_fence_{_how}",
+        "With nothing parked, a fence that is another's by now is not removed.",
+        lambda world, other=_other: _release_of_another(world, **other),  # type: ignore[misc]
+    )
 
 
 @scenario()
@@ -155,6 +174,7 @@ def fence_that_is_gone(world: World) -> None:
     given.record(world, message, "PROCESSED")
     run = retry(world, message)
     assert run.states == ["StartGroup", *LOOK, *REFUSED, "NothingToRetry"]
+    free(world, message)
 
 
 @scenario()
@@ -162,6 +182,21 @@ def fence_that_counts_too_many(world: World) -> None:
     """A fence that counts more than there are fails loudly after some tries, and stays."""
     message = given.settled(world)
     given.fence(world, message, parked=1)
+    before = group(world, message)
     run = retry(world, message)
     assert run.states == ["StartGroup", *[*LOOK, *REFUSED] * 5, "FenceInconsistent"]
     assert (run.status, run.error) == ("FAILED", "FenceInconsistent")
+    assert group(world, message) == before
+
+
+@scenario(mocked=True)
+def refusals_are_counted_anew(world: World) -> None:
+    """How often a release was refused is counted anew for the next holder."""
+    message = given.settled(world)
+    behind = [given.parked(world, message) for _ in range(2)]
+    first = given.serialized(group(world, message)[1])
+    found = [*NONE_PARKED * 4, *given.returns({"Items": [first]}), *NONE_PARKED * 4]
+    run = retry(world, message, mocks={"NextParked": found})
+    each = [*[*REFUSED, *LOOK] * 4, *PROMOTED]
+    assert run.states == ["StartGroup", *LOOK, *each, *each, *RELEASED]
+    processed(world, *behind)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from boto3.dynamodb.types import TypeSerializer
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from tests.support import stack_fixtures
 from tests.support.world import World
@@ -18,7 +18,8 @@ LOCK = "LOCK#"
 def settled(world: World, status: str = "PROCESSED") -> Message:
     """Give a message that holds its group's fence and needs no retry any more."""
     message = world.message()
-    record(world, message, status)
+    if status != "GONE":  # of which the ledger has no row any more
+        record(world, message, status)
     fence(world, message)
     return message
 
@@ -31,10 +32,13 @@ def retrying(world: World, *, row: dict[str, Any] | None = None, **fields: Any) 
     return message
 
 
-def parked(world: World, holder: Message, status: str = "PARKED", **fields: Any) -> Message:
+def parked(
+    world: World, holder: Message, status: str = "PARKED", tries: int = 0, **fields: Any
+) -> Message:
     """Park one more message behind a fence; `status` is what became of it since."""
     message = world.message(group_id=holder.group_id, **fields)
-    record(world, message, status, attempts=0, attempts_total=0)
+    if status != "GONE":
+        record(world, message, status, attempts=0, attempts_total=tries)
     number = len(world.messages)
     group_item(
         world,
@@ -45,7 +49,7 @@ def parked(world: World, holder: Message, status: str = "PARKED", **fields: Any)
             "body": message.body(),
             "trace_id": message.trace_id,
             "parked_at": clock.now(),
-            "tries": 0,
+            "tries": tries,
         },
     )
     world.stack.client("dynamodb").update_item(
@@ -89,6 +93,11 @@ def group_item(world: World, item: dict[str, Any]) -> None:
 def serialized(item: dict[str, Any]) -> dict[str, Any]:
     """Return an item as DynamoDB's API writes it."""
     return {name: TypeSerializer().serialize(value) for name, value in item.items()}
+
+
+def plain(item: dict[str, Any]) -> dict[str, Any]:
+    """Return an item as Python has it."""
+    return {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
 
 
 def run_row(world: World, run_id: str, **columns: Any) -> None:
