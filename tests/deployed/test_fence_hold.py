@@ -1,11 +1,11 @@
-"""A held group: stopped executions, crashing workers, native redrives, discards, long backlogs."""
+"""A held group: stopped executions, crashing workers, native redrives, discards."""
 
 import pytest
 
 from local.deadline import wait_until
 from tests.deployed import gates
 from tests.support.scratch_project import deployed, scratch_project
-from tests.support.stack_fixtures import dead_letter, ended, queued, row, transaction
+from tests.support.stack_fixtures import dead_letter, queued, row, transaction
 
 ELEVEN = list(range(1, 12))
 # So many waits one after the other: on a busy machine the usual limit ends a test while all goes
@@ -63,19 +63,6 @@ def brought_again_soon(entries):
         yield
 
 
-@pytest.fixture
-def lost_events(entries):
-    """Let no event of an ended execution arrive."""
-    events = entries.stack.client("events")
-    rules = [rule["Name"] for rule in events.list_rules()["Rules"] if "Recover" in rule["Name"]]
-    assert rules
-    for rule in rules:
-        events.disable_rule(Name=rule)
-    yield
-    for rule in rules:
-        events.enable_rule(Name=rule)
-
-
 def stop_at(entries, group, state):
     """Let the group's execution come to a state, and stop it there; return its ARN."""
     execution = entries.execution(group)
@@ -111,21 +98,6 @@ def test_held_group_resumes_in_order_after_a_stop_in_the_middle(entries):
     }
 
 
-def test_stopped_execution_whose_event_is_lost_is_found_by_the_sweep(entries, lost_events):
-    gates.close(entries, "swept", "ProcessMessage")
-    account = send_eleven(entries, "swept")
-    backlog_is_parked(entries, "swept", ELEVEN[1:])
-    stopped = stop_at(entries, "swept", "ProcessMessage")
-    assert entries.fence("swept")["execution_arn"] == stopped
-    entries.unfreeze(account)
-
-    entries.invoke("RecoverExecutions", {})
-
-    entries.are_processed("swept", 11)
-    assert entries.effects("swept") == ELEVEN
-    assert entries.executions("swept") == {"r0-g1": "ABORTED", "r0-g2": "SUCCEEDED"}
-
-
 @pytest.mark.usefixtures("brought_again_soon")
 def test_group_waits_behind_a_message_that_sqs_moved_after_three_crashes(entries):
     """SQS moves the whole batch; what came with the crashing message was parked before."""
@@ -149,21 +121,6 @@ def test_group_waits_behind_a_message_that_sqs_moved_after_three_crashes(entries
     assert queued(entries.stack, "DeadLetter", "crash") == []
 
 
-@pytest.mark.usefixtures("brought_again_soon")
-def test_two_messages_of_one_group_that_crash_keep_their_order(entries):
-    entries.consume(False)
-    entries.send("twice", 1, crash=1).expect(202)
-    entries.send("twice", 2, crash=2).expect(202)
-    entries.send("twice", 3).expect(202)
-    entries.send("bystander", 1).expect(202)
-    entries.consume(True)
-
-    entries.are_processed("twice", 3)
-    entries.are_processed("bystander", 1)
-    assert entries.effects("twice") == [1, 2, 3]
-    assert queued(entries.stack, "DeadLetter", "twice") == []
-
-
 def test_native_redrive_keeps_order_and_counts_and_quarantine_holds_until_a_discard(entries):
     account = send_eleven(entries, "native")
     entries.reaches("native", 1, "DEAD")
@@ -181,55 +138,7 @@ def test_native_redrive_keeps_order_and_counts_and_quarantine_holds_until_a_disc
     assert entries.status("native", 1) == "DISCARDED"
 
 
-def test_native_redrive_of_a_mended_message_lets_the_group_follow(entries):
-    account = send_eleven(entries, "mended")
-    entries.reaches("mended", 1, "DEAD")
-    entries.unfreeze(account)
-    entries.redrive_natively()
-
-    entries.are_processed("mended", 11)
-    assert entries.effects("mended") == ELEVEN
-    assert entries.row("mended", 1)["redrives"] == 1
-
-
-def test_discarded_message_is_counted_when_its_dead_letter_is_met(entries):
-    account = send_eleven(entries, "given-up")
-    entries.reaches("given-up", 1, "DEAD")
-    answer = entries.api.call("POST", "/messages/given-up-1/discard", {"reason": "given up"})
-    assert answer.expect(200)["status"] == "DISCARDED"
-    entries.unfreeze(account)
-
-    entries.are_processed("given-up", 10)
-    assert entries.effects("given-up") == ELEVEN[1:]
-    run = entries.redrive(max_messages=1)
-    assert (run["discarded"], run["redriven"]) == (1, 0)
-    assert queued(entries.stack, "DeadLetter", "given-up") == []
-
-
-def test_two_executions_of_one_fence_neither_reorder_nor_repeat(entries):
-    """The first is taken over, but goes on: at the gate while the other drains, then before it."""
-    gates.close(entries, "stale", "ProcessMessage")  # or it might be through before they come
-    entries.send("stale", 1, fails=1).expect(202)
-    first = entries.execution("stale")
-    for number in (2, 3, 4):
-        entries.send("stale", number).expect(202)
-    backlog_is_parked(entries, "stale", [2, 3, 4])
-    gates.close(entries, "stale", "PromoteParked")
-    gates.arrives(entries, first, "PromoteParked")
-    second = entries.take_over("stale")
-    gates.arrives(entries, second, "PromoteParked")
-    gates.open_all(entries, "stale")
-
-    entries.are_processed("stale", 4)
-    assert entries.effects("stale") == [1, 2, 3, 4]
-    assert ended(entries.stack, first).states[-1] == "NothingToRetry"
-    assert ended(entries.stack, second).states[-1] == "GroupReleased"
-
-
-@pytest.mark.parametrize("by", ["event", "sweep"])
-def test_lock_of_a_stopped_run_is_free_again(entries, by, request):
-    if by == "sweep":
-        request.getfixturevalue("lost_events")
+def test_lock_of_a_stopped_run_is_free_again(entries):
     dead_letter(entries.stack, transaction())
     canary = {"messages": 1, "watch_seconds": 600}
     entries.consume(False)  # or the message would end, and with it the run
@@ -240,8 +149,6 @@ def test_lock_of_a_stopped_run_is_free_again(entries, by, request):
         entries.stop(run["execution_arn"])
     finally:
         entries.consume(True)
-    if by == "sweep":
-        entries.invoke("RecoverExecutions", {})
 
     wait_until(lambda: not row(entries.stack, "Runs", lock), 60, "the lock is free")
     assert row(entries.stack, "Runs", run["run_id"])["status"] == "ABORTED"

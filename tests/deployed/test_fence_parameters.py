@@ -1,13 +1,13 @@
-"""What depends on parameters: a group that goes on, and a backlog too long for one execution."""
+"""What depends on parameters: a group that goes on, and the names of the queues."""
 
 import pytest
 
 from local.deadline import wait_until
-from tests.support.scratch_project import deployed, mutate, scratch_project
+from tests.support.scratch_project import deployed, scratch_project
 from tests.support.stack_fixtures import queued
 
-STEPS = 10
-BACKLOG = 30
+pytestmark = pytest.mark.xdist_group("fence parameters")
+
 # The original's names.
 QUEUES = {"WorkQueueName": "main_queue.fifo", "DeadLetterQueueName": "dlq_queue.fifo"}
 
@@ -15,12 +15,10 @@ QUEUES = {"WorkQueueName": "main_queue.fifo", "DeadLetterQueueName": "dlq_queue.
 @pytest.fixture(scope="module")
 def entries(tmp_path_factory):
     project = scratch_project(tmp_path_factory.mktemp("parameters") / "project")
-    mutate(project, "statemachines/retry.asl.json", "$steps >= 400", f"$steps >= {STEPS}")
     with deployed(project, parameters=QUEUES) as entries:
         yield entries
 
 
-@pytest.mark.xdist_group("fence parameters")
 def test_queues_may_have_whole_names_of_ones_own(entries):
     outputs = entries.stack.outputs
 
@@ -30,28 +28,6 @@ def test_queues_may_have_whole_names_of_ones_own(entries):
     assert shown["work_queue"]["visible"] >= 0
 
 
-@pytest.mark.xdist_group("fence parameters")
-def test_long_backlog_is_drained_in_order_by_successors(entries):
-    numbers = list(range(1, BACKLOG + 2))
-    entries.freeze("account")
-    entries.send("long", 1, frozen_by="account").expect(202)
-    for number in numbers[1:]:
-        entries.send("long", number).expect(202)
-    entries.reaches("long", 1, "DEAD")
-    entries.unfreeze("account")
-    entries.redrive(max_messages=1)
-
-    entries.are_processed("long", len(numbers))
-    assert entries.effects("long") == numbers
-    assert entries.executions("long") == {
-        "r0-g1": "SUCCEEDED",
-        "r1-g2": "SUCCEEDED",
-        "r1-g2-s1": "SUCCEEDED",
-        "r1-g2-s2": "SUCCEEDED",
-    }
-
-
-@pytest.mark.xdist_group("fence parameters")
 def test_group_goes_on_without_its_dead_message_when_the_parameter_says_so(entries):
     entries.freeze("account")
     for number, payload in enumerate(

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -189,25 +187,6 @@ class Entries:
             for execution in page["executions"]
             if execution["name"].startswith(f"{group}-")
         }
-
-    def take_over(self, group: str) -> str:
-        """Give a group's fence another execution although it has one; return the new one's ARN."""
-        code = (
-            "from workflows.groups import fence, fences;"
-            f"found = fences.find([{group!r}])[{group!r}];"
-            "assert fence.resume(found, 0);"
-            f"print(fences.find([{group!r}])[{group!r}].execution_arn)"
-        )
-        done = subprocess.run(  # noqa: S603 - our own code
-            [sys.executable, "-c", code],
-            cwd=self.stack.root,
-            env=self.stack.process_environment(),
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=True,
-        )
-        return done.stdout.strip()
 
     def stop(self, execution_arn: str) -> None:
         """Stop an execution, as the console does."""
