@@ -128,19 +128,6 @@ def test_whatever_a_type_raises_the_retry_machine_decides(monkeypatch, error):
     assert row()["reason"]["type"] == type(error).__name__
 
 
-def test_rejected_message_is_dead_at_once_with_its_reason(dead_letters, executions):
-    assert deliver(REJECTED) == "DEAD"
-
-    (letter,) = dead_letters()
-    assert letter["Body"] == REJECTED.body()
-    assert letter["Attributes"]["MessageGroupId"] == "acc-1"
-    assert letter["Attributes"]["MessageDeduplicationId"] == "m-1.r0"
-    said = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
-    why = row()["reason"]
-    assert said == {"ReasonType": why["type"], "ReasonMessage": why["message"]}
-    assert (row()["status"], row()["attempts"], executions()) == ("DEAD", 1, [])
-
-
 @pytest.mark.parametrize(("spare", "told"), [(1_024, True), (1_023, False), (0, False)])
 def test_body_that_leaves_no_room_for_its_reason_is_dead_lettered_without(
     dead_letters, spare, told
@@ -231,29 +218,6 @@ def test_trace_is_the_sender_s_or_else_sqs_s_id():
     assert delivery("{").trace_id == SQS_ID
 
 
-def test_other_message_under_a_taken_id_is_dead_lettered_and_leaves_the_row(dead_letters):
-    deliver()
-    before = row()
-
-    assert deliver(OTHER) == "CONFLICT"
-
-    (letter,) = dead_letters()
-    assert (letter["Body"], letter["Attributes"]["MessageDeduplicationId"]) == (
-        OTHER.body(),
-        SQS_ID,
-    )
-    assert letter["MessageAttributes"]["ReasonType"]["StringValue"] == "MessageConflict"
-    assert (row(), balance()) == (before, 10)
-
-
-def test_native_redrive_of_a_mended_message_is_processed(executions):
-    claims.claim(MESSAGE)
-    change(status="DEAD", trouble="DEAD", lease_until=0)
-
-    assert deliver() == "PROCESSED"
-    assert row()["redrives"] == 1
-
-
 def test_native_redrive_is_quarantined_at_the_limit_and_never_processed(dead_letters):
     freeze()
     claims.claim(MESSAGE)
@@ -342,133 +306,83 @@ def test_lost_table_loses_no_message(tables, table):
         assert deliver() == "RETRYING"
 
 
-def both_ends(*calls):
-    return [f"{end} {call}" for call in calls for end in ("before", "after")]
-
-
-HEALTHY = both_ends("BatchGetItem", "UpdateItem", "TransactWriteItems", "UpdateItem")
-FAILING = both_ends(
-    "BatchGetItem",
-    "UpdateItem",
-    "TransactWriteItems",
-    "TransactWriteItems",
-    "StartExecution",
-    "BatchGetItem",
-)
-INVALID = both_ends(
-    "BatchGetItem",
-    "UpdateItem",
-    "TransactWriteItems",
-    "SendMessage",
-    "TransactWriteItems",
-    "BatchGetItem",
-)
-GUARD = both_ends("BatchGetItem", "BatchGetItem", "TransactWriteItems")
-LET_GO = both_ends("DeleteItem")
-# By `OnDeadLetter` and by how often SQS delivered the message.
-INVALID_ENDS = {
-    ("hold", 1): INVALID,
-    ("continue", 1): INVALID,
-    ("hold", 2): GUARD + INVALID[2:],
-    ("continue", 2): GUARD + INVALID[2:-2] + LET_GO + INVALID[-2:],
-}
-EXHAUSTED = both_ends("BatchGetItem", *["UpdateItem"] * 3)
-FOREIGN_ENDS = both_ends("BatchGetItem", "SendMessage")
-
-
 def on_dead_letter(monkeypatch, policy):
     monkeypatch.setenv("ON_DEAD_LETTER", policy)
     settings.cache_clear()
 
 
-def deliver_until_settled(message, calls, later, error_at, receive_count=1):
+def dying_at_each_call(calls, later, make, receive_count=1):
+    """Let a worker die at each end of its calls, each time with another message, and deliver again.
+
+    `make` gives message `number`. Yields each with the end, and what became of it.
+    """
+    undisturbed = make(0)
     calls.ends.clear()
-    calls.error_at = error_at
-    with pytest.raises(WorkerDied):
-        deliver(message, receive_count=receive_count)
-    later(LEASE + 1)
-    return deliver(message, receive_count=receive_count + 1)
-
-
-def given_exhausted():
-    claims.claim(MESSAGE)
-    change(status="DEAD", trouble="DEAD", lease_until=0, redrives=LIMIT)
-
-
-def test_each_case_makes_the_calls_whose_ends_are_tried_below(calls):
-    def ends(message):
+    deliver_of(undisturbed, receive_count)
+    ends = list(calls.ends)
+    assert len(ends) > 2
+    for number, end in enumerate(ends, 1):
+        message = make(number)
         calls.ends.clear()
-        deliver(message)
-        return calls.ends
-
-    assert ends("{") == FOREIGN_ENDS
-    assert ends(a_message(message_id="m-2")) == HEALTHY
-    freeze()
-    assert ends(a_message(message_id="m-3")) == FAILING
-    given_exhausted()
-    assert ends(MESSAGE) == EXHAUSTED
+        calls.error_at = number - 1
+        with pytest.raises(WorkerDied):
+            deliver_of(message, receive_count)
+        later(LEASE + 1)
+        yield message, end, deliver_of(message, receive_count + 1)
 
 
-@pytest.mark.parametrize(("policy", "receive_count"), INVALID_ENDS)
-def test_invalid_message_makes_the_calls_whose_ends_are_tried_below(
-    calls, monkeypatch, policy, receive_count
-):
-    on_dead_letter(monkeypatch, policy)
-
-    deliver(REJECTED, receive_count=receive_count)
-    assert calls.ends == INVALID_ENDS[policy, receive_count]
+def deliver_of(message, receive_count):
+    """Deliver a message, under an id of SQS's own, on the group that it names, if it is ours."""
+    ours = not isinstance(message, str)
+    body, group_id = (message.body(), message.group_id) if ours else (message, "acc-1")
+    (outcome,) = consume_all(Delivery(body, group_id, f"sqs-{hash(body)}", "1", receive_count))
+    return outcome
 
 
-@pytest.mark.parametrize("end", range(len(HEALTHY)), ids=lambda end: HEALTHY[end])
-def test_crash_with_a_healthy_message_has_one_effect(calls, later, dead_letters, end):
-    outcome = deliver_until_settled(MESSAGE, calls, later, end)
-
-    assert outcome == ("SETTLED" if end == len(HEALTHY) - 1 else "PROCESSED")
-    assert (balance(), row()["status"], dead_letters()) == (10, "PROCESSED", [])
-
-
-@pytest.mark.parametrize("end", range(len(FAILING)), ids=lambda end: FAILING[end])
-def test_crash_with_a_failing_message_leaves_one_retry(calls, later, executions, end):
-    freeze()
-
-    assert deliver_until_settled(MESSAGE, calls, later, end) == "RETRYING"
-
-    assert (row()["status"], row()["body"]) == ("RETRYING", MESSAGE.body())
-    assert [execution["executionArn"] for execution in executions()] == row()["execution_arns"]
+def a_group_s(number, **payload):
+    """Return a message that is alone in its group."""
+    group_id = f"acc-{number}"
+    payload = a_transaction(account_id=group_id, **payload)
+    return a_message(message_id=f"m-{number}", group_id=group_id, payload=payload)
 
 
-@pytest.mark.parametrize(
-    ("policy", "receive_count", "end"),
-    [
-        pytest.param(policy, receive_count, end, id=f"{policy}-{receive_count}-{name}")
-        for (policy, receive_count), ends in INVALID_ENDS.items()
-        for end, name in enumerate(ends)
-    ],
-)
+@pytest.mark.parametrize("policy", ["hold", "continue"])
+@pytest.mark.parametrize("receive_count", [1, 2])
 def test_crash_with_an_invalid_message_never_loses_it_nor_its_fence(
-    calls, later, dead_letters, monkeypatch, policy, receive_count, end
+    calls, later, dead_letters, monkeypatch, policy, receive_count
 ):
     on_dead_letter(monkeypatch, policy)
 
-    assert deliver_until_settled(REJECTED, calls, later, end, receive_count) == "DEAD"
+    def make(number):
+        return a_group_s(number, kind="debit")
 
-    assert (row()["status"], balance()) == ("DEAD", 0)
-    assert {letter["Body"] for letter in dead_letters()} == {REJECTED.body()}
-    fenced = fence_of()
-    assert (fenced and fenced.holder) == ("m-1" if policy == "hold" else None)
-
-
-@pytest.mark.parametrize("end", range(len(EXHAUSTED)), ids=lambda end: EXHAUSTED[end])
-def test_crash_with_an_exhausted_message_leaves_it_in_quarantine(calls, later, end):
-    given_exhausted()
-
-    outcome = deliver_until_settled(MESSAGE, calls, later, end)
-
-    assert outcome == ("KEPT" if end == len(EXHAUSTED) - 1 else "EXHAUSTED")
-    assert (row()["status"], row()["body"], balance()) == ("QUARANTINED", MESSAGE.body(), 0)
+    for message, end, outcome in dying_at_each_call(calls, later, make, receive_count):
+        assert outcome == "DEAD", end
+        assert row(message.message_id)["status"] == "DEAD", end
+        assert balance(message.group_id) == 0, end
+        fenced = fence_of(message.group_id)
+        assert (fenced and fenced.holder) == (message.message_id if policy == "hold" else None), end
+        assert message.body() in {letter["Body"] for letter in dead_letters()}, end
 
 
-@pytest.mark.parametrize("end", range(len(FOREIGN_ENDS)), ids=lambda end: FOREIGN_ENDS[end])
-def test_crash_with_a_foreign_message_never_loses_it(calls, later, dead_letters, end):
-    assert deliver_until_settled("{", calls, later, end) == "DEAD"
-    assert [letter["Body"] for letter in dead_letters()] == ["{"]
+def test_crash_with_an_exhausted_message_leaves_it_in_quarantine(calls, later):
+    def make(number):
+        message = a_group_s(number)
+        claims.claim(message)
+        change(message.message_id, status="DEAD", trouble="DEAD", lease_until=0, redrives=LIMIT)
+        return message
+
+    outcomes = []
+    for message, end, outcome in dying_at_each_call(calls, later, make):
+        outcomes.append(outcome)
+        found = row(message.message_id)
+        assert (found["status"], found["body"]) == ("QUARANTINED", message.body()), end
+        assert balance(message.group_id) == 0, end
+
+    assert outcomes == ["EXHAUSTED"] * (len(outcomes) - 1) + ["KEPT"]
+
+
+def test_crash_with_a_foreign_message_never_loses_it(calls, later, dead_letters):
+    for body, end, outcome in dying_at_each_call(calls, later, "{{{}".format):
+        assert outcome == "DEAD", end
+        assert body in [letter["Body"] for letter in dead_letters()], end

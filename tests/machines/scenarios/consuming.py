@@ -1,7 +1,9 @@
 """From the work queue on: the consumer, the retry machine, operators, and the way back."""
 
 from tests.machines.scenarios import given
+from tests.machines.scenarios.ends import dead
 from tests.machines.scenarios.registry import scenario
+from tests.support import stack_fixtures
 from tests.support.world import World
 from workflows.ledger import audit
 from workflows.operator import discard, edit, retry_by_hand
@@ -58,6 +60,11 @@ def invalid_message_on_the_work_queue(world: World) -> None:
     world.send(credit)
     world.consume()
     assert statuses(world) == ["DEAD", "PARKED"]
+    assert dead(world, debit, 1)["type"] == "TransactionRejected"
+    (letter,) = world.queued("DeadLetter")
+    assert letter["MessageDeduplicationId"] == f"{debit.message_id}.r0"
+    assert world.fence(debit.group_id)["execution_arn"] == ""  # there is nothing to retry
+    assert world.row(debit)["execution_arns"] == []
 
 
 @scenario()
@@ -76,10 +83,15 @@ def conflict_on_the_work_queue(world: World) -> None:
     message = world.message()
     world.send(message)
     world.consume()
+    before = world.row(message)
     twin = world.version(message, amount=99.0)
-    world.put_on("Work", twin.body(), twin.group_id)
+    sqs_id = world.put_on("Work", twin.body(), twin.group_id)
     world.consume()
-    assert len(world.queued("DeadLetter")) == 1
+    (letter,) = world.queued("DeadLetter")
+    assert (letter["Body"], letter["MessageDeduplicationId"]) == (twin.body(), sqs_id)
+    assert letter["MessageAttributes"]["ReasonType"]["StringValue"] == "MessageConflict"
+    assert world.row(message) == before
+    assert stack_fixtures.balance(world.stack, message) == 10
 
 
 @scenario()

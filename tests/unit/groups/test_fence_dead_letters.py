@@ -40,15 +40,6 @@ def rejected():
     return delivery(1, kind="debit", amount="99")
 
 
-def test_invalid_message_holds_its_group():
-    assert consume_all(rejected(), delivery(2)) == ["DEAD", "PARKED"]
-    assert (fence_of().holder, fence_of().execution_arn, row(1)["status"]) == (
-        f"{GROUP}-1",
-        "",
-        "DEAD",
-    )
-
-
 @pytest.fixture
 def going_on(monkeypatch):
     """Set `OnDeadLetter` to `continue`."""
@@ -135,18 +126,6 @@ def test_crashing_message_that_sqs_delivers_again_was_not_redriven(later):
 def dead():
     fail()
     change(1, status="DEAD")
-
-
-def test_discarded_holder_lets_its_group_go_on():
-    dead()
-    consume_all(delivery(2))
-
-    discard.discard(f"{GROUP}-1", WHY, an_operator())
-    assert (row(1)["status"], fence_of().generation, generations()) == (
-        "DISCARDED",
-        2,
-        ["0-g1", "0-g2"],
-    )
 
 
 def test_discarded_holder_with_nothing_behind_it_takes_its_fence_along():

@@ -264,23 +264,26 @@ def test_worker_reads_the_fence_again_that_another_raised_meanwhile(group):
     assert group.effects == []
 
 
-@pytest.mark.parametrize("end", ["parked", "retrying", "dead"])
-def test_worker_whose_claim_is_another_s_by_now_writes_nothing(group, end):
+@pytest.mark.parametrize("rule", ["hold", "continue"])
+@pytest.mark.parametrize("end", ["parked", "retrying", "dead", "dead without a fence"])
+def test_worker_whose_claim_is_another_s_by_now_writes_nothing(group, monkeypatch, end, rule):
+    changed = settings().model_copy(update={"on_dead_letter": rule})
+    monkeypatch.setattr(fence, "settings", lambda: changed)
     message, body = delivery(1).message, delivery(1).body
     mine = claims.claim(message, "sqs-1")
     group.later(LEASE + 1)
     assert claims.claim(message, "sqs-1").decision is Decision.PROCESS
-    fence.raise_ahead(delivery(2).message)
+    if end != "dead without a fence":
+        fence.raise_ahead(delivery(2).message)
     before = row(1)
     fenced = fence_of()
     act = {
         "parked": lambda: fence.park(message, body, NOTHING, mine, "1"),
         "retrying": lambda: fence.retrying(message, body, NOTHING, mine, OSError(), fenced),
-        "dead": lambda: fence.dead(message, body, NOTHING, mine, OSError(), fenced),
     }
 
     with pytest.raises(fence.FenceTaken):
-        act[end]()
+        act.get(end, lambda: fence.dead(message, body, NOTHING, mine, OSError(), fenced))()
 
     assert (row(1), fence_of()) == (before, fenced)
 
@@ -300,20 +303,6 @@ def test_exhausted_message_that_got_a_new_budget_is_not_quarantined(later, group
     attempt = int(seen["attempts_total"])
     assert not transitions.quarantine(message, message.body(), NOTHING, OSError(), attempt)
     assert row(1)["status"] == "DEAD"
-
-
-@pytest.mark.parametrize("rule", ["hold", "continue"])
-def test_worker_whose_claim_is_another_s_by_now_notes_no_death(group, monkeypatch, rule):
-    monkeypatch.setattr(
-        fence, "settings", lambda: settings().model_copy(update={"on_dead_letter": rule})
-    )
-    message, body = delivery(1).message, delivery(1).body
-    mine = claims.claim(message, "sqs-1")
-    group.later(LEASE + 1)
-    assert claims.claim(message, "sqs-1").decision is Decision.PROCESS
-
-    with pytest.raises(fence.FenceTaken):
-        fence.dead(message, body, NOTHING, mine, OSError(), None)
 
 
 def test_superseded_try_has_no_effect_and_leaves_no_trace(group):
