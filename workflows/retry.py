@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workflows.ledger import transitions
+from workflows.ledger import attempts, transitions
 from workflows.ledger.status import Status
 from workflows.messages import message_types
 from workflows.messages.envelope import InvalidMessage, parse
@@ -32,14 +32,14 @@ def process(message_id: str, body: str, group_id: str, attempt: int) -> dict[str
             class, because the machine catches it by name; the ledger keeps the precise one.
         Exception: the machine waits and tries again.
     """
-    lease = transitions.take(message_id, attempt)
+    lease = attempts.take(message_id, attempt)
     if lease is None:
         raise Superseded(message_id)
     try:
         message_types.process(parse(body, group_id))
     except Exception as error:
         final = isinstance(error, InvalidMessage)
-        dies = transitions.failed_again(
+        dies = attempts.failed_again(
             message_id, reason_of(error), final=final, attempt=attempt, lease=lease
         )
         if dies:

@@ -10,8 +10,6 @@ FUNCTION_LINES = 40  # of code: neither its docstring, nor comments, nor empty l
 TEMPLATE_LINES = 900
 # Longer yet. A line goes once its module is short enough; none is added.
 TOO_LONG = {
-    "workflows/ledger/transitions.py",
-    "workflows/ledger/trouble.py",
     "workflows/redrive/judge.py",
 }
 MODULES = sorted(p for d in ("workflows", "lambdas", "local") for p in Path(d).rglob("*.py"))

@@ -65,6 +65,11 @@ def event(name: Name, **details: str | int | None) -> dict[str, Any]:
     return {"event": name, "at": clock.now()} | known
 
 
+def attempt_failed(attempt: int, reason: dict[str, str]) -> dict[str, Any]:
+    """Return the event of an attempt that failed, for what `reasons.reason_of` gives."""
+    return event("attempt", number=attempt, reason_type=reason["type"])
+
+
 def values(*events: dict[str, Any]) -> dict[str, Any]:
     """Return the values of `APPEND`'s placeholders."""
     return {":nothing": [], ":events": list(events)}

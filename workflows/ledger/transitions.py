@@ -1,12 +1,12 @@
 """Transitions: each write that moves a message of the ledger, under its condition.
 
 Every one is conditional, so two workers that meet on a row cannot both take it; a failed condition
-is an answer. The state machines write the same rows: see `statemachines/`. Only settled messages
+is an answer. What claims a message is in `claims.py`, what the retry machine's function writes in
+`attempts.py`; the state machines write the same rows: see `statemachines/`. Only settled messages
 are ever forgotten (TTL): a row in trouble, or parked, does not expire.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from workflows.ledger import journey, writes
@@ -32,17 +32,6 @@ class BeingTried(Conflict):
     """A function that was given up may still be trying the message; ask again in half a minute."""
 
     code = "message_being_tried"
-
-
-@dataclass(frozen=True)
-class Lease:
-    """What the retry machine's function has of a message, `until` seconds since 1970.
-
-    `sole` says that no other function's lease was running when it was taken.
-    """
-
-    until: int
-    sole: bool
 
 
 def accept(message: Message) -> dict[str, Any] | None:
@@ -119,7 +108,7 @@ def retrying(
         _CLAIMED,
         _trouble_values(body, carried, Trouble.RETRYING, error)
         | {":attempt": attempt, ":execution": [execution_arn]}
-        | journey.values(_failed(attempt, reason_of(error))),
+        | journey.values(journey.attempt_failed(attempt, reason_of(error))),
     )
 
 
@@ -135,37 +124,7 @@ def dead(
         _CLAIMED,
         _trouble_values(body, carried, Trouble.DEAD, error)
         | {":attempt": attempt}
-        | journey.values(_failed(attempt, reason), died),
-    )
-
-
-def take(message_id: str, attempt: int) -> Lease | None:
-    """Take a message that is being retried for one attempt, under a lease.
-
-    `attempt` is what the execution counted. None if the row is past it, because another execution,
-    a run or a person has the message: then it must not be tried. The same attempt may take it
-    again, for a function whose answer was lost is called again.
-    """
-    wanted = {":attempt": attempt}
-    until = clock.epoch() + settings().claim_lease_seconds
-    won, row = _lease(message_id, until, f"{_TRIED} AND {FREE}", wanted | {":epoch": clock.epoch()})
-    if won:
-        return Lease(until, sole=True)
-    if "lease_until" not in row:
-        return None
-    running = int(row["lease_until"])
-    until = max(until, running + 1)  # so that no two leases are alike
-    condition = f"{_TRIED} AND lease_until = :running"
-    won, _ = _lease(message_id, until, condition, wanted | {":running": running})
-    return Lease(until, sole=False) if won else None
-
-
-def _lease(
-    message_id: str, until: int, condition: str, values: dict[str, Any]
-) -> tuple[bool, dict[str, Any]]:
-    # Not `updated_at`: it is the key of an index, whose entry would be written anew.
-    return writes.update(
-        message_id, "SET lease_until = :until", condition, values | {":until": until}
+        | journey.values(journey.attempt_failed(attempt, reason), died),
     )
 
 
@@ -181,32 +140,6 @@ def copy_met(message_id: str) -> bool:
         {":zero": 0, ":one": 1},
     )
     return won
-
-
-def failed_again(
-    message_id: str, reason: dict[str, str], *, final: bool, attempt: int, lease: Lease
-) -> bool:
-    """Record why a retry failed, and whether no further one can help (`final`).
-
-    Says nothing if the message was taken again meanwhile. A lease that was taken while another ran
-    is not ended: the other function may still be at it.
-
-    Returns:
-        whether the machine gives the message up now.
-    """
-    won, row = writes.update(
-        message_id,
-        f"SET reason = :reason, updated_at = :now, {journey.APPEND}"
-        + (" REMOVE lease_until" if lease.sole else ""),
-        f"{_TRIED} AND lease_until = :until",
-        {
-            ":reason": reason | {"final": final},
-            ":attempt": attempt,
-            ":until": lease.until,
-        }
-        | journey.values(_failed(attempt, reason)),
-    )
-    return won and (final or int(row["attempts"]) >= settings().max_attempts)
 
 
 def quarantine(
@@ -265,15 +198,8 @@ _TROUBLE = (
 _LEASE_ENDED = " REMOVE lease_until, expires_at"
 
 
-# By a worker, and by the retry machine's function: the claim or the attempt that is in its hands.
+# By a worker: the claim that is in its hands.
 _CLAIMED = "#status = :processing AND attempts_total = :attempt"
-
-
-_TRIED = "#status = :retrying AND attempts_total = :attempt"
-
-
-def _failed(attempt: int, reason: dict[str, str]) -> dict[str, Any]:
-    return journey.event("attempt", number=attempt, reason_type=reason["type"])
 
 
 def _trouble_values(

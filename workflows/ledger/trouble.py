@@ -4,18 +4,17 @@ Reading the ledger's index receives nothing: it locks no message group and count
 The index follows the table within moments; what acts on a row has to look at the table.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from workflows.ledger import lookup
+from workflows.ledger import selection
 from workflows.ledger.status import Trouble
-from workflows.messages.filters import Filter, Subject, edge, matches
+from workflows.messages.filters import Filter, matches
 from workflows.runtime import clock, paging
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.settings import settings
-from workflows.runtime.strict_json import loads
 
 # The sparse index: only rows in trouble carry its key, so they are found without touching a queue.
 TROUBLE_INDEX = "TroubleIndex"
@@ -24,10 +23,6 @@ TROUBLES = (Trouble.DEAD, Trouble.QUARANTINED, Trouble.RETRYING)
 READ_AT_MOST = 100_000
 # Of the index, at a time, when most of it may not match.
 _READ_AT_ONCE = 1_000
-_BODIES_AT_ONCE = 100  # BatchGetItem's limit
-_EXACT = {"group_id": "#group_id", "type": "#type", "reason": "#reason.#type"}
-# Another zone or another number of decimals: as texts, times are compared this roughly.
-_SLACK = timedelta(days=1)
 # So far may the clocks of two workers be apart.
 _CLOCKS_APART = timedelta(minutes=1)
 
@@ -66,9 +61,9 @@ def page(
     rows: list[Row] = []
     read = 0
     for answer in _answers(
-        trouble, **_condition(wanted), **start, PaginationConfig={"PageSize": size}
+        trouble, **selection.condition(wanted), **start, PaginationConfig={"PageSize": size}
     ):
-        rows += islice(_select(trouble, wanted, answer["Items"]), limit + 1 - len(rows))
+        rows += islice(selection.select(trouble, wanted, answer["Items"]), limit + 1 - len(rows))
         if len(rows) > limit:
             return rows[:limit], cursor_after(rows[limit - 1])
         read += answer["ScannedCount"]
@@ -92,12 +87,13 @@ def every(trouble: str, wanted: Filter, *, bodies: bool = False) -> Iterator[Row
             A filter by payload or ids yields whole ones anyway.
     """
     if wanted.message_ids is not None:
-        found = _whole(trouble, [{"message_id": message_id} for message_id in wanted.message_ids])
-        rows = [row for row in found if matches(wanted, subject(row))]
+        ids = [{"message_id": message_id} for message_id in wanted.message_ids]
+        found = selection.whole(trouble, ids)
+        rows = [row for row in found if matches(wanted, selection.subject(row))]
         yield from sorted(rows, key=lambda row: str(row["updated_at"]))
         return
-    for answer in _answers(trouble, **_condition(wanted)):
-        yield from _select(trouble, wanted, answer["Items"], bodies=bodies)
+    for answer in _answers(trouble, **selection.condition(wanted)):
+        yield from selection.select(trouble, wanted, answer["Items"], bodies=bodies)
 
 
 def chunks(
@@ -120,14 +116,15 @@ def chunks(
         yield [(row, _cursor(row, began)) for row in rows], None
         return
     by_record = wanted.model_copy(update={"payload": None, "jmespath": None})
-    arguments = _condition(wanted) | ({"ExclusiveStartKey": start} if start else {})
+    arguments = selection.condition(wanted) | ({"ExclusiveStartKey": start} if start else {})
     for answer in _answers(trouble, until=began, **arguments):
-        likely = iter([row for row in answer["Items"] if matches(by_record, subject(row))])
-        while chunk := list(islice(likely, _BODIES_AT_ONCE)):
+        items = answer["Items"]
+        likely = iter([row for row in items if matches(by_record, selection.subject(row))])
+        while chunk := list(islice(likely, selection.BODIES_AT_ONCE)):
             # Of the index: a row that was written since stands elsewhere in it, or soon will.
             cursors = {row["message_id"]: _cursor(row, began) for row in chunk}
-            whole = (row for row in _whole(trouble, chunk) if row["updated_at"] <= began)
-            found = (row for row in whole if matches(wanted, subject(row)))
+            whole = (row for row in selection.whole(trouble, chunk) if row["updated_at"] <= began)
+            found = (row for row in whole if matches(wanted, selection.subject(row)))
             yield [(row, cursors[row["message_id"]]) for row in found], _cursor(chunk[-1], began)
         last = answer.get("LastEvaluatedKey")
         yield [], _cursor(last, began) if last else None
@@ -184,19 +181,6 @@ def read_all(trouble: str, columns: list[str], **condition: Any) -> Iterator[Row
         yield from answer["Items"]
 
 
-def subject(row: Row) -> Subject:
-    """Return what a filter looks at; its payload is there only if the row has the body."""
-    return Subject(
-        message_id=row["message_id"],
-        group_id=row["group_id"],
-        type=row["type"],
-        reason_type=row.get("reason", {}).get("type"),
-        fingerprint=lookup.fingerprint_of(row),
-        first_sent_at=row["first_sent_at"],
-        payload=_payload(row.get("body", "")),
-    )
-
-
 def _answers(trouble: str, until: str | None = None, **arguments: Any) -> Iterator[Any]:
     values = arguments.pop("ExpressionAttributeValues", {}) | ({":until": until} if until else {})
     pages: Any = dynamodb().get_paginator("query")
@@ -208,52 +192,3 @@ def _answers(trouble: str, until: str | None = None, **arguments: Any) -> Iterat
         ExpressionAttributeValues={":trouble": trouble} | values,
         **arguments,
     )
-
-
-def _condition(wanted: Filter) -> dict[str, Any]:
-    """Return what DynamoDB can leave out; `matches` decides on what it does not."""
-    values = {name: getattr(wanted, name) for name in _EXACT if getattr(wanted, name) is not None}
-    conditions = [f"{_EXACT[name]} = :{name}" for name in values]
-    if wanted.older_than is not None:
-        conditions.append("#first_sent_at < :before")
-        values["before"] = (edge(wanted.older_than) + _SLACK).isoformat()
-    if wanted.newer_than is not None:
-        conditions.append("#first_sent_at > :after")
-        values["after"] = (edge(wanted.newer_than) - _SLACK).isoformat()
-    if not conditions:
-        return {}
-    expression = " AND ".join(conditions)
-    columns = ("group_id", "type", "reason", "first_sent_at")
-    return {
-        "FilterExpression": expression,
-        "ExpressionAttributeNames": {f"#{c}": c for c in columns if f"#{c}" in expression},
-        "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()},
-    }
-
-
-def _select(
-    trouble: str, wanted: Filter, rows: Iterable[Row], *, bodies: bool = False
-) -> Iterator[Row]:
-    by_record = wanted.model_copy(update={"payload": None, "jmespath": None})
-    rows = (row for row in rows if matches(by_record, subject(row)))
-    if not bodies and not wanted.wants_payload:
-        yield from rows
-        return
-    while chunk := list(islice(rows, _BODIES_AT_ONCE)):
-        yield from (row for row in _whole(trouble, chunk) if matches(wanted, subject(row)))
-
-
-def _whole(trouble: str, rows: list[Row]) -> list[Row]:
-    """Return the whole rows of at most 100, in their order, of those still in this trouble."""
-    found = lookup.get_many((row["message_id"] for row in rows), whole=True)
-    whole = (found.get(row["message_id"], {}) for row in rows)
-    return [row for row in whole if row.get("trouble") == trouble]
-
-
-def _payload(body: str) -> dict[str, Any] | None:
-    try:
-        envelope = loads(body)
-    except ValueError:
-        return None
-    payload = envelope.get("payload") if isinstance(envelope, dict) else None
-    return payload if isinstance(payload, dict) else None

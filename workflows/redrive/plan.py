@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflows.ledger import lost, trouble
+from workflows.ledger import lost, selection, trouble
 from workflows.ledger.status import Trouble
 from workflows.messages import filters
 from workflows.messages.filters import Filter
@@ -82,7 +82,7 @@ def draw(
     """
     gone: list[trouble.Row] = []
     looked_at = list(_judged(only, max_messages, gone))
-    missing = [_missing(row) for row in gone if filters.matches(only, trouble.subject(row))]
+    missing = [_missing(row) for row in gone if filters.matches(only, selection.subject(row))]
     chosen = [verdict for verdict in looked_at if verdict["verdict"] != "left"]
     redriven = [verdict for verdict in chosen if verdict["verdict"] == "redrive"]
     batches = -(-len(chosen) // 10)

@@ -23,8 +23,8 @@ from tests.proofs.model.conditions import (
 from tests.support.template import template
 from workflows import recovery, retry
 from workflows.groups import fence
-from workflows.ledger import claims, transitions
-from workflows.ledger.transitions import Lease
+from workflows.ledger import attempts, claims, transitions
+from workflows.ledger.attempts import Lease
 from workflows.messages.carried import Carried
 from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.transaction import AccountFrozen
@@ -112,14 +112,14 @@ SOURCES: dict[str, Condition] = {
     "retry.inspect": lambda: of_state("retry", "ValidateMessage"),
     "retry.guard": lambda: [*of_state("retry", "GuardLoop"), *after("retry", "GuardLoop")],
     "retry.claim": lambda: [
-        *of_call(lambda: transitions.take("message", CLAIM.attempt)),
-        *of_call(lambda: transitions.take("message", CLAIM.attempt), 1, _LEASED),
+        *of_call(lambda: attempts.take("message", CLAIM.attempt)),
+        *of_call(lambda: attempts.take("message", CLAIM.attempt), 1, _LEASED),
         *after("retry", "ProcessMessage"),
     ],
     "retry.process": lambda: of_rule(retry.process),
     "retry.failed_again": lambda: [
         *of_call(
-            lambda: transitions.failed_again(
+            lambda: attempts.failed_again(
                 "message",
                 {"type": "", "message": ""},
                 final=True,
@@ -127,7 +127,7 @@ SOURCES: dict[str, Condition] = {
                 lease=Lease(1_000_000, sole=True),
             )
         ),
-        *of_rule(transitions.failed_again),
+        *of_rule(attempts.failed_again),
     ],
     "retry.processed": lambda: of_call(lambda: transitions.processed("message")),
     "retry.next": lambda: of_state("retry", "AnyParked"),

@@ -24,7 +24,7 @@ from tests.support.messages import a_transaction, an_operator
 from workflows import recovery, retry
 from workflows.consume import Batch, Delivery, MessageBusy
 from workflows.groups import fence
-from workflows.ledger import claims, transitions
+from workflows.ledger import attempts, claims, transitions
 from workflows.ledger.claims import Decision
 from workflows.messages.carried import NOTHING
 from workflows.operator import discard, edit, retry_by_hand
@@ -168,7 +168,7 @@ def test_second_try_of_mark_dead_leaves_the_next_life_alone(group):
 def outlived(group):
     """Let a message die while the function of its last try, which nobody waits for, goes on."""
     before_last_try(group)
-    lease = transitions.take(ID, int(row(1)["attempts_total"]))
+    lease = attempts.take(ID, int(row(1)["attempts_total"]))
     assert lease is not None
     replaced(group)
     assert (row(1)["status"], row(1)["lease_until"]) == ("DEAD", lease.until)
@@ -212,7 +212,7 @@ def called_twice(group):
     """Let two functions be at one attempt: the answer of the first was lost. Give their leases."""
     group.failing.add(1)
     group.deliver(1)
-    first, second = transitions.take(ID, 1), transitions.take(ID, 1)
+    first, second = attempts.take(ID, 1), attempts.take(ID, 1)
     assert first is not None
     assert second is not None
     assert (first.sole, second.sole) == (True, False)
@@ -222,7 +222,7 @@ def called_twice(group):
 
 def note(lease, attempt=1):
     why = {"type": "X", "message": "x"}
-    transitions.failed_again(ID, why, final=True, attempt=attempt, lease=lease)
+    attempts.failed_again(ID, why, final=True, attempt=attempt, lease=lease)
 
 
 def test_late_note_of_a_failed_try_leaves_the_next_one_alone(called_twice):
@@ -242,10 +242,10 @@ def test_lease_that_another_may_still_have_is_not_given_back(called_twice):
 
 def test_lease_of_the_next_attempt_holds_for_the_function_of_the_last_too(group):
     stray = before_last_try(group)  # its function runs on while Step Functions counts the next try
-    lease = transitions.take(ID, int(row(1)["attempts_total"]))
+    lease = attempts.take(ID, int(row(1)["attempts_total"]))
     change(1, attempts_total=row(1)["attempts_total"] + 1)
 
-    next_one = transitions.take(ID, int(row(1)["attempts_total"]))
+    next_one = attempts.take(ID, int(row(1)["attempts_total"]))
 
     assert lease is not None
     assert next_one is not None

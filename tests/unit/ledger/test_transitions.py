@@ -9,7 +9,7 @@ import pytest
 from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import a_message, a_transaction
 from tests.support.troubles import row
-from workflows.ledger import claims, lookup, transitions, trouble, writes
+from workflows.ledger import attempts, claims, lookup, transitions, trouble, writes
 from workflows.ledger.claims import Decision
 from workflows.ledger.lookup import MessageNotFound
 from workflows.messages.carried import NOTHING
@@ -29,7 +29,7 @@ LEASE = int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
 STATUSES = ["ACCEPTED", "QUEUED", "PROCESSING", "PROCESSED", "RETRYING", "DEAD", "REDRIVEN",
             "QUARANTINED", "DISCARDED", "PARKED"]  # fmt: skip
 UNTIL = 1  # of a lease that is over
-LEASED = transitions.Lease(UNTIL, sole=True)
+LEASED = attempts.Lease(UNTIL, sole=True)
 TROUBLES = {"DEAD", "QUARANTINED", "RETRYING"}
 CLAIMS = {
     "ACCEPTED": Decision.PROCESS,
@@ -108,7 +108,7 @@ STEPS = {
         dict.fromkeys(["DEAD", "QUARANTINED"], "DISCARDED"),
     ),
     "failed_again": (
-        lambda: transitions.failed_again(ID, WHY, final=False, attempt=attempt(), lease=LEASED),
+        lambda: attempts.failed_again(ID, WHY, final=False, attempt=attempt(), lease=LEASED),
         {"RETRYING": "RETRYING"},
     ),
     "claim": (
@@ -408,7 +408,7 @@ def test_discarded_row_keeps_body_reason_and_who_gave_it_up_but_not_forever(trou
 @pytest.mark.parametrize("final", [True, False])
 def test_failed_retry_leaves_its_reason_and_whether_it_is_final(final):
     put("RETRYING", lease_until=UNTIL)
-    transitions.failed_again(ID, WHY, final=final, attempt=0, lease=LEASED)
+    attempts.failed_again(ID, WHY, final=final, attempt=0, lease=LEASED)
 
     assert row()["reason"] == WHY | {"final": final}
 

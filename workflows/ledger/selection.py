@@ -1,0 +1,82 @@
+"""Selection: which rows in trouble a filter means.
+
+What the index has is left to DynamoDB where its comparisons can do it; the rest, and whatever is
+about payloads, is decided on the rows, whole ones where need be.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+
+from workflows.ledger import lookup
+from workflows.messages.filters import Filter, Subject, edge, matches
+from workflows.runtime.strict_json import loads
+
+_EXACT = {"group_id": "#group_id", "type": "#type", "reason": "#reason.#type"}
+# Another zone or another number of decimals: as texts, times are compared this roughly.
+_SLACK = timedelta(days=1)
+BODIES_AT_ONCE = 100  # BatchGetItem's limit
+
+
+def subject(row: dict[str, Any]) -> Subject:
+    """Return what a filter looks at; its payload is there only if the row has the body."""
+    return Subject(
+        message_id=row["message_id"],
+        group_id=row["group_id"],
+        type=row["type"],
+        reason_type=row.get("reason", {}).get("type"),
+        fingerprint=lookup.fingerprint_of(row),
+        first_sent_at=row["first_sent_at"],
+        payload=_payload(row.get("body", "")),
+    )
+
+
+def condition(wanted: Filter) -> dict[str, Any]:
+    """Return what DynamoDB can leave out; `matches` decides on what it does not."""
+    values = {name: getattr(wanted, name) for name in _EXACT if getattr(wanted, name) is not None}
+    conditions = [f"{_EXACT[name]} = :{name}" for name in values]
+    if wanted.older_than is not None:
+        conditions.append("#first_sent_at < :before")
+        values["before"] = (edge(wanted.older_than) + _SLACK).isoformat()
+    if wanted.newer_than is not None:
+        conditions.append("#first_sent_at > :after")
+        values["after"] = (edge(wanted.newer_than) - _SLACK).isoformat()
+    if not conditions:
+        return {}
+    expression = " AND ".join(conditions)
+    columns = ("group_id", "type", "reason", "first_sent_at")
+    return {
+        "FilterExpression": expression,
+        "ExpressionAttributeNames": {f"#{c}": c for c in columns if f"#{c}" in expression},
+        "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()},
+    }
+
+
+def select(
+    trouble: str, wanted: Filter, rows: Iterable[dict[str, Any]], *, bodies: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Yield those of the index's rows that a filter means; whole if `bodies`, or if it has to."""
+    by_record = wanted.model_copy(update={"payload": None, "jmespath": None})
+    rows = (row for row in rows if matches(by_record, subject(row)))
+    if not bodies and not wanted.wants_payload:
+        yield from rows
+        return
+    while chunk := list(islice(rows, BODIES_AT_ONCE)):
+        yield from (row for row in whole(trouble, chunk) if matches(wanted, subject(row)))
+
+
+def whole(trouble: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the whole rows of at most 100, in their order, of those still in this trouble."""
+    found = lookup.get_many((row["message_id"] for row in rows), whole=True)
+    rows_now = (found.get(row["message_id"], {}) for row in rows)
+    return [row for row in rows_now if row.get("trouble") == trouble]
+
+
+def _payload(body: str) -> dict[str, Any] | None:
+    try:
+        envelope = loads(body)
+    except ValueError:
+        return None
+    payload = envelope.get("payload") if isinstance(envelope, dict) else None
+    return payload if isinstance(payload, dict) else None
