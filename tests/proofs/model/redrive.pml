@@ -43,7 +43,7 @@
 #define MAY_SEND (pc == R_SEND)
 #endif
 
-inline judge(m, k, r, s, u, n0, v) { /* verdicts._judge, _verdict, _in_other_hands */
+inline judge(m, k, r, s, u, n0, v) { /* judgement.of, _verdict, _in_other_hands */
   s = status[m]; r = redrives[m]; n0 = total[m]; u = (UNNOTED(status[m]) && !LEASED(m)); v = VER(m);
   if :: status[m] == PROCESSED || status[m] == PARKED || status[m] == QUARANTINED || status[m] == DISCARDED -> k = V_SETTLED
      :: status[m] == RETRYING -> k = V_LEFT

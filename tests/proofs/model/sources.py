@@ -30,7 +30,7 @@ from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.transaction import AccountFrozen
 from workflows.operator import discard, edit, retry_by_hand
 from workflows.operator.discard import DiscardRequest
-from workflows.redrive import judge, let_go, run_lock, runs, statements
+from workflows.redrive import judgement, let_go, run_lock, runs, statements
 
 Condition = Callable[[], list[str]]
 _BODY, _CARRIED = MESSAGE.body(), Carried()
@@ -148,9 +148,9 @@ SOURCES: dict[str, Condition] = {
         *of_call(lambda: run_lock.take("‹run›", None)),
     ],
     "redrive.validate": lambda: [
-        *of_rule(judge._verdict),
-        *of_rule(judge._in_other_hands),
-        *of_rule(judge._is_leased),
+        *of_rule(judgement._verdict),
+        *of_rule(judgement._in_other_hands),
+        *of_rule(judgement._is_leased),
     ],
     "redrive.guard": lambda: [
         *_guard("redrive"),

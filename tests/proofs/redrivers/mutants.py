@@ -127,7 +127,7 @@ MUTANTS = [
     Mutant(
         "Nobody is out of redrives.",
         "always_fails",
-        (("workflows.redrive.judge._verdict", 'row["redrives"] >= row', "-1 >= row"),),
+        (("workflows.redrive.judgement._verdict", 'row["redrives"] >= row', "-1 >= row"),),
     ),
     Mutant(
         "A redrive is not counted.",
@@ -138,7 +138,7 @@ MUTANTS = [
         "A message that the ledger does not know is sent.",
         "unknown_to_the_ledger",
         (
-            ("workflows.redrive.judge._verdict", "raise UnknownMessage", "return 'redrive'"),
+            ("workflows.redrive.judgement._verdict", "raise UnknownMessage", "return 'redrive'"),
             ("redrive", "AnyToRedrive", '"redrive" in $turn.outcome', '"redrive" in $turn.verdict'),
             ("redrive", "RedriveMessages", 'outcome = "redrive"', 'verdict = "redrive"'),
         ),
