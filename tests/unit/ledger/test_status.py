@@ -1,6 +1,7 @@
 """The table of transitions: what code and machines write is in it, and the document has it."""
 
 import ast
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -9,7 +10,10 @@ import pytest
 
 from local.stack import ROOT
 from tests.proofs.model.spin import MODEL
+from tests.support.messages import a_message
 from tests.support.tables import hold
+from tests.support.verdicts import judged
+from workflows.ledger import transitions
 from workflows.ledger.status import (
     AT_REST,
     GONE,
@@ -20,6 +24,9 @@ from workflows.ledger.status import (
     listings,
     moves,
 )
+from workflows.messages.carried import NOTHING
+from workflows.messages.transaction import AccountFrozen
+from workflows.redrive import statements
 
 CONDITIONS = tomllib.loads((MODEL / "transitions.toml").read_text(encoding="utf-8"))
 BY_NAME = {step.name: step for step in TRANSITIONS}
@@ -91,6 +98,28 @@ def test_no_module_but_this_one_spells_a_status():
     ]
 
     assert found == []
+
+
+def written(expression: str) -> set[str]:
+    """Return the columns that an update expression or a statement sets."""
+    sets = expression.partition(" REMOVE ")[0].partition(" WHERE ")[0]
+    return set(re.findall(r'"?#?(\w+)"? ?= ?(?:[:?]|list_append)', sets))
+
+
+def test_that_a_message_is_dead_is_written_alike_by_consumer_machine_and_run(environment):
+    """The machine's row has body and carried since the message began to be retried."""
+    message = a_message()
+    part = transitions.dead(message, message.body(), NOTHING, AccountFrozen(), 1)
+    machine = json.loads(Path("statemachines/retry.asl.json").read_text(encoding="utf-8"))
+    turn = statements.Turn("run", "arn", "mark")
+    note = statements.note_dead(judged(message, verdict="left"), {"MessageId": "m"}, turn)
+
+    consumer = written(part["Update"]["UpdateExpression"])
+    assert consumer == written(note["Statement"])
+    assert written(machine["States"]["MarkDead"]["Arguments"]["UpdateExpression"]) == (
+        consumer - {"body", "carried"}
+    )
+    assert {"status", "trouble", "dead_at", "reason", "updated_at", "journey"} < consumer
 
 
 @pytest.mark.tables
