@@ -56,6 +56,10 @@ def document(base: str) -> dict[str, Any]:
     described: dict[str, Any] = json.loads(schema)
     # Powertools drops an empty `security`, so the one open route would look protected.
     described["paths"]["/users/login"]["post"]["security"] = []
+    # Routes come in the order in which their modules were imported, whoever imported them first.
+    described["paths"] = dict(sorted(described["paths"].items()))
+    schemas = described["components"]["schemas"]
+    described["components"]["schemas"] = dict(sorted(schemas.items()))
     return described
 
 

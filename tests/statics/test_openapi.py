@@ -1,6 +1,9 @@
 """The API's description of itself: complete, valid, and served through the stage."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from openapi_spec_validator import validate
@@ -63,6 +66,28 @@ def test_document_is_valid_openapi(document):
 def test_file_in_docs_is_the_document():
     """What clients see changes with it: look at the difference, and tell it in CHANGELOG."""
     assert openapi.FILE.read_text(encoding="utf-8") == openapi.text(), "make openapi"
+
+
+IN_REVERSE = """
+import importlib, pathlib, sys
+for path in sorted(pathlib.Path("lambdas").glob("[a-z]*.py"), reverse=True):
+    if path.stem != "show_docs":
+        importlib.import_module(f"lambdas.{path.stem}")
+from local import openapi
+sys.stdout.write(openapi.text())
+"""
+
+
+def test_document_is_the_same_whichever_route_is_imported_first(environment):
+    made = subprocess.run(  # noqa: S603 - no shell
+        [sys.executable, "-c", IN_REVERSE],
+        env=os.environ | environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+
+    assert made.stdout == openapi.FILE.read_text(encoding="utf-8")
 
 
 def test_document_and_template_have_the_same_routes(document):
