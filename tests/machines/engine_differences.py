@@ -29,7 +29,13 @@ _BROKEN = "Some.ServiceException"  # what a scenario throws, with this cause
 _MADE_UP = "made up by a test"
 _TOO_LARGE = "of the dead-letter queue is too large for a state (256 KiB); receive it by hand."
 _RUNS = {
-    "guard_cannot_work": "DynamoDb.AccessDenied",
+    **{
+        f"guard_cannot_work_for_{code}": f"DynamoDb.{code}"
+        for code in ("AccessDenied", "ResourceNotFound", "ValidationError")
+    },
+    "note_that_fails": "DynamoDb.ThrottlingError",
+    "too_large_9_times": "DataLimitExceeded",
+    "too_large_120_times": "DataLimitExceeded",
     "input_that_is_not_understood": "InvalidInput",
     "failure_that_cannot_be_recorded": "Sqs.First",
     "failure_and_lease_that_was_lost": "LeaseLost",
@@ -67,6 +73,8 @@ _REASONS = {
         "The input is not understood. Request: is not known; did you mean request?."
     ),
     "failure_and_lease_that_was_lost": "Some.ServiceException.",
+    "too_large_9_times": f"A message {_TOO_LARGE}",
+    "too_large_120_times": f"A message {_TOO_LARGE}",
     "too_large_alone_in_ReceiveDeadLetters": f"A message {_TOO_LARGE}",
     "too_large_alone_in_ValidateMessages": f"Message the-large-one {_TOO_LARGE}",
 }

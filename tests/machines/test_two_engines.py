@@ -7,6 +7,7 @@ import pytest
 from tests.engines.moto_engine.stack import MotoStack
 from tests.machines.engine_differences import DIFFERENCES, compare, expected
 from tests.machines.reference_jsonata import Evaluation, differ, recording, reference
+from tests.machines.run_ends import UNTOLD, differently_told
 from tests.machines.scenario_coverage import Taken, possible, taken_on
 from tests.machines.scenarios import SCENARIOS
 from tests.support.redrive_runs import consume, quiet
@@ -33,6 +34,7 @@ def played(stack, name, look=lambda: None):
     world = World(stack)
     try:
         SCENARIOS[name].play(world)
+        assert differently_told(world) == UNTOLD.get(name, [])
         look()
         return world.snapshot()
     finally:
@@ -51,14 +53,10 @@ def played_on_moto(name):
 _PARTIAL = {"send_fails_in_part", "delete_fails_in_part", "bodies_that_sqs_refuses"}
 # Long, and shown on the whole stack by tests of their own.
 _LONG = {
-    "keeps_dying",
     "retried_by_an_operator",
     "edited_by_an_operator",
-    "copies_of_an_unknown_message",
     "delivered_twice",
     "canary_that_nobody_consumes",
-    "empty_queue_from_the_console",
-    "filter_that_leaves_all",
     "rate",
 }
 _IN_SOAK = _LONG | {name for name, one in SCENARIOS.items() if one.mocked} - _PARTIAL

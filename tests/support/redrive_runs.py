@@ -19,7 +19,6 @@ from tests.support.stack_fixtures import (
 )
 from workflows.runtime.aws import plain
 
-MAX_REDRIVES = 3  # the template's default
 QUEUE = "local-dead-letters.fifo"
 LOCK = f"LOCK#{QUEUE}"
 LOCKED = ["InspectQueue", "AnythingToDo", "AcquireRun"]
@@ -27,13 +26,8 @@ START = [*LOCKED, "ValidateInput"]
 EMPTY_POLL = ["ReceiveDeadLetters", "AnyDeadLetters"]
 JUDGED = [*EMPTY_POLL, "ValidateMessages"]
 WAVE = ["GuardLoop", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"]
-STORED = ["GuardLoop", "AnyToRedrive", "DeleteDeadLetters", "MoreToDo"]
 NO_MORE = [*EMPTY_POLL, "InspectRest", *EMPTY_POLL]
 FINISH = ["FinishRun"]
-DONE = ["AnyDeadLetters", *FINISH]  # it has all it was to take
-HELD = ["HoldDeadLetters", "MoreToDo"]
-REFUSED = [*HELD, "LetGoMessages", "MoreToDo"]  # guarded, or so it seems, and not sent
-NOTHING_GOES = ["GuardLoop", "AnyToRedrive", "MoreToDo"]
 FAILED = ["FailRun", "RunFailed"]
 LOCK_IS_ANOTHERS = ["GiveBackDeadLetters", "FailRun", "FailRunWithoutLock", "RunFailed"]
 NO_RECORD = ["FailRun", "FailRunWithoutLock", "AccountForFailure", "RunFailed"]
@@ -181,19 +175,6 @@ def quarantine_of(stack, key):
 
 
 @contextmanager
-def maximum_message_size(stack, queue, size):
-    """Change a queue's MaximumMessageSize for a while."""
-    sqs, url = stack.client("sqs"), stack.outputs[f"{queue}QueueUrl"]
-    names = ["MaximumMessageSize"]
-    before = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": str(size)})
-    try:
-        yield
-    finally:
-        sqs.set_queue_attributes(QueueUrl=url, Attributes=before)
-
-
-@contextmanager
 def machine_with(stack, text, replacement):
     """Give a copy of the redrive machine as deployed, with one text in it replaced; its ARN."""
     client = stack.client("stepfunctions")
@@ -211,17 +192,3 @@ def machine_with(stack, text, replacement):
 def throw(error):
     """Return a state's first entry that fails, for `mocks`."""
     return [{"Throw": {"Error": error, "Cause": "made up by a test"}}]
-
-
-def received(*letters):
-    """Return what SQS gave, (MessageId, body, group) each, before the receipt handles ran out."""
-    messages = [
-        {
-            "MessageId": sqs_message_id,
-            "ReceiptHandle": "stale",
-            "Body": body,
-            "Attributes": {"MessageGroupId": group},
-        }
-        for sqs_message_id, body, group in letters
-    ]
-    return [{"Return": {"Messages": messages}}]

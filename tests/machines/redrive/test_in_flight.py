@@ -10,8 +10,6 @@ from tests.support.redrive_runs import (
     held_records,
     recover,
     redrive,
-    sent,
-    throw,
 )
 from tests.support.stack_fixtures import (
     dead_letter,
@@ -20,17 +18,14 @@ from tests.support.stack_fixtures import (
     put,
     queued,
     row,
-    run_machine,
     start_machine,
     transaction,
-    waits_scaled,
 )
 
 pytestmark = [
     pytest.mark.xdist_group("redrive options"),
     pytest.mark.usefixtures("empty_queues"),
 ]
-NOTHING = {"request": {"filter": {"type": "nothing"}}}
 EUROS = {"filter": {"payload": {"currency": "EUR"}}}
 
 
@@ -85,50 +80,3 @@ def test_stopped_run_s_held_messages_are_visible_and_its_row_is_set_right(stack,
     assert row(stack, "Runs", LOCK) == {}
     assert held_records(stack, run_id) == 0
     assert counters(stack, redrive(stack, 3)) == {"received": 3, "redriven": 3}
-
-
-def test_failed_run_s_held_messages_are_visible(stack, three_dead):
-    with_error = {"ReceiveDeadLetters": [*_first_letters(stack), *throw("Some.ServiceException")]}
-    run = run_machine(stack, "redrive", NOTHING, mocks=with_error)
-
-    assert (run.status, run.error) == ("FAILED", "Some.ServiceException")
-    wait_until(lambda: set_right(stack), 20, "all dead letters are visible")
-    assert (row(stack, "Runs", run.name)["status"], row(stack, "Runs", LOCK)) == ("FAILED", {})
-    assert held_records(stack, run.name) == 0
-
-
-def _first_letters(stack):
-    """Return the first poll's answer as a mock, for only a later entry is to fail."""
-    answer = stack.client("sqs").receive_message(
-        QueueUrl=stack.outputs["DeadLetterQueueUrl"],
-        MaxNumberOfMessages=10,
-        VisibilityTimeout=300,
-        AttributeNames=["All"],
-    )
-    keys = ("MessageId", "ReceiptHandle", "Body", "Attributes")
-    return [{"Return": {"Messages": [{k: m[k] for k in keys} for m in answer["Messages"]]}}]
-
-
-def test_run_that_cannot_give_back_ends_well_and_recovery_does_it(stack, three_dead):
-    mocks = {"ReturnDeadLetters": throw("Lambda.TooManyRequestsException")}
-    run = run_machine(stack, "redrive", NOTHING, mocks=mocks)
-
-    assert (run.status, run.output["status"]) == ("SUCCEEDED", "SUCCEEDED")
-    assert run.states[-2:] == ["ReturnDeadLetters", "FinishRun"]
-    assert not all_visible(stack)
-    assert recover(stack)["released"] == [run.name]
-    assert all_visible(stack)
-    assert recover(stack)["released"] == []
-
-
-def test_stop_while_giving_back_loses_nothing(stack, three_dead):
-    mocks = {"ReturnDeadLetters": throw("Lambda.TooManyRequestsException")}
-    with waits_scaled(stack, 1):
-        arn = start_machine(stack, "redrive", NOTHING, mocks=mocks)
-        wait_until(
-            lambda: history(stack, arn)[-1:] == ["ReturnDeadLetters"], 30, "the run gives back"
-        )
-        stack.client("stepfunctions").stop_execution(executionArn=arn)
-
-    wait_until(lambda: set_right(stack), 20, "all dead letters are visible")
-    assert all(not sent(stack, message) for message in three_dead)

@@ -8,7 +8,7 @@ import pytest
 from local.stack import ROOT
 from tests.engines.moto_engine.stack import MotoStack
 from tests.support.redrive_expressions import states
-from tests.support.redrive_runs import FAILED, LOCK, START
+from tests.support.redrive_runs import FAILED, LOCK, START, audited
 from tests.support.stack_fixtures import dead_letter, row, run_machine, transaction
 from workflows.redrive.requests import InvalidInput, read
 
@@ -38,6 +38,10 @@ NOT_UNDERSTOOD = [
     ({"request": {"max_messages": True}}, "request.max_messages: Input should be a valid integer"),
     ({"request": {"canary": {"messages": "five", "watch_seconds": 9}}}, "request.canary.messages"),
     ({"request": {"canary": 5}}, "request.canary: Input should be"),
+    ({"request": {"canary": {}}}, "request.canary.messages: Field required"),
+    ({"request": {"max_messages": -1}}, "request.max_messages: Input should be"),
+    ({"request": {"max_per_second": 0}}, "request.max_per_second: Input should be"),
+    ({"request": {"filter": {"jmespath": "[["}}}, "request.filter.jmespath: "),
     (
         {"request": {"filter": {"newer_than": 20261202}}},
         "request.filter.newer_than: must be a date",
@@ -77,6 +81,7 @@ def test_input_that_is_not_understood_is_a_failed_run_that_received_nothing(stac
     assert record["reason"].startswith("The input is not understood. ")
     assert told in record["reason"]
     assert record["received"] == 0
+    assert [end["result"] for end in audited(stack, run.name)] == ["FAILED"]
     assert row(stack, "Runs", LOCK) == {}
     (letter,) = stack.emulator.messages(stack.outputs["DeadLetterQueueUrl"])
     assert (letter["ReceiveCount"], letter["IsVisible"]) == (0, True)
@@ -104,6 +109,7 @@ UNDERSTOOD = [
     ({}, {}),
     ({"request": {}}, {}),
     ({"request": {"max_messages": None, "dry_run": False}}, {}),
+    ({"request": {"max_messages": None, "canary": None}}, {}),
     ({"request": {"filter": {}}}, {}),
     ({"request": {"filter": {"older_than": "2h"}}}, {"filter": {"older_than": "PT2H"}}),
     ({"request": {"max_per_second": 5}}, {"max_per_second": 5.0}),

@@ -3,14 +3,6 @@
 import pytest
 
 from tests.support.redrive_expressions import evaluate, states
-from tests.support.redrive_runs import counters
-from tests.support.stack_fixtures import (
-    dead_letter,
-    queued,
-    run_machine,
-    transaction,
-    waits_scaled,
-)
 
 COUNTS = dict.fromkeys(
     ("redriven", "quarantined", "already_processed", "discarded", "failed", "left"), 0
@@ -96,21 +88,3 @@ def room(rate, window_sent, elapsed):
 )
 def test_no_more_is_received_than_may_be_sent(rate, window_sent, elapsed, expected):
     assert room(rate, window_sent, elapsed) == expected
-
-
-@pytest.mark.xdist_group("redrive")
-@pytest.mark.usefixtures("empty_queues")
-@pytest.mark.parametrize(("rate", "count"), [(3, 8), (0.5, 3)])
-def test_rate_holds_on_the_queue_in_real_time(stack, rate, count):
-    messages = [transaction() for _ in range(count)]
-    for message in messages:
-        dead_letter(stack, message)
-    request = {"max_messages": count, "max_per_second": rate}
-
-    with waits_scaled(stack, 1):
-        run = run_machine(stack, "redrive", {"request": request})
-
-    assert counters(stack, run) == {"received": count, "redriven": count}
-    assert "WaitForRate" in run.states
-    times = [int(m["Attributes"]["SentTimestamp"]) for m in queued(stack, "Work")]
-    assert most_in(max(1_000, 1_000 / rate), times) <= max(1, int(rate))

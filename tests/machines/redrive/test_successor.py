@@ -7,15 +7,10 @@ import pytest
 from local.deadline import wait_until
 from tests.support.redrive_expressions import evaluate, next_of, states
 from tests.support.redrive_runs import (
-    GIVEN_BACK,
     JUDGED,
     LOCK,
-    START,
     WAVE,
-    all_visible,
-    audited,
     counters,
-    held_records,
     ledger,
     machine_with,
     recover,
@@ -23,63 +18,19 @@ from tests.support.redrive_runs import (
     throw,
 )
 from tests.support.stack_fixtures import (
-    Execution,
-    dead_letter,
     dead_letters,
     ended,
     history,
     put,
-    queued,
     row,
     run_machine,
     start_machine,
-    transaction,
     waits_scaled,
 )
 
 pytestmark = [pytest.mark.xdist_group("redrive"), pytest.mark.usefixtures("empty_queues")]
 HAND_OVER = ["HandOverRun", "StartSuccessor"]
 FULL = ("$number('300')", "$number('2')")  # an execution is full after two turns
-
-
-def as_run(stack, part, run_id):
-    """Return a part's execution as if it were named like the run, for `counters`."""
-    return Execution(part.arn, run_id, part.status, part.output, part.error, part.states)
-
-
-def test_run_goes_on_in_a_successor_with_what_it_knows(stack):
-    left = transaction(currency="CHF")
-    dead_letter(stack, left)
-    messages = dead_letters(stack, 44)
-    request = {"filter": {"payload": {"currency": "EUR"}}, "max_messages": 44}
-
-    with machine_with(stack, *FULL) as arn:
-        first = run_machine(stack, arn, {"request": request, "requested_by": "o@example.com"})
-        second, third = (ended(stack, f"{first.arn}-s{part}") for part in (1, 2))
-
-    assert first.output == second.output == {"run_id": first.name, "status": "CONTINUED"}
-    assert first.states[-3:] == second.states[-3:] == [*HAND_OVER, "ContinuedBySuccessor"]
-    assert second.states[:4] == START
-    run = as_run(stack, third, first.name)
-    assert counters(stack, run) == {"received": 44, "redriven": 44, "left": 1}
-    assert run.output["run_id"] == first.name
-    assert len(queued(stack, "Work")) == 44
-    marks = {ledger(stack, message)["redrive_mark"] for message in messages}
-    assert marks == {f"{first.name}#{part}.{turn}" for part in (0, 1) for turn in (0, 1)} | {
-        f"{first.name}#2.0"
-    }
-    assert {ledger(stack, message)["redriven_by"] for message in messages} == {first.name}
-    found = row(stack, "Runs", first.name)
-    assert (found["status"], found["execution_arn"]) == ("SUCCEEDED", third.arn)
-    assert (found["requested_by"], found["started_at"] < found["finished_at"]) == (
-        "o@example.com", True,
-    )  # fmt: skip
-    assert row(stack, "Runs", first.name + "-s1") == row(stack, "Runs", LOCK) == {}
-    assert all_visible(stack)
-    assert held_records(stack, first.name) == 0
-    (record,) = audited(stack, first.name)
-    assert (record["result"], record["execution_arn"]) == ("SUCCEEDED", third.arn)
-    assert int(record["counters"]["redriven"]) == 44
 
 
 def test_canary_goes_on_in_the_successor_where_it_was(stack):
@@ -127,42 +78,6 @@ def test_record_and_lock_name_the_successor_before_it_is_started(stack):
     assert (now["status"], now["failure"]) == ("FAILED", "The execution never began.")
     assert row(stack, "Runs", LOCK) == {}
     assert counters(stack, redrive(stack, 10)) == {"received": 10, "redriven": 10}
-
-
-@pytest.mark.parametrize("state", HAND_OVER)
-def test_hand_over_that_fails_for_good_fails_the_run_with_true_counters(stack, state):
-    left = transaction(currency="CHF")
-    dead_letter(stack, left)
-    dead_letters(stack, 30)
-    only = {"request": {"filter": {"payload": {"currency": "EUR"}}}}
-
-    with machine_with(stack, *FULL) as arn:
-        run = run_machine(stack, arn, only, mocks={state: throw("Some.ServiceException")})
-
-    assert (run.status, run.error) == ("FAILED", "Some.ServiceException")
-    assert run.states[-4:] == [state, *GIVEN_BACK]
-    sent = len(queued(stack, "Work"))
-    assert counters(stack, run) == {"received": sent, "redriven": sent, "left": 1}
-    assert row(stack, "Runs", LOCK) == {}
-    (record,) = audited(stack, run.name)
-    assert record["result"] == "FAILED"
-
-    def set_right():
-        recover(stack)
-        return all_visible(stack)
-
-    wait_until(set_right, 20, "all dead letters are visible")
-
-
-def test_successor_that_was_started_by_a_lost_try_is_not_started_twice(stack):
-    dead_letters(stack, 30)
-
-    with machine_with(stack, *FULL) as arn:
-        mocks = {"StartSuccessor": throw("StepFunctions.ExecutionAlreadyExistsException")}
-        run = run_machine(stack, arn, mocks=mocks)
-
-    assert (run.status, run.output["status"]) == ("SUCCEEDED", "CONTINUED")
-    assert run.states[-3:] == [*HAND_OVER, "ContinuedBySuccessor"]
 
 
 def more_to_do(**variables):

@@ -37,6 +37,8 @@ BODIES = {
         '"' * 12_000,
         "\\" * 12_000,
         "\t" * 12_000,
+        "é" * 6_000,
+        "\\u0000 \\ud800 \\",
     ],
     "like_code": [
         '"; $s := "x',
@@ -46,6 +48,7 @@ BODIES = {
         "' OR '1'='1",
         "?",
         "<script>alert(1)</script>",
+        "NaN",
     ],
 }
 # Envelopes in shape, in a field not.
@@ -134,13 +137,17 @@ def forged_attributes(world: World) -> None:
         "substitution": "${MessagesTable}",
         "unicode": "\u2028😀",
         "MessageGroupId": "other",
+        "Priority": "9",
     }
     reason = {"ReasonType": "AccountFrozen", "ReasonMessage": "It is frozen."}
     world.put_copy("DeadLetter", message, NOTHING, **forged, **reason)
     bare = world.message()
     world.dead_letter(bare)
+    reasoned = world.message()
+    given.record(world, reasoned, "DEAD")
+    world.put_copy("DeadLetter", reasoned, NOTHING, **reason)
 
-    world.run({"request": {"max_messages": 2}})
+    world.run({"request": {"max_messages": 3}})
 
     assert world.row(message)["redrives"] == 2
     assert world.row(bare)["redrives"] == 1
@@ -150,7 +157,7 @@ def forged_attributes(world: World) -> None:
             name: value["StringValue"] for name, value in letter["MessageAttributes"].items()
         }
         for letter in world.queued("Work")
-    } == {message.body(): forged, bare.body(): {}}
+    } == {message.body(): forged, bare.body(): {}, reasoned.body(): {}}
 
 
 @scenario()
@@ -189,6 +196,23 @@ def one_of_250_kib(world: World) -> None:
 
     assert run.states == [*START, *JUDGED, *STORED, *JUDGED, *WAVE, *DONE]
     assert quarantined(world, letter) == ("InvalidEnvelope", body)
+
+
+@scenario()
+def large_message_of_ours(world: World) -> None:
+    """A message of ours of 250 KiB goes with its very bytes where both queues take it."""
+    message = world.message()
+    given.record(world, message, "DEAD")
+    body = message.body().ljust(250 * 1_024)
+    with (
+        given.largest_message(world, "DeadLetter", 1_048_576),
+        given.largest_message(world, "Work", 1_048_576),
+    ):
+        world.put_on_dlq(body, message.group_id)
+        run = world.run({"request": {"max_messages": 1}})
+
+    assert run.output["redriven"] == 1
+    assert [letter["Body"] for letter in world.queued("Work")] == [body]
 
 
 @scenario(mocked=True)

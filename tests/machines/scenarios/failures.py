@@ -17,6 +17,7 @@ from tests.machines.scenarios.paths import (
 )
 from tests.machines.scenarios.registry import add, scenario
 from tests.support import stack_fixtures
+from tests.support.redrive_runs import all_visible, quarantine_of
 from tests.support.verdicts import answer, judged
 from tests.support.world import World
 
@@ -73,6 +74,10 @@ def work_queue_refuses_some(world: World) -> None:
         run = world.run({"request": {"max_messages": 3}})
     assert run.output == run.output | {"redriven": 1, "failed": 1, "left": 1}
     assert [m["Body"] for m in world.queued("DeadLetter")] == [padded, later.body()]
+    assert [m["Body"] for m in world.queued("Work")] == [other.body()]
+    assert all_visible(world.stack)
+    # Too high, never too low.
+    assert [world.row(message)["redrives"] for message in (large, later, other)] == [1, 0, 1]
 
 
 @scenario(mocked=True)
@@ -96,6 +101,12 @@ def send_fails_whole(world: World) -> None:
     mocks = {"RedriveMessages": given.returns({"Failed": refused(0)})}
     run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
     assert run.output["failed"] == 1
+    assert world.queued("Work") == []
+    assert all_visible(world.stack)
+    found = world.row(world.messages[0])
+    assert (found["status"], found["trouble"], found["redrives"]) == ("DEAD", "DEAD", 1)
+    assert "redriven_by" not in found  # or the run's outcome would count it as dead again
+    assert [event["event"] for event in found["journey"]] == ["redriven", "let_go"]
     world.run({"request": {"max_messages": 1}})
     (copy,) = world.queued("Work")
     assert copy["MessageDeduplicationId"].endswith(".r2")
@@ -128,37 +139,112 @@ def receipts_that_ran_out(world: World) -> None:
 
 @scenario(mocked=True)
 def guard_gives_no_answer(world: World) -> None:
-    """A message whose guard could not be asked just now stays; the other goes."""
+    """A message whose guard, or lease, could not be asked just now stays; the other goes."""
+    for _ in range(4):
+        world.dead_letter(world.message())
+    # The last is the lease, which may be prolonged the next time.
+    busy = ("ThrottlingError", "TransactionConflict", "InternalServerError", "TransactionConflict")
+    run = world.run(
+        {"request": {"max_messages": 4}},
+        mocks={"GuardLoop": guarded({}, *({"Code": code} for code in busy))},
+    )
+    assert run.output == run.output | {"redriven": 1, "failed": 3}
+    assert [m["Body"] for m in world.queued("Work")] == [world.messages[0].body()]
+    assert all_visible(world.stack)
+
+
+def _guard_cannot_work(world: World, code: str) -> None:
     for _ in range(2):
         world.dead_letter(world.message())
     run = world.run(
-        {"request": {"max_messages": 2}},
-        mocks={"GuardLoop": guarded({}, {"Code": "ThrottlingError"})},
+        {"request": {"max_messages": 2}}, mocks={"GuardLoop": guarded({}, {"Code": code})}
     )
-    assert run.output == run.output | {"redriven": 1, "failed": 1}
+    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *GIVEN_BACK]
+    assert run.error == f"DynamoDb.{code}"
+    assert world.queued("Work") == []
+    assert len(world.queued("DeadLetter")) == 2
+    assert all_visible(world.stack)
+
+
+for _code in ("AccessDenied", "ResourceNotFound", "ValidationError"):
+    add(
+        f"guard_cannot_work_for_{_code}",
+        "A guard statement that can never work ends the run before anything is sent.",
+        lambda world, code=_code: _guard_cannot_work(world, code),  # type: ignore[misc]
+        mocked=True,
+    )
 
 
 @scenario(mocked=True)
-def guard_cannot_work(world: World) -> None:
-    """A guard statement that can never work ends the run before anything is sent."""
+def note_that_fails(world: World) -> None:
+    """A run that cannot note what it left out fails before it holds any of it."""
     world.dead_letter(world.message())
-    run = world.run(
-        {"request": {"max_messages": 1}}, mocks={"GuardLoop": guarded({"Code": "AccessDenied"})}
-    )
-    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *GIVEN_BACK]
-    assert run.error == "DynamoDb.AccessDenied"
-    assert world.queued("Work") == []
+    # The lease, the counters, the note.
+    mocks = {"GuardLoop": guarded({}, {}, {"Code": "ThrottlingError"})}
+    run = world.run({"request": {"filter": {"type": "other"}}}, mocks=mocks)
+    assert (run.status, run.error) == ("FAILED", "DynamoDb.ThrottlingError")
+    assert "HoldDeadLetters" not in run.states
+    assert len(world.queued("DeadLetter")) == 1
+    assert all_visible(world.stack)
 
 
 @scenario(mocked=True)
 def verdict_that_time_overtook(world: World) -> None:
-    """A message that was processed between verdict and guard is refused by its condition."""
-    message = world.message()
-    world.dead_letter(message, status="PROCESSED")
-    verdict = answer(world.stack, world.next_run, judged(message))
-    run = world.run({"request": {"max_messages": 1}}, mocks={"ValidateMessages": verdict})
-    assert run.output["failed"] == 1
-    assert world.row(message)["status"] == "PROCESSED"
+    """A message that changed between verdict and guard is refused by its condition, and stays."""
+    changes = (
+        {"redrives": 1},
+        {"status": "PROCESSED"},
+        {"status": "DISCARDED"},
+        {"status": "QUARANTINED"},
+        {"payload_hash": "another message's"},
+        {"redrives": 3},
+    )
+    for columns in changes:
+        world.dead_letter(world.message(), **columns)
+    stored, counted, healthy = (world.message() for _ in range(3))
+    world.dead_letter(stored, status="PROCESSED")
+    raced = list(world.messages[:7])
+    before = [world.row(message) for message in raced]
+    mark = f"{world.next_run}#0.0"  # of its own lost try
+    world.dead_letter(counted, status="REDRIVEN", redrives=1, redrive_mark=mark)
+    world.dead_letter(healthy)
+    own: dict[int, dict[str, Any]] = {5: {"redrives": 3}, 6: {"verdict": "quarantine"}}
+    verdicts = [judged(m, index=n) | own.get(n, {}) for n, m in enumerate(world.messages)]
+    run = world.run(
+        {"request": {"max_messages": 9}},
+        mocks={"ValidateMessages": answer(world.stack, world.next_run, *verdicts)},  # type: ignore[arg-type]
+    )
+    assert run.output == run.output | {"redriven": 2, "failed": 7}
+    assert [world.row(message) for message in raced] == before
+    assert [m["Body"] for m in world.queued("Work")] == [counted.body(), healthy.body()]
+    assert (world.row(counted)["redrives"], world.row(healthy)["redrives"]) == (1, 1)
+    assert len(world.queued("DeadLetter")) == 7
+    assert all_visible(world.stack)
+
+
+@scenario(mocked=True)
+def quarantined_and_not_deleted(world: World) -> None:
+    """What was stored and not deleted is not stored twice."""
+    spent = world.message()
+    world.dead_letter(spent, redrives=3)
+    foreign = world.put_on_dlq("not ours", world.name("nobody"))
+    received = [
+        {
+            "MessageId": letter["MessageId"],
+            "ReceiptHandle": f"stale-{letter['MessageId']}",
+            "Body": letter["Body"],
+            "Attributes": {"MessageGroupId": letter["MessageGroupId"]},
+        }
+        for letter in world.queued("DeadLetter")
+    ]
+    mocks = {"ReceiveDeadLetters": given.returns({"Messages": received})}
+    assert world.run({"request": {"max_messages": 2}}, mocks=mocks).output["quarantined"] == 2
+    assert quarantine_of(world.stack, f"sqs:{foreign}") == ("InvalidEnvelope", "not ours")
+    keys = (spent.message_id, f"sqs:{foreign}")
+    stored = [stack_fixtures.row(world.stack, "Messages", key) for key in keys]
+    assert world.run({"request": {"max_messages": 2}}).output["already_processed"] == 2
+    assert [stack_fixtures.row(world.stack, "Messages", key) for key in keys] == stored
+    assert world.queued("DeadLetter") == []
 
 
 def _fails_for_good(world: World, state: str) -> None:
@@ -177,6 +263,10 @@ def _fails_for_good(world: World, state: str) -> None:
     assert run.states[-1 - len(failed) :] == [state, *failed]
     assert (run.status, run.error) == ("FAILED", BROKEN)
     assert len(world.queued("DeadLetter")) == (0 if state == "FinishRun" else 1)
+    sent = state in ("DeleteDeadLetters", "FinishRun")
+    assert len(world.queued("Work")) == world.run_row(run.name).get("redriven", 0) == sent
+    counted = state in ("RedriveMessages", "DeleteDeadLetters", "HoldDeadLetters", "FinishRun")
+    assert world.row(world.messages[0])["redrives"] == counted
     # Where EventBridge tells of the end, the sweep lets go at once of what was not sent.
     world.recover()
 
@@ -202,17 +292,19 @@ for _state in (
 
 
 def _hands_over_and_fails(world: World, state: str, error: str) -> None:
-    for _ in range(2):
-        world.dead_letter(world.message())
-    short = world.variant("redrive", "$number('300')", "$number('1')", "short")
+    for currency in ("CHF", "EUR", "EUR"):
+        world.dead_letter(world.message(currency=currency))
+    short = world.variant("redrive", "$number('300')", "$number('2')", "short")
+    request = {"filter": {"payload": {"currency": "EUR"}}, "max_messages": 2}
     with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
-        run = world.run(
-            {"request": {"max_messages": 2}}, machine=short, mocks={state: given.throws(error)}
-        )
+        run = world.run({"request": request}, machine=short, mocks={state: given.throws(error)})
     assert run.states[-1 - len(GIVEN_BACK) :] == [state, *GIVEN_BACK]
     assert run.error == ("LeaseLost" if error == CANCELLED else error)
-    assert len(world.queued("DeadLetter")) == 1
+    record = world.run_row(run.name)
+    assert (record["redriven"], record["left"]) == (len(world.queued("Work")), 1) == (1, 1)
+    assert len(world.queued("DeadLetter")) == 2
     world.recover()
+    assert all_visible(world.stack)
 
 
 for _state, _error in (

@@ -1,15 +1,22 @@
 """What a run decides about each dead letter, by the ledger: guard, identity, age and copies."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from tests.machines.scenarios import given
-from tests.machines.scenarios.paths import DONE, JUDGED, NOTHING_GOES, START, STAYS, STORED, WAVE
+from tests.machines.scenarios.paths import DONE, JUDGED, START, STORED, WAVE
 from tests.machines.scenarios.registry import scenario
+from tests.support.redrive_runs import all_visible, quarantine_of
+from tests.support.stack_fixtures import row
 from tests.support.world import World
 from workflows.messages.envelope import Message
 from workflows.runtime import clock
 
 MAX_REDRIVES = 3  # the template's default
+# What the list of dead letters shows, and what a redrive by hand needs.
+LISTED = {
+    "trouble", "group_id", "type", "reason", "attempts", "redrives",
+    "first_sent_at", "dead_at", "updated_at", "body", "journey",
+}  # fmt: skip
 
 
 def fate(world: World, message: Message) -> tuple[str, int]:
@@ -72,13 +79,15 @@ def under_way_elsewhere(world: World) -> None:
         {"status": "REDRIVEN", "redrives": 1, "redrive_mark": "#1"},
     ):
         world.dead_letter(world.message(), **columns)
+    before = [world.row(message) for message in world.messages]
     gone = world.message()
     world.dead_letter(gone)
     run = world.run({"request": {"max_messages": 1}})
     # The poll took one at a time, and three of them stay: they do not count.
     assert run.states[-1] == "FinishRun"
     assert (run.output["redriven"], run.output["left"]) == (1, 3)
-    assert all(letter["IsVisible"] for letter in world.queued("DeadLetter"))
+    assert all_visible(world.stack)
+    assert [world.row(message) for message in world.messages[:3]] == before
 
 
 @scenario()
@@ -87,10 +96,53 @@ def worker_that_died(world: World) -> None:
     processing, queued = world.message(), world.message()
     world.dead_letter(processing, status="PROCESSING", lease_until=1)
     world.dead_letter(queued, status="QUEUED")
-    world.run({"request": {"max_messages": 2}})
+    run = world.run({"request": {"max_messages": 2}})
     for message in (processing, queued):
-        assert [event["event"] for event in world.row(message)["journey"]] == ["dead", "redriven"]
-        assert world.row(message)["journey"][0]["reason_type"] == "ConsumerCrashed"
+        found = world.row(message)
+        assert [event["event"] for event in found["journey"]] == ["dead", "redriven"]
+        assert found["journey"][0]["reason_type"] == "ConsumerCrashed"
+        assert (found["journey"][1]["run_id"], found["journey"][1]["number"]) == (run.name, 1)
+        assert (found["status"], found["redriven_by"]) == ("REDRIVEN", run.name)
+
+
+@scenario()
+def noted_when_left_out(world: World) -> None:
+    """What a filter leaves out is noted as dead, once, and listed as any other dead letter."""
+    over = {"PROCESSING": {"lease_until": 1}}
+    for status in ("ACCEPTED", "QUEUED", "PROCESSING"):
+        world.dead_letter(world.message(), status=status, **over.get(status, {}))
+    unknown = world.message()
+    world.put_copy("DeadLetter", unknown)
+    foreign = f"sqs:{world.put_on_dlq('hello', world.name('nobody'))}"
+    expected = ["ConsumerCrashed"] * 3 + ["UnknownMessage", "InvalidEnvelope"]
+    keys = [*(message.message_id for message in world.messages), foreign]
+    letters = world.queued("DeadLetter")
+    left = {"request": {"filter": {"group_id": "none"}}}
+
+    run = world.run(left)
+
+    assert run.output["left"] == 5
+    noted = [row(world.stack, "Messages", key) for key in keys]
+    for found, reason, letter in zip(noted, expected, letters, strict=True):
+        assert found.keys() >= LISTED
+        assert (found["status"], found["trouble"], found["redrives"]) == ("DEAD", "DEAD", 0)
+        assert (found["reason"]["type"], found["body"]) == (reason, letter["Body"])
+        if sent_at := letter["Attributes"].get("SentTimestamp"):  # moto shows none
+            moment = datetime.fromtimestamp(int(sent_at) / 1_000, UTC)
+            assert found["dead_at"] == clock.text(moment)
+        assert "expires_at" not in found
+        (event,) = found["journey"]
+        assert (event["event"], event["reason_type"], event["run_id"]) == ("dead", reason, run.name)
+    assert noted[-1]["type"] == "foreign"
+    world.run(left)
+    assert [row(world.stack, "Messages", key) for key in keys] == noted  # once is enough
+
+    assert world.run({"request": {"max_messages": 5}}).output["quarantined"] == 2
+    for key, reason, body in zip(keys[3:], expected[3:], (unknown.body(), "hello"), strict=True):
+        assert quarantine_of(world.stack, key) == (reason, body)
+        journey = row(world.stack, "Messages", key)["journey"]
+        assert [(e["event"], e["reason_type"]) for e in journey[1:]] == [("quarantined", reason)]
+    assert len(world.queued("Work")) == 3
 
 
 @scenario()
@@ -117,11 +169,16 @@ def conflicting_payload(world: World) -> None:
 @scenario()
 def too_old(world: World) -> None:
     """A transaction that was first sent more than two weeks ago is quarantined."""
-    long_ago = clock.text(clock.read(clock.now()) - timedelta(days=15))
-    message = world.message(first_sent_at=long_ago)
-    world.dead_letter(message)
-    world.run({"request": {"max_messages": 1}})
-    assert world.row(message)["reason"]["type"] == "TooOld"
+    old, young = (
+        world.message(first_sent_at=clock.text(clock.read(clock.now()) - timedelta(days=days)))
+        for days in (14.01, 13.99)
+    )
+    for message in (old, young):
+        world.dead_letter(message)
+    world.run({"request": {"max_messages": 2}})
+    assert quarantine_of(world.stack, old.message_id) == ("TooOld", old.body())
+    assert fate(world, old) == ("QUARANTINED", 0)
+    assert [letter["Body"] for letter in world.queued("Work")] == [young.body()]
 
 
 @scenario()
@@ -132,6 +189,8 @@ def copies_of_one_message(world: World) -> None:
     world.put_copy("DeadLetter", message)
     first = world.run({"request": {"max_messages": 2}})
     assert (first.output["redriven"], first.output["left"]) == (1, 1)
+    assert world.row(message)["redrives"] == len(world.queued("Work")) == 1
+    assert all_visible(world.stack)
     world.consume()
     second = world.run({"request": {"max_messages": 1}})
     assert second.output["already_processed"] == 1
@@ -146,25 +205,28 @@ def copies_of_an_unknown_message(world: World) -> None:
     world.put_copy("DeadLetter", message)
     first = world.run({"request": {"max_messages": 2}})
     assert (first.output["quarantined"], first.output["left"]) == (1, 1)
+    stored = world.row(message)
     assert world.run({"request": {"max_messages": 1}}).output["already_processed"] == 1
+    assert world.row(message) == stored
+    assert world.queued("DeadLetter") == []
 
 
 @scenario()
 def redriven_by_this_very_run(world: World) -> None:
-    """A message that this run redrove and that died again is left for another run."""
-    message, other = world.message(), world.message()
+    """A message that this run redrove and that died again is left, with its group behind it."""
+    group = world.name("group")
+    message, later = world.message(group_id=group), world.message(group_id=group)
+    other = world.message()
     world.dead_letter(message, redrives=1, redrive_mark=f"{world.next_run}#0.0")
+    world.dead_letter(later)
     world.dead_letter(other)
-    first = world.run({"request": {"max_messages": 1}})
-    assert first.states[: len(START) + len(JUDGED) + len(NOTHING_GOES) + len(STAYS)] == [
-        *START,
-        *JUDGED,
-        *NOTHING_GOES,
-        *STAYS,
-    ]
-    assert fate(world, message) == ("DEAD", 1)
-    world.run({"request": {"max_messages": 1}})
-    assert fate(world, message) == ("REDRIVEN", 2)
+    first = world.run({"request": {"max_messages": 3}})
+    assert (first.output["redriven"], first.output["left"]) == (1, 2)
+    assert [letter["Body"] for letter in world.queued("Work")] == [other.body()]
+    assert (fate(world, message), fate(world, later)) == (("DEAD", 1), ("DEAD", 0))
+    assert all_visible(world.stack)
+    world.run({"request": {"max_messages": 2}})
+    assert (fate(world, message), fate(world, later)) == (("REDRIVEN", 2), ("REDRIVEN", 1))
 
 
 @scenario()
@@ -183,34 +245,58 @@ def keeps_dying(world: World) -> None:
 
 @scenario()
 def edited_since(world: World) -> None:
-    """A copy from before an edit goes with the edited body from the ledger."""
-    message = world.message()
+    """A copy from before an edit goes with the edited body from the ledger, in its place."""
+    group = world.name("group")
+    before, message, after = (world.message(group_id=group) for _ in range(3))
     edited = world.version(message, amount=11.0)
+    body = edited.body() + " \n"  # the very bytes
+    world.dead_letter(before)
     world.dead_letter(
         message,
         payload_hash=edited.payload_hash,
-        superseded_hashes=[message.payload_hash],
-        body=edited.body(),
+        superseded_hashes=["0" * 64, message.payload_hash],
+        body=body,
     )
-    world.run({"request": {"max_messages": 1}})
-    assert [letter["Body"] for letter in world.queued("Work")] == [edited.body()]
+    world.dead_letter(after)
+    world.run({"request": {"max_messages": 3}})
+    bodies = [letter["Body"] for letter in world.queued("Work")]
+    assert bodies == [before.body(), body, after.body()]
 
 
 @scenario()
 def one_of_each(world: World) -> None:
     """In one batch each message ends as it should, and the healthy one is sent."""
-    world.dead_letter(world.message(), redrives=MAX_REDRIVES - 1)
-    world.dead_letter(world.message(), redrives=MAX_REDRIVES)
-    world.put_copy("DeadLetter", world.message())
-    world.dead_letter(world.message(), status="PROCESSED")
-    world.dead_letter(world.message(), status="DISCARDED")
-    world.dead_letter(world.message(currency="euro"))
-    world.put_on_dlq("hello", world.name("nobody"))
-    run = world.run({"request": {"max_messages": 7}})
+    healthy, spent, unknown, processed, discarded = (world.message() for _ in range(5))
+    wrong, taken = world.message(currency="euro"), world.message()
+    world.dead_letter(healthy, redrives=MAX_REDRIVES - 1)
+    world.dead_letter(spent, redrives=MAX_REDRIVES)
+    world.put_copy("DeadLetter", unknown)
+    world.dead_letter(processed, status="PROCESSED")
+    world.dead_letter(discarded, status="DISCARDED")
+    world.dead_letter(wrong)
+    foreign = world.put_on_dlq("hello", world.name("nobody"))
+    given.record(world, taken, "QUEUED")
+    twin = world.version(taken, amount=99.0)
+    conflicting = world.put_on_dlq(twin.body(), twin.group_id)
+    run = world.run({"request": {"max_messages": 8}})
     assert run.states == [*START, *JUDGED, *WAVE, *DONE]
     assert run.output == run.output | {
         "redriven": 1,
-        "quarantined": 4,
+        "quarantined": 5,
         "already_processed": 1,
         "discarded": 1,
     }
+    assert [letter["Body"] for letter in world.queued("Work")] == [healthy.body()]
+    assert world.queued("DeadLetter") == []
+    for key, *why in (
+        (spent.message_id, "RedriveLimitReached", spent.body()),
+        (unknown.message_id, "UnknownMessage", unknown.body()),
+        (wrong.message_id, "InvalidPayload", wrong.body()),
+        (f"sqs:{foreign}", "InvalidEnvelope", "hello"),
+        (f"sqs:{conflicting}", "MessageConflict", twin.body()),
+    ):
+        assert quarantine_of(world.stack, key) == tuple(why)
+    assert fate(world, healthy) == ("REDRIVEN", MAX_REDRIVES)
+    assert fate(world, spent) == ("QUARANTINED", MAX_REDRIVES)
+    assert fate(world, taken) == ("QUEUED", 0)
+    assert [fate(world, m)[0] for m in (processed, discarded)] == ["PROCESSED", "DISCARDED"]

@@ -1,7 +1,10 @@
 """Inputs: what a person writes into the console, understood or not."""
 
+from typing import Any
+
 from tests.machines.scenarios.paths import FAILED, START
 from tests.machines.scenarios.registry import scenario
+from tests.support.redrive_runs import audited
 from tests.support.world import World
 
 
@@ -15,3 +18,15 @@ def input_that_is_not_understood(world: World) -> None:
     (letter,) = world.queued("DeadLetter")
     assert letter["ReceiveCount"] == 0
     assert world.run({"request": {"max_messages": 1}}).output["redriven"] == 1
+
+
+@scenario()
+def nobody_says_who_asked(world: World) -> None:
+    """A run is the console's if its input names nobody whom the audit's keys can hold."""
+    nobodies: tuple[Any, ...] = ("", 5, None, [], "o" * 255)
+    for wrong in nobodies:
+        unknown = dict.fromkeys(("requested_by", "trigger", "trace_id"), wrong)
+        run = world.run({"request": {}} | unknown)
+        record, (end,) = world.run_row(run.name), audited(world.stack, run.name)
+        assert (record["trigger"], record["requested_by"]) == ("console", "console")
+        assert (end["actor"], end["trace_id"]) == ("console", run.name)

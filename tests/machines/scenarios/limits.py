@@ -45,7 +45,21 @@ def _alone(world: World, state: str) -> None:
     assert run.states == [*START, *UP_TO[state], *PAUSE, *JUDGED, *WAVE, *NO_MORE, *GIVEN_BACK]
     assert (run.status, run.error) == ("FAILED", "DataLimitExceeded")
     assert world.row(other)["status"] == "REDRIVEN"
+    name = "A message" if state == "ReceiveDeadLetters" else "Message the-large-one"
+    assert world.run_row(run.name)["reason"].startswith(f"{name} of the dead-letter queue is too")
     # Where EventBridge tells of the end, the sweep did the same already.
+    world.recover()
+
+
+def _many(world: World, count: int) -> None:
+    world.put_on_dlq("behind them", world.name("nobody"))
+    mocks = {"ReceiveDeadLetters": TOO_LARGE * count}
+    with given.largest_message(world, "DeadLetter", 1_048_576):  # one message a turn
+        run = world.run({}, mocks=mocks)
+    assert (run.status, run.error) == ("FAILED", "DataLimitExceeded")
+    # So many polls a run makes before it gives up.
+    assert world.run_row(run.name)["quarantined"] == (1 if count < 100 else 0)
+    assert run.states.count("ReceiveDeadLetters") <= 100
     world.recover()
 
 
@@ -70,3 +84,10 @@ for _state in UP_TO:
             lambda world, state=_state: _alone(world, state),  # type: ignore[misc]
             mocked=True,
         )
+for _count in (9, 120):
+    add(
+        f"too_large_{_count}_times",
+        "A run looks past what is too large and moves the others, but not for ever.",
+        lambda world, count=_count: _many(world, count),  # type: ignore[misc]
+        mocked=True,
+    )

@@ -17,7 +17,8 @@ from tests.machines.scenarios.paths import (
 )
 from tests.machines.scenarios.registry import scenario
 from tests.support.canonical import once
-from tests.support.stack_fixtures import FROZEN
+from tests.support.redrive_runs import all_visible, batches_sent
+from tests.support.stack_fixtures import FROZEN, Execution
 from tests.support.world import World
 from workflows.ledger import audit
 from workflows.messages.reasons import fingerprint
@@ -29,26 +30,33 @@ WATCH = ["WaitForOutcomes", "CountOutcomes", "CanaryHealthy"]
 @scenario()
 def filter_that_leaves_some(world: World) -> None:
     """What a filter leaves out stays and is visible again; it hides nothing behind it."""
-    left = [world.message() for _ in range(2)]
-    wanted = world.message(currency="CHF")
-    for message in [*left, wanted]:
+    left = [world.message() for _ in range(12)]  # more than a batch
+    wanted = [world.message(currency="CHF") for _ in range(2)]
+    for message in [*left, *wanted]:
         world.dead_letter(message)
-    run = world.run({"request": {"filter": {"payload": {"currency": "CHF"}}, "max_messages": 1}})
-    assert (run.output["redriven"], run.output["left"]) == (1, 2)
+    request = {"filter": {"payload": {"currency": "CHF"}}, "max_messages": 2}
+    run = world.run({"request": request})
+    assert (run.output["redriven"], run.output["left"]) == (2, 12)
     assert [m["Body"] for m in world.queued("DeadLetter")] == [m.body() for m in left]
-    assert all(letter["IsVisible"] for letter in world.queued("DeadLetter"))
+    assert [m["Body"] for m in world.queued("Work")] == [m.body() for m in wanted]
+    assert all_visible(world.stack)
+    assert {letter["ReceiveCount"] for letter in world.queued("DeadLetter")} == {1}
 
 
 @scenario()
 def filter_that_leaves_all(world: World) -> None:
     """A run of which nothing is left but what it leaves out ends by itself."""
-    world.dead_letter(world.message())
+    message = world.message()
+    world.dead_letter(message)
+    before = world.row(message)
     world.put_on_dlq("hello", world.name("nobody"))
     run = world.run({"request": {"filter": {"type": "nothing"}}})
     assert run.states == [
         *START, *JUDGED, *NOTHING_GOES, *STAYS, *NO_MORE, "ReturnDeadLetters", *FINISH,
     ]  # fmt: skip
     assert run.output["left"] == 2
+    assert world.row(message) == before
+    assert all_visible(world.stack)
 
 
 @scenario()
@@ -63,6 +71,10 @@ def filter_inside_a_group(world: World) -> None:
     # The first poll took two; the third of the group is not even received.
     assert (run.output["redriven"], run.output["left"]) == (2, 1)
     assert [m["Body"] for m in world.queued("DeadLetter")] == [left.body(), behind.body()]
+    assert all_visible(world.stack)
+    world.run({"request": {"max_messages": 2}})
+    of_group = [m["Body"] for m in world.queued("Work") if m["MessageGroupId"] == group]
+    assert of_group == [chosen.body(), left.body(), behind.body()]
 
 
 @scenario()
@@ -97,12 +109,14 @@ def rate(world: World) -> None:
 @scenario()
 def canary_that_lives(world: World) -> None:
     """A canary whose messages are processed doubles its step until all are redriven."""
-    for _ in range(4):
+    for _ in range(10):
         world.dead_letter(world.message())
     canary = {"messages": 1, "watch_seconds": 60}
-    run = world.run({"request": {"max_messages": 4, "canary": canary}}, consuming=True)
-    assert run.output["redriven"] == 4
-    assert [world.row(message)["status"] for message in world.messages] == ["PROCESSED"] * 4
+    run = world.run({"request": {"max_messages": 10, "canary": canary}}, consuming=True)
+    assert batches_sent(world.stack, run) == [1, 2, 4, 3]
+    assert (run.output["redriven"], run.output.get("reason")) == (10, None)
+    # The last step was watched though it was not a full one.
+    assert [world.row(message)["status"] for message in world.messages] == ["PROCESSED"] * 10
 
 
 @scenario()
@@ -110,26 +124,84 @@ def canary_that_dies(world: World) -> None:
     """A canary whose message dies again halts the run, and the rest stays."""
     first = world.message(kind="debit")
     world.dead_letter(first)
-    world.dead_letter(world.message())
+    rest = world.message()
+    world.dead_letter(rest)
     canary = {"messages": 1, "watch_seconds": 60}
     run = world.run({"request": {"canary": canary}}, consuming=True)
     assert (run.output["status"], run.output["redriven"]) == ("HALTED", 1)
+    assert run.output["reason"] == "1 of 1 redriven messages failed again; max_failures is 0."
+    assert world.row(rest)["redrives"] == 0
 
 
 @scenario()
 def canary_that_nobody_consumes(world: World) -> None:
-    """A canary that has not ended in time halts the run."""
+    """A canary that has not ended in time halts the run, unless so many may fail."""
+    for _ in range(3):
+        world.dead_letter(world.message())
+    canary = {"messages": 1, "watch_seconds": 1}
+    run = world.run({"request": {"canary": canary}})
+    assert once(run.states) == [*START, *JUDGED, *WAVE, *WATCH, *DONE]
+    assert (run.output["status"], run.output["reason"]) == (
+        "HALTED",
+        "1 of 1 redriven messages failed again or had not ended after 1 seconds;"
+        " max_failures is 0.",
+    )
+    assert len(world.queued("DeadLetter")) == 2
+    other = world.run({"request": {"canary": canary | {"max_failures": 1}, "max_messages": 1}})
+    assert (other.output["status"], other.output.get("reason")) == ("SUCCEEDED", None)
+
+
+def _counted(*looks: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what the looks at a canary found, for `mocks`."""
+    nothing = {"active": True, "lease_lost": False, "processed": 0, "died_again": 0}
+    return [answer for look in looks for answer in given.returns({"Payload": nothing | look})]
+
+
+def _watched(world: World, *looks: dict[str, Any], **request: Any) -> tuple[Execution, list[int]]:
+    """Redrive with a canary whose looks are mocked; the run, and how many went in each batch."""
+    canary = {"watch_seconds": 60} | request.pop("canary")
+    mocks = {"CountOutcomes": _counted(*looks)}
+    run = world.run({"request": {"canary": canary} | request}, mocks=mocks)
+    assert run.states.count("CountOutcomes") == len(looks)
+    return run, batches_sent(world.stack, run)
+
+
+@scenario(mocked=True)
+def canary_of_more_than_a_batch(world: World) -> None:
+    """A step larger than a batch is watched when it is full."""
+    for _ in range(14):
+        world.dead_letter(world.message())
+    run, batches = _watched(
+        world, {"processed": 12}, {"processed": 14}, canary={"messages": 12}, max_messages=14
+    )
+    assert (run.output["redriven"], batches) == (14, [10, 2, 2])
+
+
+@scenario(mocked=True)
+def canary_beside_what_is_quarantined(world: World) -> None:
+    """What is quarantined fills no step; the last, partial one is watched without a limit too."""
+    world.dead_letter(world.message(currency="euro"))
     for _ in range(2):
         world.dead_letter(world.message())
-    run = world.run({"request": {"canary": {"messages": 1, "watch_seconds": 1}}})
-    assert once(run.states) == [*START, *JUDGED, *WAVE, *WATCH, *DONE]
-    assert run.output["status"] == "HALTED"
+    run, batches = _watched(world, {"processed": 1}, {"processed": 2}, canary={"messages": 1})
+    assert (run.output["redriven"], run.output["quarantined"], batches) == (2, 1, [1, 1])
 
 
-def _counted(**outcome: Any) -> list[dict[str, Any]]:
-    """Return what the first look at a canary found, for `mocks`."""
-    nothing = {"active": True, "lease_lost": False, "processed": 0, "died_again": 0}
-    return given.returns({"Payload": nothing | outcome})
+@scenario(mocked=True)
+def canary_that_dies_too_often(world: World) -> None:
+    """A canary may die as often as allowed, and no more."""
+    for _ in range(4):
+        world.dead_letter(world.message())
+    run, batches = _watched(
+        world,
+        {"processed": 1, "died_again": 1},
+        {"processed": 1, "died_again": 2},
+        canary={"messages": 2, "max_failures": 1},
+        max_messages=3,
+    )
+    assert (run.output["status"], batches) == ("HALTED", [2, 1])
+    assert run.output["reason"] == "2 of 3 redriven messages failed again; max_failures is 1."
+    assert len(world.queued("DeadLetter")) == 1
 
 
 @scenario(mocked=True)
@@ -140,7 +212,7 @@ def canary_that_takes_its_time(world: World) -> None:
     canary = {"messages": 1, "watch_seconds": 60}
     run = world.run(
         {"request": {"max_messages": 1, "canary": canary}},
-        mocks={"CountOutcomes": _counted()},
+        mocks={"CountOutcomes": _counted({})},
         consuming=True,
     )
     assert run.states.count("CountOutcomes") >= 2
@@ -156,7 +228,7 @@ def lease_that_was_lost_while_watched(world: World) -> None:
     request = {"canary": {"messages": 1, "watch_seconds": 60}}
     run = world.run(
         {"request": request},
-        mocks={"CountOutcomes": _counted(active=False, lease_lost=True)},
+        mocks={"CountOutcomes": _counted({"active": False, "lease_lost": True})},
     )
     assert run.states == [*START, *JUDGED, *WAVE, *WATCH, *GIVEN_BACK]
     assert run.error == "LeaseLost"
@@ -182,5 +254,6 @@ def cancelled_while_watched(world: World) -> None:
     request = {"canary": {"messages": 1, "watch_seconds": 60}}
     run = world.run({"request": request}, meanwhile=("WaitForOutcomes", cancel))
     assert once(run.states) == [*START, *JUDGED, *WAVE, *WATCH, *DONE]
-    assert run.output["status"] == "CANCELLED"
+    assert (run.output["status"], run.output["redriven"]) == ("CANCELLED", 1)
+    assert len(world.queued("DeadLetter")) == 1
     assert json.loads(world.run_row(run_id)["request"]) == request

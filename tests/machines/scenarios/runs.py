@@ -1,5 +1,7 @@
 """Runs: empty, full and ordered; the lock, the schedule, cancellation and successors."""
 
+from collections import Counter
+
 from tests.machines.scenarios import given
 from tests.machines.scenarios.paths import (
     DONE,
@@ -13,6 +15,8 @@ from tests.machines.scenarios.paths import (
     WAVE,
 )
 from tests.machines.scenarios.registry import scenario
+from tests.support.redrive_runs import COUNTERS, LOCK, all_visible, audited
+from tests.support.stack_fixtures import row
 from tests.support.world import World
 
 
@@ -26,6 +30,12 @@ def empty_queue_from_the_console(world: World) -> None:
     """A run without any input asks the empty queue twice."""
     run = world.run()
     assert run.states == [*START, *NO_MORE, *FINISH]
+    assert run.output == {"run_id": run.name, "status": "SUCCEEDED"} | dict.fromkeys(COUNTERS, 0)
+    record = world.run_row(run.name)
+    assert (record["trigger"], record["requested_by"]) == ("console", "console")
+    assert (record["dead_letter_queue"], record["execution_arn"]) == (
+        given.dead_letter_queue(world), run.arn,
+    )  # fmt: skip
 
 
 @scenario()
@@ -33,17 +43,31 @@ def empty_queue_on_schedule(world: World) -> None:
     """A scheduled run that finds nothing on the queue ends after three states, accounted for."""
     run = world.run({"trigger": "schedule", "requested_by": "schedule"})
     assert run.states == [*START[:2], "SkipRun"]
-    assert run.output["status"] == "SKIPPED"
+    reason = "The dead-letter queue is empty."
+    assert run.output == {"run_id": run.name, "status": "SKIPPED", "reason": reason}
+    (record,) = audited(world.stack, run.name)
+    assert (record["actor"], record["role"], record["execution_arn"]) == (
+        "schedule", "schedule", run.arn,
+    )  # fmt: skip
+    assert record["input"] == {"request": "{}", "reason": reason}
+    assert record["entry"].startswith(record["at"])
+    assert record["day"] == record["at"][:10]
+    assert world.run_row(run.name) == row(world.stack, "Runs", LOCK) == {}
 
 
 @scenario()
 def schedule_with_something_to_do(world: World) -> None:
     """A scheduled run redrives what there is, with the options that the schedule has."""
-    world.dead_letter(world.message())
+    for _ in range(2):
+        world.dead_letter(world.message())
     run = world.run(
         {"trigger": "schedule", "requested_by": "schedule", "request": {"max_messages": 1}}
     )
     assert run.states == [*START, *JUDGED, *WAVE, *DONE]
+    record, (end,) = world.run_row(run.name), audited(world.stack, run.name)
+    assert record["request"] == end["input"]["request"] == '{"max_messages":1}'
+    assert record["trigger"] == end["role"] == end["actor"] == "schedule"
+    assert world.messages[0].message_id not in str(end)  # nothing of a message
 
 
 @scenario()
@@ -54,6 +78,16 @@ def two_batches(world: World) -> None:
     run = world.run({"request": {"max_messages": 12}})
     assert run.states == [*START, *JUDGED, *WAVE, *JUDGED, *WAVE, *DONE]
     assert run.output["redriven"] == 12
+    assert world.queued("DeadLetter") == []
+    assert [copy["MessageDeduplicationId"] for copy in world.queued("Work")] == [
+        f"{message.message_id}.r1" for message in world.messages
+    ]
+    rows = [world.row(message) for message in world.messages]
+    for found in rows:
+        assert (found["status"], found["redrives"], found["attempts"]) == ("REDRIVEN", 1, 0)
+        assert found["execution_arns"] == [run.arn]
+    # The next turn notes what was sent; what the last one sent waits for its claim.
+    assert Counter(found.get("trouble") for found in rows) == {None: 10, "REDRIVING": 2}
 
 
 @scenario()
@@ -67,6 +101,18 @@ def group_in_waves(world: World) -> None:
     run = world.run({"request": {"max_messages": 4}})
     assert run.states == [*START, *JUDGED, *WAVE, *WAVE, *WAVE, *DONE]
     assert bodies(world, "Work", group) == [m.body() for m in (first, second, third)]
+    assert bodies(world, "Work")[-2] == second.body()  # `alone` went with the first wave
+
+
+@scenario()
+def group_larger_than_a_batch(world: World) -> None:
+    """A group of more messages than a batch keeps its order."""
+    group = world.name("group")
+    for _ in range(12):
+        world.dead_letter(world.message(group_id=group))
+    run = world.run({"request": {"max_messages": 12}})
+    assert run.output["redriven"] == 12
+    assert bodies(world, "Work") == [message.body() for message in world.messages]
 
 
 @scenario()
@@ -105,10 +151,15 @@ def queue_of_large_messages(world: World) -> None:
 def second_run(world: World) -> None:
     """While another run holds the queue, a run skips itself and says so."""
     given.lock(world, "another")
+    lock = row(world.stack, "Runs", LOCK)
     world.dead_letter(world.message())
     run = world.run({"request": {"max_messages": 1}})
     assert run.states == [*LOCKED, "SkipRun"]
+    reason = "Another run is active on this dead-letter queue."
+    assert run.output == {"run_id": run.name, "status": "SKIPPED", "reason": reason}
     assert len(world.queued("DeadLetter")) == 1
+    assert world.run_row(run.name) == {}
+    assert row(world.stack, "Runs", LOCK) == lock
 
 
 @scenario()
@@ -124,8 +175,12 @@ def lease_that_was_lost(world: World) -> None:
     """A run that finds another in its place sends nothing more and fails loudly."""
     given.lock(world, "another", execution_arn="")  # about to start
     given.run_row(world, world.next_run, status="RUNNING")
+    lock = row(world.stack, "Runs", LOCK)
     world.dead_letter(world.message())
     run = world.run({"request": {"max_messages": 1}}, mocks={"AcquireRun": given.returns({})})
+    assert row(world.stack, "Runs", LOCK) == lock
+    assert world.queued("Work") == []
+    assert len(world.queued("DeadLetter")) == 1
     assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *LOCK_IS_ANOTHERS]
     assert run.error == "LeaseLost"
     # Where EventBridge tells of the end, the sweep did the same already.
@@ -135,9 +190,14 @@ def lease_that_was_lost(world: World) -> None:
 @scenario()
 def run_that_was_closed(world: World) -> None:
     """A run whose record says that it ended does nothing."""
-    given.run_row(world, world.next_run, status="ABORTED", trigger="api")
     world.dead_letter(world.message())
-    assert world.run({"request": {"max_messages": 1}}).states == [*LOCKED, "SkipRun"]
+    for status in ("CANCELLED", "FAILED", "ABORTED"):
+        given.run_row(world, run_id := world.next_run, status=status, trigger="api")
+        before = world.run_row(run_id)
+        assert world.run({"request": {"max_messages": 1}}).states == [*LOCKED, "SkipRun"]
+        assert world.run_row(run_id) == before
+    assert row(world.stack, "Runs", LOCK) == {}
+    assert len(world.queued("DeadLetter")) == 1
 
 
 @scenario()
@@ -151,20 +211,33 @@ def cancelled_before_it_began(world: World) -> None:
     run = world.run({"request": {}, "trigger": "api"})
     assert run.states == [*START, *JUDGED, *WAVE, *DONE]
     assert (run.output["status"], run.output["redriven"]) == ("CANCELLED", 10)
+    assert len(world.queued("Work")) == 10
+    assert len(world.queued("DeadLetter")) == 2
+    assert all_visible(world.stack)
 
 
 @scenario()
 def successor(world: World) -> None:
-    """A run that took its turns goes on in another execution, with its counters."""
-    for _ in range(2):
-        world.dead_letter(world.message())
+    """A run that took its turns goes on in other executions, with all that it knows."""
+    first, left, second = world.message(), world.message(currency="CHF"), world.message()
+    for message in (first, left, second):
+        world.dead_letter(message)
+    request = {"filter": {"payload": {"currency": "EUR"}}, "max_messages": 2}
     short = world.variant("redrive", "$number('300')", "$number('1')", "short")
     with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
-        run = world.run({"request": {"max_messages": 2}}, machine=short)
-        world.follow(f"{run.name}-s1", machine=short)
+        run = world.run({"request": request, "requested_by": "o@example.com"}, machine=short)
+        then, last = (world.follow(f"{run.name}-s{part}", machine=short) for part in (1, 2))
     handed_over = ["HandOverRun", "StartSuccessor", "ContinuedBySuccessor"]
     assert run.states == [*START, *JUDGED, *WAVE, *handed_over]
-    assert world.executions[-1].output["redriven"] == 2
+    assert run.output == then.output == {"run_id": run.name, "status": "CONTINUED"}
+    assert (last.output["redriven"], last.output["left"]) == (2, 1)
+    for message, mark in ((first, f"{run.name}#0.0"), (second, f"{run.name}#2.0")):
+        found = world.row(message)
+        assert (found["redrive_mark"], found["redriven_by"]) == (mark, run.name)
+    record = world.run_row(run.name)
+    assert (record["requested_by"], record["execution_arn"]) == ("o@example.com", last.arn)
+    assert world.run_row(f"{run.name}-s1") == row(world.stack, "Runs", LOCK) == {}
+    assert all_visible(world.stack)
 
 
 @scenario(mocked=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import FunctionType, ModuleType
 
 import tests.proofs.faults
+from tests.machines.scenarios import SCENARIOS
 from tests.proofs.faults import checked
 
 
@@ -20,7 +21,8 @@ from tests.proofs.faults import checked
 class Fault:
     """One row: what happens, what must hold afterwards, what else proves it, what is not shown.
 
-    `evidence` are tests elsewhere, as `module::test`; `note` says why a fault is not produced
+    `evidence` are tests elsewhere, as `module::test`, or scenarios, of which
+    `machines/test_two_engines.py` is the test; `note` says why a fault is not produced
     itself here and what is tested in its place, or is empty.
     """
 
@@ -45,12 +47,13 @@ ROWS = {
     1: Fault(
         "crash before a send",
         "nothing lost, the message is still where it was",
-        ("machines.redrive.test_faults::test_crash_before_the_guard_changes_nothing",),
     ),
     2: Fault(
         "crash after the send, before the delete",
         "one effect; the dead letter is found processed or sent again safely",
-        ("machines.redrive.test_faults::test_crash_between_send_and_delete_has_one_effect",),
+        (
+            "machines.redrive.test_let_go::test_message_that_was_sent_by_a_run_stopped_at_once_has_one_effect_at_most",
+        ),
     ),
     3: Fault(
         "the same, resumed more than five minutes later: SQS has forgotten the deduplication id",
@@ -59,28 +62,23 @@ ROWS = {
     4: Fault(
         "crash after the guard, before the send",
         "not lost; the count may be one too high, never too low",
-        ("machines.redrive.test_faults::test_crash_between_guard_and_send_loses_nothing",),
+        (
+            "machines.redrive.test_let_go::test_message_of_a_run_that_was_stopped_before_it_sent_is_dead_again",
+        ),
     ),
     5: Fault(
         "crash after the delete, before the bookkeeping",
         "the run is marked, the message is safe",
-        (
-            "machines.redrive.test_faults"
-            "::test_crash_between_delete_and_bookkeeping_keeps_the_message",
-        ),
     ),
     6: Fault(
         "sendMessageBatch fails for some",
         "only confirmed ones are deleted; order kept",
-        ("machines.redrive.test_faults::test_only_what_was_sent_is_deleted",),
+        ("machines.scenarios::work_queue_refuses_some",),
     ),
     7: Fault(
         "deleteMessageBatch fails for some, or the receipt handle is stale",
         "the next run notices; no second effect",
-        (
-            "machines.redrive.test_faults"
-            "::test_message_that_was_sent_but_not_deleted_has_one_effect_when_redriven_again",
-        ),
+        ("machines.scenarios::receipts_that_ran_out",),
     ),
     8: Fault("the visibility timeout ends during a run", "as for 7"),
     9: Fault(
@@ -91,46 +89,38 @@ ROWS = {
     10: Fault(
         "two runs at once, a schedule's and a person's",
         "one runs, the other says so",
-        ("machines.redrive.test_endings::test_run_while_another_is_active_is_skipped",),
+        ("machines.scenarios::second_run",),
     ),
     11: Fault("a group in flight hides its later messages", "no false 'empty'"),
     12: Fault(
         "SQS or DynamoDB throttles, Lambda answers 429, a call times out",
         "jittered, bounded retries; then a loud failure",
-        ("machines.redrive.test_faults::test_service_that_recovers_does_not_fail_the_run",),
+        ("machines.paths.test_paths::test_case",),
         "No engine here throttles by itself: errors of these names are raised at the call. That"
         " the pause has jitter is read in the machines, not measured.",
     ),
     13: Fault(
         "a condition fails where that is an answer",
         "taken as data",
-        (
-            "machines.redrive.test_endings"
-            "::test_message_that_changed_between_verdict_and_guard_stays",
-        ),
+        ("machines.scenarios::verdict_that_time_overtook",),
     ),
     14: Fault(
         "poison: always fails, and comes back each time",
         "the guard stops it at the limit: quarantine, never more",
-        (
-            "machines.redrive.test_endings"
-            "::test_message_that_keeps_dying_is_quarantined_after_its_redrives",
-        ),
+        ("machines.scenarios::keeps_dying",),
     ),
     15: Fault(
         "malformed JSON, empty body, array, number, null, duplicate keys, NaN, 10,000 levels",
         "quarantined with the reason; the others move",
-        (
-            "machines.redrive.test_hostile"
-            "::test_hostile_bodies_are_quarantined_byte_identical_and_others_move",
-        ),
+        ("machines.scenarios::bodies_not_json",),
         "SQS takes no empty body, so one is handed to the machine as if received.",
     ),
     16: Fault(
         "oversize: one of 250 KiB; ten of 26 KiB; a queue of 1 MiB",
         "no uncaught DataLimitExceeded; all handled",
         (
-            "machines.redrive.test_hostile::test_body_of_250_kib_is_quarantined_byte_identical",
+            "machines.scenarios::one_of_250_kib",
+            "machines.scenarios::ten_of_the_largest",
             "proofs.sizes.test_state_sizes::test_guard_s_statements_fit",
         ),
         "MiniStack does not end an execution whose state is over 256 KiB, moto does; the largest"
@@ -140,10 +130,8 @@ ROWS = {
         'NUL, controls, lone surrogates, U+2028, emoji, quotes, `"; $s := "x`, `{% %}`, `${X}`',
         "byte-identical, never evaluated",
         (
-            "machines.redrive.test_hostile"
-            "::test_attributes_are_forwarded_untouched_but_for_the_reason",
-            "machines.redrive.test_hostile"
-            "::test_body_that_sqs_should_have_refused_is_quarantined_all_the_same",
+            "machines.scenarios::forged_attributes",
+            "machines.scenarios::bodies_that_sqs_refuses",
         ),
         "SQS takes neither NUL nor lone surrogates; they come escaped, inside JSON.",
     ),
@@ -183,16 +171,13 @@ ROWS = {
     22: Fault(
         "a receive comes back short or empty although there are messages",
         "asked twice before 'empty'",
-        ("machines.redrive.test_endings::test_empty_queue_is_asked_twice",),
+        ("machines.scenarios::empty_queue_from_the_console",),
         "moto always gives what there is: the short answer is made up.",
     ),
     23: Fault(
         "the queue is deleted, no permission, the wrong queue",
         "fails loudly, deletes nothing",
-        (
-            "machines.redrive.test_faults"
-            "::test_work_queue_that_is_gone_fails_the_run_and_deletes_nothing",
-        ),
+        ("machines.scenarios::work_queue_that_is_gone",),
         "No engine here enforces a machine's role: AccessDenied is raised at the call, and another"
         " queue, which the role forbids, is taken for ours. None refuses a deduplication id on a"
         " standard queue: AWS's answer is made up.",
@@ -242,8 +227,10 @@ def rows() -> list[Row]:
 
 
 def exists(test: str) -> bool:
-    """Tell whether `module::test` names a test function of this project."""
+    """Tell whether `module::test` names a test function of this project, or a scenario."""
     module, _, name = test.partition("::")
+    if module == "machines.scenarios":
+        return name in SCENARIOS
     try:
         found = getattr(importlib.import_module(f"tests.{module}"), name, None)
     except ModuleNotFoundError:

@@ -20,8 +20,9 @@ def test_row_has_a_test_of_its_own_and_all_its_tests_exist(row):
 
 def test_missing_test_is_found():
     assert not exists("machines.redrive.test_faults::test_that_is_not_there")
-    assert not exists("machines.test_that_is_not_there::test_only_what_was_sent_is_deleted")
-    assert not exists("machines.redrive.test_faults::dead_letter_of")  # no test
+    assert not exists("machines.scenarios::test_that_is_not_there")
+    assert not exists("machines.test_that_is_not_there::test_of_nothing")
+    assert not exists("machines.redrive.test_faults::guard_answers")  # no test
 
 
 def test_test_that_asks_nothing_is_found(world):
