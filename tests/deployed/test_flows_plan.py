@@ -15,7 +15,6 @@ from tests.deployed.flows import (
 )
 from tests.support.redrive_runs import all_visible, consume
 from tests.support.stack_fixtures import dead_letter, history, put, queued, record, row, transaction
-from workflows.messages.reasons import fingerprint
 from workflows.runtime import clock
 
 pytestmark = pytest.mark.xdist_group("flows of runs")
@@ -184,20 +183,17 @@ def wanted_and_others(stack):
 @pytest.mark.parametrize(
     "only",
     [
-        {"message_ids": ["{message_id}", "no-such-message"]},
-        {"group_id": "{group_id}"},
-        {"reason": "KeyError"},
-        {"fingerprint": fingerprint("transaction", MISSING)},
-        {"payload": {"currency": "JPY"}},
-        {"payload": {"amount": 77.0, "kind": "credit"}},
-        {"jmespath": "amount > `50` && currency == 'JPY'"},
-        {"older_than": "PT59M"},
-        {"older_than": "PT3540S", "newer_than": "PT2H"},
-        {"type": "transaction", "reason": "KeyError"},
+        {"message_ids": ["{message_id}", "no-such-message"], "jmespath": "amount > `50`"},
+        {
+            "older_than": "PT3540S",
+            "newer_than": "PT2H",
+            "type": "transaction",
+            "reason": "KeyError",
+        },
     ],
     ids=str,
 )
-def test_each_field_of_a_filter_chooses_the_one_message(stack, producer, operator, only):
+def test_filter_chooses_the_one_message(stack, producer, operator, only):
     wanted, others = wanted_and_others(stack)
     names = {"{message_id}": wanted.message_id, "{group_id}": wanted.group_id}
     only = {

@@ -39,17 +39,6 @@ def test_run_after_one_that_failed_finds_at_once_what_that_one_had(world, state)
     assert world.run().output["received"] == 2
 
 
-def test_run_beside_another_reader_says_how_many_it_could_not_have(world):
-    world.dead_letter(world.message())
-    world.dead_letter(world.message())
-    given.receive(world, "DeadLetter")
-
-    run = world.run()
-
-    assert run.output == run.output | {"status": "HALTED", "redriven": 1, "in_flight": 1}
-    assert run.output["reason"].startswith("1 are in flight elsewhere")
-
-
 def test_run_waits_for_what_comes_back_meanwhile(world):
     """Nine seconds of polls and twenty of a wait are longer than the other reader's hold."""
     world.dead_letter(world.message())
