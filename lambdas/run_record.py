@@ -8,7 +8,7 @@ from workflows.redrive import runs
 
 
 class RunRecord(BaseModel):
-    """A redrive run. Each dead letter dealt with is counted once among the five outcomes.
+    """A redrive run. Each dead letter dealt with is counted once, by one of five counters.
 
     `already_processed` were settled before and only deleted; `failed` were refused by SQS or the
     ledger and stayed; `left` stayed because the run was not to touch them, and are not `received`.

@@ -59,7 +59,7 @@ def test_statuses_of_a_message_are_those_that_the_lists_name():
     # The API names them for people; what code and machines compare is checked beside.
     said = set(re.findall(r"`([A-Z]+)`", FIELDS["status"]))
 
-    assert words("Statuses of a message") == said
+    assert words("Statuses of a message") == said == {*map(str, status.Status)}
     assert said <= written(r"[\"']([A-Z]+)\\?[\"']")
 
 

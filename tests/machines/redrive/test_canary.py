@@ -1,4 +1,4 @@
-"""The canary: a run tries a few, watches how they end, and doubles its step or halts."""
+"""The canary's clock. Its halts and steps are played by `tests/machines/scenarios/options.py`."""
 
 from tests.support.redrive_expressions import evaluate, states
 

@@ -11,6 +11,7 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from tests.support.redrive_expressions import evaluate, states
 from workflows.ledger.status import Status
+from workflows.messages.ids import deduplication_id
 from workflows.redrive import batch, statements
 
 TURN = statements.Turn("run-1", "arn:run-1", "run-1#0.7")
@@ -195,6 +196,16 @@ def test_machine_lets_go_by_the_same_statement():
 
     made["Statement"] = made["Statement"].replace("t" * 50, "Messages")
     assert read(made) == read(statements.let_go({"id": "m-1", "redrives": 3}, "run-1"))
+
+
+def test_machine_sends_under_the_deduplication_id_that_a_retry_by_hand_would_use():
+    (entry,) = evaluate(
+        states()["RedriveMessages"]["Arguments"]["Entries"],
+        turn=[verdict("redrive", index=0) | {"outcome": "redrive"}],
+        batch=[LETTER],
+    )
+
+    assert entry["MessageDeduplicationId"] == deduplication_id("m-1", 3)
 
 
 def test_lease_is_prolonged_by_its_holder():
