@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import pytest
 
 from tests.engines.moto_engine.stack import MotoStack
+from tests.support.redrive_runs import NO_RECORD
 from tests.support.stack_fixtures import (
     dead_letter,
     put,
@@ -228,7 +229,7 @@ def test_state_is_measured_in_bytes_of_utf_8(moto):
 @pytest.mark.parametrize(
     ("error", "end"),
     [
-        ("States.DataLimitExceeded", ["InspectQueue", "FailRun", "RunFailed"]),
+        ("States.DataLimitExceeded", ["InspectQueue", *NO_RECORD]),
         ("States.Runtime", ["InspectQueue"]),
     ],
 )
