@@ -22,6 +22,7 @@ from tests.support.invariants import broken
 from tests.support.stack_fixtures import put, row
 from workflows.ledger import transitions
 from workflows.messages import message_types
+from workflows.runtime import clock
 
 pytestmark = pytest.mark.timeout(300)
 Make = Callable[[CrashingWorld], None]
@@ -83,13 +84,19 @@ def refused(world: CrashingWorld) -> None:
         acts.redrive(world)
 
 
-def overtaken(world: CrashingWorld) -> None:
-    """Redrive while another run takes the lock, so that this one fails with a batch in flight."""
+def overtaken(world: CrashingWorld, *, closed: bool = False) -> None:
+    """Redrive while another run takes the lock, so that this one fails with a batch in flight.
+
+    And while somebody takes it for dead, if `closed`, and closes its record.
+    """
 
     def before(arn: str, state: str) -> bool:
         lock = row(world.stack, "Runs", LOCK)
         if state == "GuardLoop" and lock:
             put(world.stack, "Runs", lock | {"holder": "another", "lease_until": 1})
+        if state == "FailRun" and closed:
+            record = row(world.stack, "Runs", arn.rpartition(":")[2])
+            put(world.stack, "Runs", record | {"status": "ABORTED", "finished_at": clock.now()})
         return True
 
     world.stack.before_state = before
@@ -162,6 +169,7 @@ CASES = {
     "run that is not sent": Case(ten.few, refused, 3),
     "run in parts": Case(ten.healthy, partial(acts.redrive, max_per_second=4), 6, turns=1),
     "run that fails": Case(ten.few, overtaken, 5),
+    "run that somebody closed": Case(ten.few, partial(overtaken, closed=True), 5),
     "retry out of attempts": Case(acts.parked, acts.drain, 2),
     "drain of ten": Case(acts.nine_waiting, acts.drain, 8),
     "drain of what was redriven": Case(acts.redriven, CrashingWorld.consume, 3),
