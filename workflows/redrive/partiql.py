@@ -16,7 +16,7 @@ class Statement(TypedDict):
     """One statement as DynamoDB takes it, but for its marks.
 
     A parameter `{"body": 3}` stands for the body of the batch's message 3, which is too large to go
-    back and forth, and `{"count": "redriven"}` for a counter as it is when the statement is made.
+    back and forth, and `{"count": ["redriven"]}` for the sum of counters as they are by then.
     """
 
     Statement: str

@@ -149,7 +149,11 @@ def let_go(sent: Sent, run_id: str) -> Statement:
 
 
 def renew_lease(run_id: str) -> Statement:
-    """Return what prolongs the run's lock; its condition fails when the run has lost it."""
+    """Return what prolongs the run's lock; its condition fails when the run has lost it.
+
+    It goes with every wave of a batch, and prolongs from the batch's judgement on: a batch that
+    takes longer than the lease keeps the lock only while no other run asks for it.
+    """
     return update(
         settings().runs_table,
         [("run_id", "=", run_lock.key()), ("holder", "=", run_id)],
