@@ -11,7 +11,7 @@ from jsonata.timebox import Timebox
 from local import ministack_executions
 from local.deadline import wait_until
 from local.emulator import Emulator
-from tests.engines.test_ministack_quirks import BareEmulator
+from tests.engines.conftest import BareEmulator
 from tests.support.endpoint import Endpoint
 
 BROKEN = {"Throw": {"Error": "Broken", "Cause": "made up"}}

@@ -1,7 +1,6 @@
 """Why the quirks of MiniStack stand: each is shown made up for, and as MiniStack comes."""
 
 import json
-import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -15,46 +14,9 @@ from botocore.exceptions import ClientError
 from ministack.core import iam_actions
 from ministack.services import dynamodb, eventbridge, scheduler, stepfunctions
 
-from local import deployment, ministack_lambda, ministack_quirks, stack
+from local import ministack_lambda, ministack_quirks
 from local.deadline import wait_until
-from local.emulator import Emulator
-from local.stack import Stack
-from tests.engines import small_project
 from tests.support import aws_events
-
-
-class BareEmulator(Emulator):
-    """MiniStack as it comes."""
-
-    def _command(self, listener):
-        return [
-            sys.executable,
-            "-m",
-            "hypercorn",
-            "--bind",
-            f"fd://{listener}",
-            "ministack.app:app",
-        ]
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    return small_project.copy_to(tmp_path_factory.mktemp("quirks") / "project")
-
-
-@pytest.fixture(scope="module")
-def small(project):
-    with Stack(root=project, with_users=False) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def bare(project):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stack, "Emulator", BareEmulator)
-        patch.setattr(deployment, "_import_gateway_responses", lambda *_: None)
-        with Stack(root=project, with_users=False) as running:
-            yield running
 
 
 def http_get(running, path):

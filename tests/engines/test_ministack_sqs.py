@@ -4,34 +4,10 @@ import uuid
 
 import pytest
 
-from local.stack import Stack
-from tests.engines import small_project
-from tests.engines.test_ministack_quirks import BareEmulator
-
 TRACE = {"AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1-5759e988-bd862e3f"}}
 LIMIT = 2_000
 NUMBERS = {f"a{n}": {"DataType": "Number", "StringValue": "1"} for n in range(11)}
 BINARY = {"name": {"DataType": "Binary", "BinaryValue": b"\x00\xff\xfe"}}  # thirteen bytes
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    return small_project.copy_to(tmp_path_factory.mktemp("sqs") / "project")
-
-
-@pytest.fixture(scope="module")
-def small(project):
-    with Stack(root=project, with_users=False) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def bare(project):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("local.stack.Emulator", BareEmulator)
-        patch.setattr("local.deployment._import_gateway_responses", lambda *_: None)
-        with Stack(root=project, with_users=False) as running:
-            yield running
 
 
 def new_queue(running):
