@@ -35,11 +35,14 @@ def promoted_message_that_dies(world: World) -> None:
     """A promoted message that is invalid holds the group in its turn."""
     message = given.settled(world)
     second = given.parked(world, message, tries=3, kind="debit")
+    earlier = {"attempts_total": 3, "execution_arns": ["arn:earlier"]}
+    given.record(world, second, "PARKED", attempts=0, **earlier)
     third = given.parked(world, message)
     run = retry(world, message)
     assert run.states == ["StartGroup", *LOOK, *PROMOTED, *LOOK, *HELD]
     dead(world, second, 1)
     row = world.row(second)
+    assert row["execution_arns"] == ["arn:earlier", run.arn]
     assert row["attempts_total"] == row["journey"][0]["number"] == 4
     held, waiting = group(world, message)
     assert (held["generation"], held["parked"], held["drained"]) == (1, 2, 1)
