@@ -20,10 +20,7 @@ from workflows.runtime import clock
 
 ANN = User("ann@example.com", ("operator", "producer"))
 
-
-@pytest.fixture(autouse=True)
-def _key(token_key):
-    """Every test needs the key."""
+pytestmark = pytest.mark.usefixtures("token_key")
 
 
 def encoded(part):
@@ -40,13 +37,9 @@ def signed(header, claims, key=TOKEN_KEY, digest=hashlib.sha256):
 def claims(**changes):
     now = int(time.time())
     usual = {
-        "sub": ANN.email,
-        "roles": ["producer"],
-        "iat": now,
-        "exp": now + 60,
-        "jti": "1",
+        "sub": ANN.email, "roles": ["producer"], "iat": now, "exp": now + 60, "jti": "1",
         "iss": tokens.ISSUER,
-    }
+    }  # fmt: skip
     return {name: value for name, value in (usual | changes).items() if value is not None}
 
 
@@ -123,35 +116,15 @@ def test_missing_claim_is_refused(claim):
         verify(signed(HEADER, claims(**{claim: None})))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"iss": "another"},
-        {"iss": ["guarded-redrive"]},
-        {"sub": ""},
-        {"sub": 7},
-        {"roles": "producer"},
-        {"roles": {"producer": True}},
-        {"roles": [7]},
-        {"roles": [None]},
-        {"roles": [["producer"]]},
-        {"roles": ["admin"]},
-        {"roles": ["producer", "admin"]},
-        {"exp": "soon"},
-        {"exp": 4_102_444_800.5},
-        {"exp": "4102444800"},
-        {"exp": [4_102_444_800]},
-        {"exp": 1},
-        {"exp": -1},
-        {"exp": float("inf")},
-        {"iat": float("-inf")},
-        {"iat": 4_102_444_800},
-        {"iat": "x"},
-        {"nbf": 4_102_444_800},
-        {"jti": 7},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("changes", [
+    {"iss": "another"}, {"iss": ["guarded-redrive"]}, {"sub": ""}, {"sub": 7},
+    {"roles": "producer"}, {"roles": {"producer": True}}, {"roles": [7]}, {"roles": [None]},
+    {"roles": [["producer"]]}, {"roles": ["admin"]}, {"roles": ["producer", "admin"]},
+    {"exp": "soon"}, {"exp": 4_102_444_800.5}, {"exp": "4102444800"},
+    {"exp": [4_102_444_800]}, {"exp": 1}, {"exp": -1}, {"exp": float("inf")},
+    {"iat": float("-inf")}, {"iat": 4_102_444_800}, {"iat": "x"}, {"nbf": 4_102_444_800},
+    {"jti": 7},
+], ids=str)  # fmt: skip
 def test_wrong_claim_is_refused_even_when_signed(changes):
     with pytest.raises(InvalidToken):
         verify(signed(HEADER, claims(**changes)))
@@ -165,22 +138,9 @@ def test_signed_nonsense_is_refused(payload):
         verify(signed(HEADER, payload))
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
-        "",
-        ".",
-        "..",
-        "...",
-        "a.b",
-        "a.b.c",
-        "a.b.c.d",
-        "é.é.é",
-        "\ud800",
-        "=.=.=",
-        "\0",
-    ],
-)
+@pytest.mark.parametrize("token", [
+    "", ".", "..", "...", "a.b", "a.b.c", "a.b.c.d", "é.é.é", "\ud800", "=.=.=", "\0",
+])  # fmt: skip
 def test_nonsense_is_refused_and_never_a_crash(token):
     with pytest.raises(InvalidToken):
         verify(token)

@@ -1,9 +1,12 @@
 """The fence's rules, one by one, in process: who raises, parks, takes over and removes it."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.accounts import freeze
 from tests.support.aws_calls import WorkerDied
+from tests.support.cloud import ENVIRONMENT
 from tests.support.fenced_group import (
     GROUP,
     change,
@@ -15,6 +18,7 @@ from tests.support.fenced_group import (
     message,
     row,
 )
+from tests.support.messages import an_operator
 from workflows.consume import Batch, MessageBusy
 from workflows.groups import fence, view
 from workflows.groups.fence import FenceTaken
@@ -22,13 +26,16 @@ from workflows.ledger import claims
 from workflows.messages import message_types
 from workflows.messages.carried import NOTHING
 from workflows.messages.transaction import AccountFrozen
+from workflows.operator import discard
+from workflows.operator.discard import DiscardRequest
+from workflows.runtime.settings import settings
 
+LEASE = int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
+LIMIT = int(ENVIRONMENT["MAX_REDRIVES"])
+WHY = DiscardRequest(reason="the customer left")
 ERROR = AccountFrozen("Account acc-1 is frozen.")
 
-
-@pytest.fixture(autouse=True)
-def cloud_of_the_consumer(tables, queues, machines):
-    return None
+pytestmark = pytest.mark.usefixtures("tables", "queues", "machines")
 
 
 def parked():
@@ -42,12 +49,8 @@ def test_failed_message_fences_its_group():
     fail()
 
     fenced = fence_of()
-    assert (fenced.holder, fenced.generation, fenced.parked, fenced.drained) == (
-        f"{GROUP}-1",
-        1,
-        0,
-        0,
-    )
+    assert (fenced.holder, fenced.generation) == (f"{GROUP}-1", 1)
+    assert (fenced.parked, fenced.drained) == (0, 0)
     assert fenced.execution_arn == row(1)["execution_arns"][-1]
     assert generations() == ["0-g1"]
 
@@ -72,17 +75,6 @@ def test_fence_of_another_message_is_not_taken():
     with pytest.raises(FenceTaken):
         fence.retrying(message(2), "{}", NOTHING, claim, ERROR, None)
     assert (fence_of().holder, row(2)["status"]) == (f"{GROUP}-1", "PROCESSING")
-
-
-def test_fence_and_ledger_are_written_together_or_not_at_all():
-    claim = claims.claim(message(1))
-    change(1, status="REDRIVEN")  # by a run, while the worker was busy
-
-    with pytest.raises(FenceTaken):
-        fence.retrying(message(1), "{}", NOTHING, claim, ERROR, None)
-    with pytest.raises(FenceTaken):
-        fence.dead(message(1), "{}", NOTHING, claim, ERROR, None)
-    assert (fence_of(), row(1)["status"], generations()) == (None, "REDRIVEN", [])
 
 
 # Parking
@@ -124,16 +116,6 @@ def test_message_that_finds_the_fence_gone_is_processed():
 
     assert [batch.consume(delivery(number)) for number in (2, 3)] == ["PROCESSED", "PROCESSED"]
     assert fence_of() is None
-
-
-def test_message_in_other_hands_is_not_parked():
-    fail()
-    claim = claims.claim(message(2))
-    change(2, status="REDRIVEN")
-
-    with pytest.raises(FenceTaken):
-        fence.park(message(2), "{}", NOTHING, claim, "2")
-    assert fence_of().parked == 0
 
 
 # The second delivery
@@ -252,3 +234,111 @@ def test_group_that_cannot_be_fenced_waits_and_the_others_go_on(monkeypatch):
         with pytest.raises(OSError, match="no answer"):
             batch.consume(failing)
     assert batch.consume(delivery(1, "other")) == "PROCESSED"
+
+
+# Dead letters
+
+
+def rejected():
+    return delivery(1, kind="debit", amount="99")
+
+
+@pytest.fixture
+def going_on(monkeypatch):
+    """Set `OnDeadLetter` to `continue`."""
+    monkeypatch.setenv("ON_DEAD_LETTER", "continue")
+    settings.cache_clear()
+
+
+def test_invalid_message_holds_nothing_when_the_group_goes_on(going_on):
+    assert consume_all(rejected(), delivery(2)) == ["DEAD", "PROCESSED"]
+    assert fence_of() is None
+
+
+def test_redrive_limit_holds_the_group_unless_it_goes_on(monkeypatch):
+    consume_all(rejected(), delivery(2))
+    change(1, redrives=settings().max_redrives)
+
+    assert consume_all(rejected()) == ["EXHAUSTED"]
+    assert (row(1)["status"], fence_of().holder, generations()) == ("QUARANTINED", f"{GROUP}-1", [])
+
+
+def quarantined_by_a_run():
+    """Let a worker die between dead letter and fence, and a run meet the dead letter at once."""
+    claims.claim(rejected().message)
+    reason = {"type": "TransactionRejected", "message": "It is not covered."}
+    change(1, status="QUARANTINED", trouble="QUARANTINED", body=rejected().body, reason=reason)
+
+
+def test_message_that_a_run_quarantined_before_its_fence_was_raised_holds_its_group():
+    quarantined_by_a_run()
+
+    again = replace(rejected(), receive_count=2)
+    assert consume_all(again, delivery(2)) == ["KEPT", "PARKED"]
+    assert fence_of().holder == f"{GROUP}-1"
+
+
+def test_quarantined_message_that_comes_again_holds_nothing_when_the_group_goes_on(going_on):
+    quarantined_by_a_run()
+
+    again = replace(rejected(), receive_count=2)
+    assert consume_all(again, delivery(2)) == ["KEPT", "PROCESSED"]
+    assert fence_of() is None
+
+
+@pytest.mark.parametrize("moves", [1, LIMIT])
+def test_native_redrive_of_what_crashing_workers_left_counts_too(monkeypatch, later, moves):
+    """SQS dead-letters it without a word, and brings it back under a new id."""
+
+    def die(_):
+        raise WorkerDied
+
+    with monkeypatch.context() as patch:
+        patch.setattr(message_types, "process", die)
+        for move in range(moves + 1):
+            for receive_count in (1, 2, 3):
+                later(LEASE + 1)
+                came = delivery(1, receive_count=receive_count)
+                with pytest.raises(WorkerDied):
+                    consume_all(replace(came, sqs_message_id=f"sqs-{move}"))
+            assert (row(1)["status"], row(1)["redrives"]) == ("PROCESSING", move)
+    later(LEASE + 1)
+
+    outcome = consume_all(replace(delivery(1), sqs_message_id="sqs-again"))
+    if moves < LIMIT:
+        assert (outcome, row(1)["redrives"], fence_of()) == (["PROCESSED"], moves + 1, None)
+    else:
+        assert (outcome, row(1)["redrives"]) == (["EXHAUSTED"], LIMIT)
+        assert (row(1)["status"], row(1)["body"]) == ("QUARANTINED", delivery(1).body)
+        assert fence_of().holder == f"{GROUP}-1"
+
+
+# Discarding
+
+
+def dead():
+    fail()
+    change(1, status="DEAD")
+
+
+def test_discarding_twice_changes_nothing_and_mends_a_crash(calls):
+    dead()
+    calls.error_at = "after TransactWriteItems"
+    with pytest.raises(WorkerDied):
+        discard.discard(f"{GROUP}-1", WHY, an_operator())
+    assert fence_of()
+    first = row(1)["discarded"]
+
+    again = discard.discard(
+        f"{GROUP}-1", DiscardRequest(reason="other"), an_operator(email="x@example.com")
+    )
+    assert (again["discarded"], fence_of()) == (first, None)
+
+
+def test_discarding_another_than_the_holder_leaves_the_fence():
+    dead()
+    consume_all(delivery(2))
+    change(2, status="DEAD")
+
+    discard.discard(f"{GROUP}-2", WHY, an_operator())
+    assert (fence_of().holder, fence_of().generation) == (f"{GROUP}-1", 1)

@@ -6,7 +6,7 @@ from tests.support.at_status import BODY, ERROR, MESSAGE, OTHER, STATUSES, attem
 from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import a_message
 from tests.support.troubles import row
-from workflows.ledger import claims, transitions, writes
+from workflows.ledger import claims, transitions
 from workflows.ledger.claims import Decision
 from workflows.ledger.lookup import MessageNotFound
 from workflows.messages.carried import NOTHING
@@ -14,22 +14,13 @@ from workflows.runtime import clock
 
 LEASE = int(ENVIRONMENT["CLAIM_LEASE_SECONDS"])
 CLAIMS = {
-    "ACCEPTED": Decision.PROCESS,
-    "QUEUED": Decision.PROCESS,
-    "REDRIVEN": Decision.PROCESS,
-    "PROCESSING": Decision.PROCESS,
-    "DEAD": Decision.PROCESS,
-    "PROCESSED": Decision.SETTLED,
-    "DISCARDED": Decision.SETTLED,
-    "QUARANTINED": Decision.KEPT,
-    "PARKED": Decision.KEPT,
+    "ACCEPTED": Decision.PROCESS, "QUEUED": Decision.PROCESS, "REDRIVEN": Decision.PROCESS,
+    "PROCESSING": Decision.PROCESS, "DEAD": Decision.PROCESS, "PROCESSED": Decision.SETTLED,
+    "DISCARDED": Decision.SETTLED, "QUARANTINED": Decision.KEPT, "PARKED": Decision.KEPT,
     "RETRYING": Decision.RETRYING,
-}
+}  # fmt: skip
 
-
-@pytest.fixture(autouse=True)
-def _messages(tables):
-    """Every test needs the table."""
+pytestmark = pytest.mark.usefixtures("tables")
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -65,17 +56,6 @@ def test_claim_keeps_who_sent_the_message_first():
     claims.claim(a_message(submitted_by="o@example.com", trace_id="trace-2"))
 
     assert (row()["submitted_by"], row()["trace_id"]) == ("p@example.com", "trace-1")
-
-
-def test_live_lease_keeps_others_away_and_an_expired_one_does_not(later):
-    claims.claim(MESSAGE)
-
-    later(LEASE - 2)
-    assert claims.claim(MESSAGE).decision is Decision.BUSY
-    assert row()["attempts"] == 1
-    later(3)
-    assert claims.claim(MESSAGE).decision is Decision.PROCESS
-    assert row()["attempts"] == 2
 
 
 def test_lease_ends_at_its_second(monkeypatch):
@@ -163,20 +143,6 @@ def test_message_in_a_living_worker_s_hands_is_not_quarantined():
 
     assert not transitions.quarantine(MESSAGE, BODY, NOTHING, ERROR, attempt())
     assert row() == before
-
-
-def test_dead_message_that_a_faster_worker_took_is_busy(monkeypatch):
-    put("DEAD")
-    update, seen = writes.update, []
-
-    def raced(message_id, *arguments, **names):
-        seen.append(message_id)
-        if len(seen) == 2:
-            put("PROCESSING", redrives=1, lease_until=clock.epoch() + LEASE)
-        return update(message_id, *arguments, **names)
-
-    monkeypatch.setattr(writes, "update", raced)
-    assert claims.claim(MESSAGE).decision is Decision.BUSY
 
 
 @pytest.mark.parametrize("status", STATUSES)

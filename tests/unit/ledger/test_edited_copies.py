@@ -1,21 +1,17 @@
 """A message that was edited may have copies from before: the ledger's body is what counts."""
 
-from typing import Any
-
 import pytest
 
-from tests.support.accounts import balance, freeze
+from tests.support.accounts import balance
 from tests.support.cloud import ENVIRONMENT
 from tests.support.fenced_group import fence_of
 from tests.support.messages import a_message, a_transaction
 from tests.support.troubles import change, row
 from workflows.consume import Batch, Delivery, MessageBusy
-from workflows.groups import fence, view
-from workflows.ledger import claims, lookup, transitions, writes
+from workflows.ledger import claims, transitions, writes
 from workflows.ledger.claims import Claim, Decision
 from workflows.messages.envelope import Message
-from workflows.runtime import aws, clock
-from workflows.runtime.settings import settings
+from workflows.runtime import clock
 
 pytestmark = pytest.mark.usefixtures("dead_letters", "recursion_limit")
 
@@ -118,14 +114,6 @@ def test_both_copies_of_a_redriven_message_have_one_effect_the_edited_one(copies
     assert balance() == 25
 
 
-def test_native_redrive_of_an_edited_message_processes_the_edited_body():
-    edited(trouble="DEAD", redriven_by="run-1")
-
-    assert deliver(OLD) == "PROCESSED"
-    assert (balance(), row()["redrives"]) == (25, 1)
-    assert not {"trouble", "redriven_by"} & row().keys()
-
-
 def test_edited_message_that_dies_again_is_dead_lettered_as_edited(dead_letters):
     edited(new=REJECTED)
 
@@ -134,25 +122,6 @@ def test_edited_message_that_dies_again_is_dead_lettered_as_edited(dead_letters)
     assert [letter["Body"] for letter in dead_letters()] == [REJECTED.body()]
     assert (row()["status"], row()["body"]) == ("DEAD", REJECTED.body())
     assert row()["payload_hash"] == REJECTED.payload_hash
-
-
-def test_edited_message_that_fails_is_retried_as_edited():
-    freeze()
-    edited()
-
-    assert deliver(OLD) == "RETRYING"
-    assert row()["body"] == NEW.body()
-
-
-def test_edited_message_is_parked_as_edited():
-    edited("REDRIVEN")
-    fence.raise_ahead(a_message(message_id="m-0"))
-
-    assert deliver(OLD) == "PARKED"
-
-    assert view.show("acc-1").parked_message_ids == ["m-1"]
-    items: Any = aws.dynamodb().scan(TableName="Groups")["Items"]
-    assert [item["body"] for item in items if "body" in item] == [NEW.body()]
 
 
 def test_quarantine_of_a_superseded_copy_keeps_the_edited_body():
@@ -207,7 +176,7 @@ def test_edit_between_look_and_claim_is_not_overlooked(monkeypatch):
 def test_other_redrive_between_look_and_claim_is_no_reason_for_quarantine(monkeypatch):
     transitions.accept(OLD)
     change(status="DEAD")
-    changed_before(monkeypatch, 2, redrives=1)
+    changed_before(monkeypatch, 2, new=OLD, redrives=1)
 
     assert claims.claim(OLD) == Claim(Decision.BUSY, 1)
 
@@ -250,10 +219,3 @@ def test_held_group_of_an_edited_message_goes_on_once_it_is_processed():
 
     assert deliver(REJECTED, "sqs-2") == "PROCESSED"
     assert (fence_of(), balance()) == (None, 25)
-
-
-def test_redrives_left_never_goes_below_none():
-    limit = settings().max_redrives
-    assert lookup.redrives_left({"redrives": 1}) == limit - 1
-    assert lookup.redrives_left({"redrives": 9}) == 0
-    assert lookup.redrives_left({"redrives": 9, "redrive_limit": 12}) == 3

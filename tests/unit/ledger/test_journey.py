@@ -6,7 +6,6 @@ import pytest
 
 from tests.support import retry_in_process
 from tests.support.accounts import freeze
-from tests.support.aws_calls import WorkerDied
 from tests.support.cloud import ENVIRONMENT
 from tests.support.fenced_group import (
     change,
@@ -20,10 +19,8 @@ from tests.support.fenced_group import (
 )
 from tests.support.messages import an_operator
 from tests.support.retry_in_process import RetryInProcess
-from workflows import retry
 from workflows.ledger import claims, journey, transitions
 from workflows.messages import message_types
-from workflows.messages.envelope import InvalidMessage
 from workflows.messages.transaction import AccountFrozen
 from workflows.operator import discard
 from workflows.operator.discard import DiscardRequest
@@ -63,10 +60,6 @@ def run_machine():
     return states
 
 
-def die(_):
-    raise WorkerDied
-
-
 def test_healthy_message_has_no_journey_but_its_own():
     assert consume_all(delivery(1)) == ["PROCESSED"]
 
@@ -76,12 +69,6 @@ def test_healthy_message_has_no_journey_but_its_own():
         (1, "sent", SENT["at"]),
         (2, "processed", row(1)["processed_at"]),
     ]
-
-
-def test_failed_try_is_told_with_its_number_and_class():
-    fail()
-
-    assert steps() == [attempt(1)]
 
 
 def test_rejected_message_is_told_as_tried_and_dead():
@@ -151,28 +138,6 @@ def test_parked_message_is_numbered_from_what_it_had_when_it_was_parked():
 def given():
     (arn,) = running()
     return json.loads(aws.stepfunctions().describe_execution(executionArn=arn)["input"])
-
-
-def test_try_whose_worker_died_leaves_a_gap_in_the_numbers(monkeypatch, later):
-    freeze()
-    with monkeypatch.context() as patch:
-        patch.setattr(message_types, "process", die)
-        with pytest.raises(WorkerDied):
-            consume_all(delivery(1))
-    later(LEASE + 1)
-    assert consume_all(delivery(1)) == ["RETRYING"]
-
-    assert [event["number"] for event in row(1)["journey"]] == [2]
-    assert row(1)["attempts_total"] == 2
-
-
-def test_final_failure_of_a_retry_is_told_by_its_own_class():
-    fail()
-    with pytest.raises(InvalidMessage):
-        retry.process("acc-1-1", message(1, kind="debit", amount="99").body(), "acc-1", 1)
-
-    assert steps()[1:] == [attempt(1, row(1)["reason"]["type"])]
-    assert row(1)["reason"]["type"] != "InvalidMessage"
 
 
 def test_quarantine_and_discard_are_told():

@@ -12,8 +12,7 @@ from workflows.ledger import journey, lookup
 from workflows.ledger import lost as lost_by_queue
 from workflows.messages import message_types
 from workflows.messages.filters import Filter
-from workflows.operator import discard, edit, failures, retry_by_hand
-from workflows.operator.discard import DiscardRequest
+from workflows.operator import failures, retry_by_hand
 from workflows.operator.retry_by_hand import RetryRequest
 from workflows.runtime import aws, clock
 from workflows.runtime.settings import settings
@@ -106,23 +105,6 @@ def test_holder_whose_copy_is_lost_is_listed_once_and_a_retry_drains_the_group(w
     assert broken(world, moved=group) == []
 
 
-def test_edited_holder_whose_copy_was_lost_has_its_new_effect(world, group, lost):
-    world.recover()
-
-    edit.edit(lost.message_id, lost.payload | {"number": 7}, ACTOR)
-    retry(lost)
-
-    assert is_over(world, group, [7, 2, 3])
-
-
-def test_discarded_holder_whose_copy_was_lost_lets_its_group_go_on(world, group, lost):
-    world.recover()
-
-    discard.discard(lost.message_id, DiscardRequest(reason="a test"), ACTOR)
-
-    assert is_over(world, group, [2, 3])
-
-
 @pytest.mark.parametrize("again", [False, True], ids=["without a retry", "before a retry's"])
 def test_copy_that_comes_after_all_is_processed_once(world, group, lost, again):
     world.recover()
@@ -136,23 +118,6 @@ def test_copy_that_comes_after_all_is_processed_once(world, group, lost, again):
     assert listed() == []
     world.redrive()
     assert broken(world, moved=group) == []
-
-
-@pytest.mark.parametrize("by", ["run", "hand"])
-def test_copy_that_the_queue_may_still_have_is_waited_for(world, group, by):
-    redriven(world, group[0], by)
-    before = world.row(group[0])
-    world.stack.elapse(settings().work_queue_retention_seconds - 60)
-
-    assert recovery.recover().lost == []
-    assert world.row(group[0]) == before
-
-
-@pytest.mark.parametrize("status", ["DEAD", "PARKED", "QUARANTINED", "RETRYING"])
-def test_holder_in_another_state_is_never_lost(world, group, lost, status):
-    assert lost_by_queue.is_lost(lookup.get(lost.message_id))
-
-    assert not lost_by_queue.is_lost(lookup.get(lost.message_id) | {"status": status})
 
 
 def test_retry_that_was_perhaps_not_sent_is_sent_again_and_not_lost(world, group):

@@ -1,7 +1,6 @@
 """The ledger: which step each status allows, to whom, and what the sparse index shows."""
 
 import re
-from datetime import datetime, timedelta
 
 import pytest
 
@@ -14,7 +13,6 @@ from tests.support.at_status import (
     STATUSES,
     TROUBLES,
     attempt,
-    exhaust,
     fall_into,
     put,
     write,
@@ -33,10 +31,7 @@ GIVEN_UP = {"reason": "given up", "by": "o@example.com", "at": "2026-11-24T12:00
 UNTIL = 1  # of a lease that is over
 LEASED = attempts.Lease(UNTIL, sole=True)
 
-
-@pytest.fixture(autouse=True)
-def _messages(tables):
-    """Every test needs the table."""
+pytestmark = pytest.mark.usefixtures("tables")
 
 
 def without_expiry(item):
@@ -89,15 +84,6 @@ def test_step_changes_only_the_statuses_it_may(step, status):
         assert answer == (status in allowed)
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_processed_is_final(step):
-    put("PROCESSED")
-    STEPS[step][0]()
-
-    assert row()["status"] == "PROCESSED"
-    assert "trouble" not in row()
-
-
 @pytest.mark.parametrize("step", [step for step in STEPS if step != "claim"])
 def test_only_a_claim_makes_a_row(step):
     STEPS[step][0]()
@@ -111,21 +97,12 @@ def test_accepted_row_says_who_sent_what_when():
     found = row()
     assert_expires_in_90_days(found)
     assert without_expiry(found) == {
-        "message_id": ID,
-        "type": "transaction",
-        "group_id": "acc-1",
-        "payload_hash": MESSAGE.payload_hash,
-        "meaning_hash": meaning_hash(MESSAGE),
-        "first_sent_at": "2026-11-24T12:00:00.123Z",
-        "submitted_by": "p@example.com",
-        "trace_id": "trace-1",
-        "status": "ACCEPTED",
-        "attempts": 0,
-        "attempts_total": 0,
-        "redrives": 0,
-        "execution_arns": [],
-        "journey": [],
-    }
+        "message_id": ID, "type": "transaction", "group_id": "acc-1",
+        "payload_hash": MESSAGE.payload_hash, "meaning_hash": meaning_hash(MESSAGE),
+        "first_sent_at": "2026-11-24T12:00:00.123Z", "submitted_by": "p@example.com",
+        "trace_id": "trace-1", "status": "ACCEPTED", "attempts": 0, "attempts_total": 0,
+        "redrives": 0, "execution_arns": [], "journey": [],
+    }  # fmt: skip
 
 
 def test_id_that_is_taken_gives_the_older_row_and_stays():
@@ -189,14 +166,6 @@ def test_discarded_row_keeps_body_reason_and_who_gave_it_up_but_not_forever(trou
     assert_expires_in_90_days(found)
 
 
-@pytest.mark.parametrize("final", [True, False])
-def test_failed_retry_leaves_its_reason_and_whether_it_is_final(final):
-    put("RETRYING", lease_until=UNTIL)
-    attempts.failed_again(ID, WHY, final=final, attempt=0, lease=LEASED)
-
-    assert row()["reason"] == WHY | {"final": final}
-
-
 @pytest.mark.parametrize("status", sorted(TROUBLES))
 def test_processed_row_forgets_its_trouble_but_not_its_journey(status):
     put(status, reason=WHY, attempts=3, redrives=1, execution_arns=["arn:1"])
@@ -225,27 +194,6 @@ def test_index_shows_messages_in_trouble_and_no_others(status):
     assert counts == {name: int(name == status) for name in trouble.TROUBLES}
     found = aws.dynamodb().scan(TableName="Messages", IndexName=trouble.TROUBLE_INDEX)
     assert found["Count"] == int(status in TROUBLES)
-
-
-@pytest.mark.parametrize(
-    "leave",
-    [lambda: transitions.processed(ID), lambda: write(transitions.discarded(ID, GIVEN_UP))],
-)
-def test_index_follows_a_message_through_its_trouble(leave):
-    def seen():
-        return [trouble.count(name) for name in ("RETRYING", "DEAD", "QUARANTINED")]
-
-    claims.claim(MESSAGE)
-    assert seen() == [0, 0, 0]
-    fall_into("RETRYING")
-    assert seen() == [1, 0, 0]
-    put("PROCESSING")
-    fall_into("DEAD")
-    assert seen() == [0, 1, 0]
-    exhaust()
-    assert seen() == [0, 0, 1]
-    leave()
-    assert seen() == [0, 0, 0]
 
 
 def test_oldest_is_the_one_longest_in_trouble():
@@ -311,10 +259,3 @@ def test_expression_uses_every_name_and_value_it_is_given(step):
         given = words["ExpressionAttributeNames"] | words["ExpressionAttributeValues"]
         assert set(re.findall(r"[:#]\w+", text)) == set(given)
     assert asked
-
-
-def test_times_are_utc_and_updated_with_each_step():
-    claims.claim(MESSAGE)
-
-    assert datetime.fromisoformat(row()["updated_at"]).utcoffset() == timedelta(0)
-    assert row()["updated_at"].endswith("Z")

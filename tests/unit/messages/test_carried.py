@@ -2,20 +2,22 @@
 
 import base64
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 
 from lambdas import consume_messages
 from tests.support.accounts import freeze
+from tests.support.aws_events import sqs_record
 from tests.support.cloud import drain
 from tests.support.invocations import CONTEXT
 from tests.support.messages import a_message, a_transaction, an_operator
+from tests.support.troubles import change
 from workflows.groups.fences import PARKED
 from workflows.ledger import lookup, transitions
 from workflows.messages.carried import NOTHING, Carried
 from workflows.messages.limits import MessageTooLarge
 from workflows.operator import edit, retry_by_hand
-from workflows.runtime.aws import dynamodb
 from workflows.runtime.settings import settings
 
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
@@ -87,32 +89,14 @@ def test_reason_yields_to_the_sender_s_attributes(carried, length, ours):
     assert carried.attributes.items() <= found.items()
 
 
-def record(body, receive_count=1, **attributes):
-    """Return a record as Lambda's documentation of the SQS event shows it."""
-    return {
-        "messageId": "059f36b4-87a3-44ab-83d2-661975830a7d",
-        "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...",
-        "body": body,
-        "attributes": {
-            "ApproximateReceiveCount": str(receive_count),
-            "AWSTraceHeader": TRACE,
-            "SentTimestamp": "1545082649183",
-            "SequenceNumber": "18849496460467696128",
-            "MessageGroupId": "acc-1",
-            "SenderId": "AIDAIENQZJOLO23YVJ4VO",
-            "MessageDeduplicationId": "1",
-            "ApproximateFirstReceiveTimestamp": "1545082649185",
-        },
-        "messageAttributes": {
-            name: {"stringListValues": [], "binaryListValues": []}
-            | {part[0].lower() + part[1:]: value for part, value in one.items()}
-            for name, one in (ATTRIBUTES | attributes).items()
-        },
-        "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
-        "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:us-east-2:123456789012:my-queue",
-        "awsRegion": "us-east-2",
+def record(body, **attributes):
+    """Return a record of the work queue with what came beside the body."""
+    lists: dict[str, Any] = {"stringListValues": [], "binaryListValues": []}
+    written = {
+        name: lists | {part[0].lower() + part[1:]: value for part, value in one.items()}
+        for name, one in (ATTRIBUTES | attributes).items()
     }
+    return sqs_record(body, "acc-1", attributes=written)
 
 
 def consume(message, **attributes):
@@ -145,13 +129,6 @@ def test_consumer_dead_letters_with_what_came(dead_letters):
     assert lookup.get("m-1")["carried"] == CARRIED.column
 
 
-def test_foreign_message_is_dead_lettered_with_what_came(dead_letters):
-    consume_messages.handler({"Records": [record("hello")]}, CONTEXT)
-
-    ((attributes, trace),) = dead_letters()
-    assert (attributes.items() >= SENT.items(), trace) == (True, TRACE)
-
-
 def test_message_that_fails_is_kept_with_what_came(tables, machines, frozen):
     consume(a_message())
 
@@ -177,13 +154,7 @@ def test_processed_message_keeps_nothing_of_it(tables, machines, frozen):
 def test_exhausted_message_is_quarantined_with_what_came(tables, machines):
     message = a_message()
     transitions.accept(message)
-    dynamodb().update_item(
-        TableName="Messages",
-        Key={"message_id": "m-1"},
-        UpdateExpression="SET #status = :dead, redrives = :three",
-        ExpressionAttributeNames={"#status": "status"},
-        ExpressionAttributeValues={":dead": "DEAD", ":three": 3},
-    )
+    change(status="DEAD", redrives=3)
     consume(message)
 
     assert lookup.get("m-1")["status"] == "QUARANTINED"
@@ -204,16 +175,6 @@ def work(queues):
 def test_retry_by_hand_sends_what_came(dead, queues):
     retry_by_hand.retry("m-1", retry_by_hand.RetryRequest(), an_operator())
 
-    assert work(queues) == (dead.body(), SENT, TRACE)
-
-
-def test_sweep_sends_what_came(dead, queues, monkeypatch, later):
-    with monkeypatch.context() as worker_that_dies:
-        worker_that_dies.setattr(retry_by_hand, "_send", lambda row: row)
-        retry_by_hand.retry("m-1", retry_by_hand.RetryRequest(), an_operator())
-    later(3_600)
-
-    assert retry_by_hand.finish_sending() == ["m-1"]
     assert work(queues) == (dead.body(), SENT, TRACE)
 
 

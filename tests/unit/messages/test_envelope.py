@@ -17,18 +17,9 @@ from workflows.messages.reasons import reason_of
 GROUP = "acc-1"
 BODY = a_message().body()
 HOSTILE = [
-    "\x00",
-    "\x1f\x7f",
-    "\u2028\u2029",
-    "\U0001f600",
-    "\ud800",
-    '"; $s := "x',
-    "'\"\\",
-    "{% $states.input %}",
-    "${MessagesTable}",
-    "\u202eabc",
-    "</script>",
-]
+    "\x00", "\x1f\x7f", "\u2028\u2029", "\U0001f600", "\ud800", '"; $s := "x', "'\"\\",
+    "{% $states.input %}", "${MessagesTable}", "\u202eabc", "</script>",
+]  # fmt: skip
 TEXT = st.text(st.characters(exclude_categories=[]))  # lone surrogates too
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -62,14 +53,7 @@ def test_every_payload_comes_back_and_gives_the_same_bytes(payload):
     assert read.payload == payload
     assert read.body() == body
     assert body.isascii()
-
-
-@given(PAYLOADS)
-def test_every_parsed_message_has_a_hash_and_a_time(payload):
-    read = parse(a_message(payload=payload).body(), GROUP)
-
     assert re.fullmatch("[0-9a-f]{64}", read.payload_hash)
-    assert read.first_sent_at_text == "2026-11-24T12:00:00.123Z"
 
 
 def verdict(body):
@@ -92,36 +76,21 @@ def test_any_object_is_a_message_or_an_invalid_envelope(fields):
 
 
 NO_ENVELOPES = {
-    "empty": "",
-    "blank": " \n",
-    "malformed": "{",
-    "cut": BODY[:-1],
-    "trailing": BODY + "x",
-    "two": BODY + BODY,
-    "single quotes": BODY.replace('"', "'"),
-    "array": "[]",
-    "array of one": f"[{BODY}]",
-    "number": "1",
-    "null": "null",
-    "true": "true",
-    "string": '"x"',
-    "string of JSON": json.dumps(BODY),
-    "duplicate key": BODY[:-1] + ',"trace_id":"other"}',
+    "empty": "", "blank": " \n", "malformed": "{", "cut": BODY[:-1], "trailing": BODY + "x",
+    "two": BODY + BODY, "single quotes": BODY.replace('"', "'"), "array": "[]",
+    "array of one": f"[{BODY}]", "number": "1", "null": "null", "true": "true", "string": '"x"',
+    "string of JSON": json.dumps(BODY), "duplicate key": BODY[:-1] + ',"trace_id":"other"}',
     "duplicate key inside": with_payload('{"a":1,"a":2}'),
     "duplicate key, escaped": with_payload('{"a":1,"\\u0061":2}'),
-    "NaN": with_payload('{"a":NaN}'),
-    "Infinity": with_payload('{"a":Infinity}'),
-    "-Infinity": with_payload('{"a":[-Infinity]}'),
-    "overflow": with_payload('{"a":1e999}'),
-    "deep": nested(10_000),
-    "deep and unclosed": "[" * 10_000,
+    "NaN": with_payload('{"a":NaN}'), "Infinity": with_payload('{"a":Infinity}'),
+    "-Infinity": with_payload('{"a":[-Infinity]}'), "overflow": with_payload('{"a":1e999}'),
+    "deep": nested(10_000), "deep and unclosed": "[" * 10_000,
     "deep objects": with_payload('{"a":' * 10_000 + "1" + "}" * 10_000),
     "5,000 digits": with_payload('{"a":' + "1" * 5_000 + "}"),
-    "raw control character": with_payload('{"a":"\x00"}'),
-    "extra field": with_fields(priority=1),
+    "raw control character": with_payload('{"a":"\x00"}'), "extra field": with_fields(priority=1),
     "extra field with a lone surrogate": BODY[:-1] + ',"\\ud800":1}',
     "byte order mark": "\ufeff" + BODY,
-}
+}  # fmt: skip
 
 
 @pytest.mark.usefixtures("recursion_limit")
@@ -187,16 +156,6 @@ def test_first_sent_time_is_kept_as_all_times_are_so_that_they_sort_as_texts(sen
 def test_envelope_of_another_group_is_invalid(group_id):
     with pytest.raises(InvalidEnvelope, match="group_id"):
         parse(BODY, group_id)
-
-
-@pytest.mark.parametrize("text", [*HOSTILE[:4], *HOSTILE[5:]])
-def test_hostile_text_in_a_payload_is_data(text):
-    body = a_message(payload={"note": text, text: "note"}).body()
-
-    read = parse(body, GROUP)
-
-    assert read.payload == {"note": text, text: "note"}
-    assert read.body() == body
 
 
 @given(st.text("canaryCANARY ", min_size=12))

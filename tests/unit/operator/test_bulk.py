@@ -1,28 +1,25 @@
-"""Bulk actions: what a filter selects, partial results, and going on where a call stopped."""
+"""Bulk actions: what a filter selects, and sweeps, which touch each message once and end."""
+
+import base64
+import json
 
 import pytest
 from pydantic import ValidationError
 
-from tests.support.cloud import audited
 from tests.support.messages import a_message, a_transaction, an_operator
-from tests.support.troubles import in_trouble, row, sent
-from workflows.ledger import trouble
+from tests.support.troubles import in_trouble, row
+from workflows.ledger import lookup, trouble
 from workflows.messages.filters import Filter
-from workflows.messages.reasons import fingerprint
 from workflows.operator import bulk, discard, edit, retry_by_hand
 from workflows.operator.bulk import Selection, each
 from workflows.operator.discard import DiscardRequest
-from workflows.operator.edit import EditSelection
 from workflows.operator.retry_by_hand import RetryRequest
-from workflows.runtime.paging import InvalidCursor
+from workflows.runtime import clock
+from workflows.runtime.paging import InvalidCursor, cursor
 
 ACTOR = an_operator()
-MISSING = {"type": "KeyError", "message": "It is missing."}
 
-
-@pytest.fixture(autouse=True)
-def _cloud(tables, queues, machines):
-    """Every test needs them."""
+pytestmark = pytest.mark.usefixtures("tables", "queues", "machines")
 
 
 def put(number, status="DEAD", group="acc-1", payload=None, **columns):
@@ -65,36 +62,6 @@ def test_empty_filter_selects_all_of_the_status_and_has_to_be_given():
         Selection.model_validate({})
 
 
-@pytest.mark.parametrize(
-    ("wanted", "found"),
-    [
-        ({"message_ids": ["m-3", "m-1", "m-2", "none"]}, ["m-1", "m-3"]),
-        ({"group_id": "acc-2"}, ["m-3"]),
-        ({"type": "transaction"}, ["m-0", "m-1", "m-3"]),
-        ({"reason": "AccountFrozen"}, ["m-0", "m-3"]),
-        ({"fingerprint": fingerprint("transaction", MISSING)}, ["m-1"]),
-        ({"newer_than": "2100-01-01T00:00:00Z"}, []),
-        ({"payload": {"amount": "7.00"}}, ["m-1"]),
-        ({"jmespath": "to_number(amount) > `8`", "reason": "AccountFrozen"}, ["m-0", "m-3"]),
-        ({"jmespath": "to_number(amount) > `8`", "message_ids": ["m-0", "m-1"]}, ["m-0"]),
-    ],
-)
-def test_filter_selects(wanted, found):
-    put(0)
-    put(1, payload=a_transaction(amount="7.00"), reason=MISSING)
-    put(2, "QUARANTINED", payload=a_transaction(amount="7.00"))
-    put(3, group="acc-2")
-
-    assert chosen(filter=wanted) == (found, None)
-
-
-def test_body_that_is_no_envelope_matches_no_payload():
-    put(0, body="{")
-
-    assert chosen(filter={"payload": {"amount": "10.00"}}) == ([], None)
-    assert chosen(filter=Filter()) == (["m-0"], None)
-
-
 @pytest.mark.parametrize("by", ["index", "ids"])
 def test_calls_go_on_where_the_one_before_stopped(by):
     ids = [f"m-{number}" for number in range(5)]
@@ -106,31 +73,6 @@ def test_calls_go_on_where_the_one_before_stopped(by):
     second, end = chosen(filter=wanted, limit=2, cursor=cursor)
 
     assert (first, second, end) == (["m-0", "m-2"], ["m-3", "m-4"], None)
-
-
-def test_what_is_acted_on_leaves_the_list_and_the_rest_follows():
-    for number in range(5):
-        put(number)
-
-    results, cursor = each(Selection(filter=Filter(), limit=3), retry)
-    rest, end = each(Selection(filter=Filter(), limit=3, cursor=cursor), retry)
-
-    assert [result.status for result in [*results, *rest]] == ["REDRIVEN"] * 5
-    assert end is None
-    assert [copy[0] for copy in sent()] == [f"m-{number}.r1" for number in range(5)]
-    assert each(Selection(filter=Filter()), retry) == ([], None)
-
-
-def test_errors_concern_their_own_message_only():
-    put(0)
-    put(1, redrives=3)
-    put(2)
-
-    results, _ = each(Selection(filter=Filter()), retry)
-
-    assert [result.status for result in results] == ["REDRIVEN", None, "REDRIVEN"]
-    assert type(results[1].error).__name__ == "RedriveLimitReached"
-    assert len(sent()) == 2
 
 
 def test_messages_that_always_fail_do_not_keep_the_others_from_their_turn():
@@ -180,54 +122,134 @@ def test_cursor_is_where_the_index_has_a_row_and_not_where_it_will_have_it(monke
     assert (first, chosen(cursor=cursor)[0]) == (["m-0"], ["m-1", "m-2", "m-0"])
 
 
-@pytest.mark.parametrize("cursor", ["x", "e30=", ""])
-def test_cursor_of_another_list_is_refused(cursor):
-    put(0)
-    put(1)
-    ours = chosen(limit=1)[1]
+# --- Sweeps: a bulk action that refills its own list -----------------------------------------
+
+IDS = [f"m-{number}" for number in range(4)]
+FILTERS = {
+    "all": {},
+    "ids": {"message_ids": [*IDS, "m-parked"]},
+    "record": {"group_id": "acc-1", "reason": "AccountFrozen"},
+    "payload": {"payload": {"currency": "EUR"}},
+    "jmespath": {"jmespath": "kind == 'credit'"},
+}
+
+
+@pytest.fixture
+def four(later):
+    """Four messages that are dead since a second ago."""
+    for message_id in IDS:
+        die(message_id)
+    later(1)
+
+
+def die(message_id, status="DEAD"):
+    message = a_message(message_id=message_id, payload=a_transaction())
+    redrives = int(lookup.get_many([message_id]).get(message_id, {"redrives": 0})["redrives"])
+    in_trouble(status, message, updated_at=clock.now(), dead_at=clock.now(), redrives=redrives)
+
+
+def swept(act, limit=2, calls=9, **given):
+    """Follow the cursor of a sweep to its end; return the ids that it acted on, in order."""
+    found, after = [], None
+    for _ in range(calls):
+        outcomes, after = each(Selection(limit=limit, cursor=after, **given), act)
+        found += [outcome.message_id for outcome in outcomes]
+        if after is None:
+            return found
+    raise AssertionError(f"The sweep does not end: {found}")
+
+
+def retried_and_dead_again(later):
+    def act(message_id):
+        found = retry_by_hand.retry(message_id, RetryRequest(reset_redrives=True), ACTOR)
+        later(1)
+        die(message_id)
+        return found
+
+    return act
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("wanted", FILTERS.values(), ids=FILTERS)
+def test_message_that_dies_again_is_not_retried_by_the_same_sweep(four, later, wanted, limit):
+    act = retried_and_dead_again(later)
+
+    assert swept(act, limit, filter=wanted) == IDS
+    assert [int(row(message_id)["redrives"]) for message_id in IDS] == [1] * 4
+    assert swept(act, limit, filter=wanted) == IDS  # another sweep finds them again
+
+
+@pytest.mark.parametrize("wanted", FILTERS.values(), ids=FILTERS)
+def test_message_that_was_parked_when_the_sweep_began_is_not_discarded(four, later, wanted):
+    """The group went on when its dead message was discarded, and the next one died."""
+
+    def act(message_id):
+        found = discard.discard(message_id, DiscardRequest(reason="all"), ACTOR)
+        later(1)
+        die("m-parked")
+        return found
+
+    assert swept(act, filter=wanted) == IDS
+    assert row("m-parked")["status"] == "DEAD"
+
+
+@pytest.mark.parametrize("status", ["DEAD", "QUARANTINED"])
+def test_message_that_is_edited_and_dies_meanwhile_is_edited_once(later, status):
+    for message_id in IDS:
+        die(message_id, status)
+    later(1)
+
+    def act(message_id):
+        found = edit.merge(message_id, {"currency": "USD"}, ACTOR)
+        later(1)
+        die(message_id, status)
+        return found
+
+    assert swept(act, limit=1, filter=Filter(), status=status) == IDS
+
+
+def test_call_that_is_repeated_with_its_cursor_touches_nothing_twice(four, later):
+    act = retried_and_dead_again(later)
+    _, after = each(Selection(filter=Filter(), limit=1), act)
+    again = Selection(filter=Filter(), limit=2, cursor=after)
+
+    assert [outcome.message_id for outcome in each(again, act)[0]] == ["m-1", "m-2"]
+    assert [outcome.message_id for outcome in each(again, act)[0]] == ["m-3"]
+
+
+def test_row_that_died_again_is_passed_over_while_the_index_is_behind(four, later, monkeypatch):
+    behind = [row(message_id) for message_id in IDS]
+    _, after = each(Selection(filter=Filter(), limit=1), retried_and_dead_again(later))
+    later(1)
+    die("m-2")
+    monkeypatch.setattr(trouble, "_answers", lambda *_, **__: iter([{"Items": behind}]))
+
+    outcomes, _ = each(Selection(filter=Filter(), cursor=after), retried_and_dead_again(later))
+
+    assert [outcome.message_id for outcome in outcomes] == ["m-1", "m-3"]
+
+
+def read(text):
+    return json.loads(base64.urlsafe_b64decode(text))
+
+
+@pytest.mark.parametrize("forged", [
+    {"began": "2100-01-01T00:00:00.000Z"}, {"began": "9"}, {"began": ""}, {"began": None},
+    {"began": "2026-11-24"}, {"updated_at": "~"}, {"more": "1"}, {"trouble": "QUARANTINED"},
+], ids=str)  # fmt: skip
+def test_cursor_of_no_sweep_is_refused(four, forged):
+    after = each(Selection(filter=Filter(), limit=1), row)[1]
+    assert after is not None
+
+    with pytest.raises(InvalidCursor, match="cursor: "):
+        each(Selection(filter=Filter(), cursor=cursor(read(after) | forged)), row)
+
+
+def test_cursors_of_lists_and_of_sweeps_are_not_taken_for_each_other(four):
+    of_list = trouble.page("DEAD", Filter(), 1, None)[1]
+    of_sweep = each(Selection(filter=Filter(), limit=1), row)[1]
 
     with pytest.raises(InvalidCursor):
-        chosen(cursor=cursor)
+        each(Selection(filter=Filter(), cursor=of_list), row)
     with pytest.raises(InvalidCursor):
-        chosen(cursor=ours, status="QUARANTINED")
-
-
-def test_merge_edits_what_it_changes_and_passes_over_the_rest():
-    put(0, payload=a_transaction(currency="USD"))
-    put(1, payload=a_transaction(currency="GBP"))
-    put(2, payload={"amount": "1.00"})
-    wanted = EditSelection(filter=Filter(), merge={"currency": "USD"})
-
-    results, _ = each(wanted, lambda message_id: edit.merge(message_id, wanted.merge, ACTOR))
-
-    assert [(o.message_id, o.status) for o in results] == [("m-1", "DEAD"), ("m-2", None)]
-    assert type(results[1].error).__name__ == "InvalidPayload"
-    assert '"currency":"USD"' in row("m-1")["body"]
-    assert [record["message_id"] for record in audited()] == ["m-1"]
-
-
-def test_discard_of_many_is_recorded_one_by_one():
-    for number in range(3):
-        put(number, group=f"acc-{number}")
-    why = DiscardRequest(reason="all of them")
-
-    results, _ = each(
-        Selection(filter=Filter()), lambda message_id: discard.discard(message_id, why, ACTOR)
-    )
-
-    assert [result.status for result in results] == ["DISCARDED"] * 3
-    assert [record["message_id"] for record in audited()] == ["m-0", "m-1", "m-2"]
-    assert [row(f"m-{n}")["discarded"]["reason"] for n in range(3)] == ["all of them"] * 3
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"limit": 0}, {"limit": 101}, {"status": "RETRYING"}, {"filter": {"nothing": 1}},
-        {"filter": None}, {"merge": {}}, {"merge": [1]}, {"merge": None}, {"more": 1},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_absurd_selection_is_refused(given):
-    with pytest.raises(ValidationError):
-        EditSelection(**{"filter": {}, "merge": {"amount": "1.00"}} | given)
+        trouble.page("DEAD", Filter(), 1, of_sweep)

@@ -3,11 +3,9 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.support.aws_calls import WorkerDied
-from tests.support.cloud import ENVIRONMENT, audited
+from tests.support.cloud import audited
 from tests.support.interleaving import every_order, watch
 from tests.support.messages import a_message, a_transaction, an_operator
 from tests.support.troubles import LIMIT, in_trouble, row, sent
@@ -27,10 +25,7 @@ NEW = a_transaction(amount="11.00")
 OTHER = a_transaction(amount="12.00")
 CANARY = "canary-7c1f"
 
-
-@pytest.fixture(autouse=True)
-def _cloud(tables, queues, machines):
-    """Every test needs them."""
+pytestmark = pytest.mark.usefixtures("tables", "queues", "machines")
 
 
 def hash_of(payload):
@@ -93,16 +88,6 @@ def test_edit_is_told_by_names_and_hashes_and_no_value():
     assert CANARY not in json.dumps(record, default=str)
 
 
-def test_same_payload_again_changes_nothing_and_gives_no_budget():
-    in_trouble(redrives=2)
-    edit("m-1", NEW, ACTOR)
-    before = row()
-
-    assert edit("m-1", dict(reversed(NEW.items())), ACTOR) == before
-    assert row() == before
-    assert [record["result"] for record in audited()] == ["EDITED", "UNCHANGED"]
-
-
 @pytest.mark.parametrize(
     ("payload", "error"),
     [
@@ -121,18 +106,6 @@ def test_payload_that_could_not_be_sent_is_no_edit(payload, error):
         edit("m-1", payload, ACTOR)
 
     assert (row(), audited()) == (before, [])
-
-
-def test_largest_body_that_can_be_sent_can_be_edited_in():
-    in_trouble()
-    room = int(ENVIRONMENT["MAX_MESSAGE_BYTES"]) - 1_024 - len(a_message(payload=NEW).body())
-
-    fits = NEW | {"amount": "0" * room + NEW["amount"]}
-    with pytest.raises(MessageTooLarge):
-        edit("m-1", fits | {"amount": "0" + fits["amount"]}, ACTOR)
-    edit("m-1", fits, ACTOR)
-    retry_by_hand.retry("m-1", RetryRequest(), ACTOR)
-    assert len(sent()) == 1
 
 
 def test_message_of_a_type_that_is_gone_cannot_be_edited():
@@ -210,19 +183,6 @@ def test_merge_patch_is_that_of_the_rfc(before, patch, after):
 
     assert patched(before, patch) == after
     assert json.dumps(before) == kept
-
-
-_JSON = st.recursive(
-    st.none() | st.integers() | st.text(max_size=3),
-    lambda inner: st.dictionaries(st.text(max_size=2), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(_JSON, st.dictionaries(st.text(max_size=2), _JSON))
-def test_merge_patch_twice_is_merge_patch_once(before, patch):
-    assert patched(patched(before, patch), patch) == patched(before, patch)
 
 
 def test_merge_edits_the_payload_or_passes_over_what_it_would_not_change():

@@ -94,20 +94,6 @@ def test_retried_message_that_holds_nothing_waits_behind_the_one_that_does(group
     group.assert_settled((*NUMBERS, 9), "the holder was retried")
 
 
-def test_retried_holder_that_dies_again_holds_on(group):
-    held(group)
-    retry()
-    group.failing.add(1)
-    for number in taken():
-        group.deliver(number)
-
-    assert (row(1)["status"], fence_of().holder, group.effects) == ("RETRYING", HOLDER, [])
-    assert fence_of().execution_arn.rpartition("-r")[2] == "1-g2"  # a name that was never used
-    group.failing.clear()
-    come_to_rest(group)
-    group.assert_settled(NUMBERS, "after another failure")
-
-
 @pytest.mark.timeout(300)
 def test_group_comes_to_rest_in_order_wherever_the_retry_dies(group, calls):
     held(group)
@@ -194,14 +180,6 @@ def test_message_that_its_queue_may_bring_again_cannot_be_discarded(later):
     with pytest.raises(NotInTrouble, match="is PROCESSING"):
         discard.discard(HOLDER, WHY, ACTOR)
     assert (row(1)["status"], fence_of().generation) == ("PROCESSING", 1)
-
-
-@pytest.mark.usefixtures("cloud_of_the_consumer")
-def test_message_that_vanished_cannot_be_retried_for_want_of_its_body(later):
-    vanished(later, ABANDONED_SECONDS)
-
-    with pytest.raises(NotInTrouble):
-        retry()
 
 
 @pytest.mark.usefixtures("cloud_of_the_consumer")

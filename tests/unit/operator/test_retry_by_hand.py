@@ -12,12 +12,11 @@ from tests.support.messages import a_message, a_transaction, an_operator
 from tests.support.troubles import LIMIT, in_trouble, row, sent
 from workflows import recovery
 from workflows.ledger import lookup, writes
-from workflows.ledger.lookup import MessageNotFound
 from workflows.ledger.transitions import NotInTrouble
 from workflows.messages.limits import RedriveLimitReached
 from workflows.operator import edit, retry_by_hand
-from workflows.operator.mend import BodyMissing, ForeignMessage, MessageChanged
-from workflows.operator.retry_by_hand import ResetNeeded, RetryRequest
+from workflows.operator.mend import MessageChanged
+from workflows.operator.retry_by_hand import RetryRequest
 from workflows.runtime import aws, clock
 
 ACTOR = an_operator()
@@ -27,10 +26,7 @@ STATUSES = (
     "ACCEPTED", "QUEUED", "PROCESSING", "PROCESSED", "RETRYING", "REDRIVEN", "PARKED", "DISCARDED",
 )  # fmt: skip
 
-
-@pytest.fixture(autouse=True)
-def _cloud(tables, queues, machines):
-    """Every test needs them."""
+pytestmark = pytest.mark.usefixtures("tables", "queues", "machines")
 
 
 def retry(request=NOW, message_id="m-1"):
@@ -110,16 +106,6 @@ def test_last_redrive_of_the_budget_is_one():
     assert retry()["redrives"] == 7
 
 
-def test_quarantined_message_needs_a_reset():
-    in_trouble("QUARANTINED")
-    before = row()
-
-    with pytest.raises(ResetNeeded):
-        retry()
-
-    assert (row(), sent()) == (before, [])
-
-
 @pytest.mark.parametrize("request_", [NOW, RESET])
 @pytest.mark.parametrize("status", STATUSES)
 def test_message_that_is_not_in_trouble_is_not_retried(status, request_):
@@ -130,22 +116,6 @@ def test_message_that_is_not_in_trouble_is_not_retried(status, request_):
         retry(request_)
 
     assert (row(), sent(), audited()) == (before, [], [])
-
-
-def test_unknown_message_is_not_found():
-    with pytest.raises(MessageNotFound):
-        retry()
-
-
-def test_foreign_message_and_one_without_a_body_are_not_sent():
-    in_trouble("QUARANTINED", a_message(), message_id="sqs:0-1")
-    in_trouble("QUARANTINED", a_message(), body=None)
-
-    with pytest.raises(ForeignMessage):
-        retry(RESET, "sqs:0-1")
-    with pytest.raises(BodyMissing):
-        retry(RESET)
-    assert sent() == []
 
 
 def test_journey_is_trimmed():
@@ -366,17 +336,6 @@ def test_message_that_sqs_refuses_holds_up_no_other_and_is_told(calls):
     assert {copy[0] for copy in sent()} == {"m-2.r1", "m-3.r1"}
     assert row("m-1")["trouble"] == "SENDING"
     assert retry_by_hand.finish_sending() == ["m-1"]
-
-
-def test_failed_send_leaves_its_note_and_is_an_error(calls):
-    in_trouble()
-    calls.error_at = "before SendMessage"
-    calls.error = ClientError({"Error": {"Code": "RequestThrottled"}}, "SendMessage")
-
-    with pytest.raises(ClientError):
-        retry()
-
-    assert (row()["status"], row()["trouble"]) == ("REDRIVEN", "SENDING")
 
 
 def test_late_note_of_a_first_retry_does_not_touch_a_second():
