@@ -10,7 +10,7 @@ _MESSAGE_ID = (
     " not sent as an envelope of this API has `sqs:` and SQS's MessageId."
 )
 _GROUP_ID = "The SQS message group, in which messages keep their order."
-_RUN_ID = "The redrive run; the name of its first execution."
+_RUN_ID = "The redrive run; the name of its execution."
 _REDRIVES = "How often the message was sent again from the dead-letter queue."
 _CURSOR = "Ask again with it for what follows; null at the end."
 

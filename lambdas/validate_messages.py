@@ -1,39 +1,44 @@
-"""`ValidateInput` and `ValidateMessages` of the redrive state machine.
+"""`ValidateMessages` of the redrive lane's state machine.
 
-The first reads what the machine was started with, before it receives anything; the second gives a
-verdict for each dead letter of a batch, and the statements by which `GuardLoop` acts on it.
+It gives a verdict for each dead letter of a batch, the statements by which `GuardLoop` acts on it,
+and what the lane may do after that.
 """
 
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from workflows.redrive import batch, requests
+from workflows.redrive import batch, in_flight
+from workflows.redrive import lane as lanes
 from workflows.redrive.judge import Judge
+from workflows.redrive.lane import Lane
 from workflows.redrive.requests import RedriveRequest
 from workflows.runtime import telemetry
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Take a batch of dead letters, as `batch.Batch` has it, with the run's `request` and trace_id.
+    """Take a batch of at most ten dead letters; return what `batch.guarded` does.
 
-    Return what `batch.guarded` does. Or take {input, run_id, trace_id}, the machine's whole input;
-    return {request}, as set.
+    `event` has the run's `run_id`, `trace_id` and `request`, the `execution_arn` of the leg, its
+    `lane`, the `messages`, none for an empty poll, and of the batch before the ids that were `done`
+    and `sent_at`.
 
     Raises:
-        workflows.redrive.requests.InvalidInput: the machine catches it by name; its text names
-            the fields.
-        pydantic.ValidationError: the run was started with a request that the API would refuse.
-        ValueError: or with one for which the API would start none, or not without looking.
+        pydantic.ValidationError: the lane was started with a request that the API would refuse.
     """
-    if "input" in event:
-        with telemetry.action("validate_input", event["trace_id"], run_id=event["run_id"]):
-            return {"request": requests.read(event["input"]).options()}
     with telemetry.action("validate_dlq", event["trace_id"]) as details:
         request = RedriveRequest.model_validate(event["request"])
-        if request.dry_run or request.plan_hash:
-            raise ValueError("A run cannot be dry or held to a plan; the API can.")
-        judged = Judge(event["run_id"], request.filter).judge(event["messages"])
+        run_id, messages = event["run_id"], event["messages"]
+        lane = Lane.model_validate(event["lane"])
+        lanes.tally(lane, event["done"], event["sent_at"])
+        judged = Judge(run_id, request.filter).judge(messages)
         details |= {"verdicts": [verdict["verdict"] for verdict in judged]}
         details |= {"trace_ids": [verdict["trace_id"] for verdict in judged]}
-        return batch.guarded(event, judged)  # type: ignore[arg-type]  # the machine's, as it says
+        handles = batch.left(messages, judged)
+        if handles:
+            in_flight.note(run_id, lane.number, lane.records, handles)
+            lane.records += 1
+        lanes.ask(lane, judged, run_id, request.max_per_second)
+        if lane.empty_polls == 1:
+            lane.in_flight = in_flight.elsewhere(lane.counts["left"])
+        return batch.guarded(run_id, event["execution_arn"], lane, messages, judged)

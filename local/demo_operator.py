@@ -79,7 +79,7 @@ def _halt(scene: Scene, cash: list[Entry]) -> None:
     run = scene.run("still frozen", **_OPTIONS, status="HALTED")
     scene.claims.equal(
         f"run {run.number} was halted after its first step, and says why",
-        (run.history.canary_steps, run.record["left"], run.record["reason"]),
+        (run.history.legs, run.record["left"], run.record["reason"]),
         ([1], 1, "1 of 1 redriven messages failed again; max_failures is 0."),
     )
     visible = scene.operator.status().expect(200)["dead_letter_queue"]["visible"]
@@ -95,7 +95,7 @@ def _redrive(scene: Scene) -> None:
     run = scene.run("canary", **_OPTIONS, plan_hash=plan["plan_hash"])
     scene.claims.equal(
         f"run {run.number} did what its plan says in doubling steps, and all were processed",
-        (run.counters(), run.history.canary_steps, run.record["outcome"]["processed"]),
+        (run.counters(), run.history.legs, run.record["outcome"]["processed"]),
         (counters(received=_TILLS, redriven=plan["counts"]["redrive"]), [1, 2, 4], _TILLS),
     )
     most = run.history.most_sent_in_a_second()

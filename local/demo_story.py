@@ -8,7 +8,7 @@ from local.journal import Entry, Run, counters
 from local.narration import look, say
 
 BATCH = 10
-MOST_TRANSITIONS = 0.9  # a message, at full batches
+MOST_TRANSITIONS = 0.75  # a message, at full batches
 # What every byte of must survive: quotes, JSONata, a substitution, an emoji, Latin and a line end.
 FOREIGN = '<order id="4711">{% $now() %} ${Name} Crème brûlée \U0001f36e "2 × 4,50 €"</order>\n'
 
@@ -225,17 +225,20 @@ class Story:
         self._show_transitions(run)
 
     def _show_transitions(self, run: Run) -> None:
-        say(f"Look at the execution {run.record['run_id']} of the redrive machine:")
+        say(
+            f"Look at the execution {run.record['run_id']} of the redrive machine, and, from"
+            f" StartLeg to LegOver, at {run.record['run_id']}-l0-1 of the lane machine:"
+        )
         look(" > ".join(run.history.steps))
         full = run.history.full_turns(BATCH)
         messages, transitions = BATCH * len(full), sum(turn.transitions for turn in full)
         each = transitions / messages if messages else 0.0
         whole = run.history.transitions / run.record["received"]
         say(
-            f"State transitions a message: {each:.2f} at full batches ({transitions} for {messages}"
-            f" messages), {whole:.2f} over the whole run ({run.history.transitions} for"
-            f" {run.record['received']}), which starts, looks twice whether the queue is empty, and"
-            " ends."
+            f"State transitions a message, of both machines: {each:.2f} at full batches"
+            f" ({transitions} for {messages} messages), {whole:.2f} over the whole run"
+            f" ({run.history.transitions} for {run.record['received']}), which starts, looks twice"
+            " whether the queue is empty, and ends."
         )
         self.claims.holds(
             f"two full batches, at most {MOST_TRANSITIONS} state transitions a message: {each:.2f}",

@@ -1,19 +1,21 @@
-"""What an execution did, read from its history as the Step Functions console shows it."""
+"""What an execution did, read from its history as the Step Functions console shows it.
+
+A redrive run did what the legs of its lane did, too: each is an execution of its own.
+"""
 
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-# A turn of the redrive machine's loop begins with the first; the others end the loop.
-_TURN = "ReceiveDeadLetters"
-_AFTER = ("FinishRun", "FailRun")
-_SENT, _WATCHED = "RedriveMessages", "WaitForOutcomes"
+# A turn of a lane begins with the first, and ends before the next one or with its leg.
+_TURN, _OVER = "ReceiveDeadLetters", "LegOver"
+_LEG, _SENT = "StartLeg", "RedriveMessages"
 
 
 @dataclass
 class Turn:
-    """One turn of a redrive's loop: how many messages it received, what it cost."""
+    """One turn of a lane: how many messages it received, what it cost."""
 
     messages: int = 0
     transitions: int = 0
@@ -21,27 +23,26 @@ class Turn:
 
 @dataclass
 class History:
-    """One execution.
+    """One execution, and those that it ran and waited for.
 
-    `states` are the states it entered, in order; `steps` the same with how long a wait took and
+    `states` are the states they entered, in order; `steps` the same with how long a wait took and
     which error a task ended with; `turns` those of a redrive run, the empty ones included; `sent`
-    when that run sent how many messages; `canary_steps` how many between one watch and the next.
-    `transitions` is what AWS bills: every state entered, and every retry of a task.
+    when that run sent how many messages; `legs` how many in each leg of its lane. `transitions` is
+    what AWS bills: every state entered, and every retry of a task.
     """
 
     states: list[str] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     sent: list[tuple[datetime, int]] = field(default_factory=list)
-    canary_steps: list[int] = field(default_factory=list)
+    legs: list[int] = field(default_factory=list)
     transitions: int = 0
     _in_turn: bool = False
     _tries: int = 0
     _entered: datetime | None = None
-    _unwatched: int = 0
 
     def count(self, state: str) -> int:
-        """Return how often the execution entered a state."""
+        """Return how often a state was entered."""
         return self.states.count(state)
 
     def full_turns(self, size: int) -> list[Turn]:
@@ -78,17 +79,16 @@ class History:
         elif kind == "TaskSucceeded" and self.states[-1] == _SENT:
             output = json.loads(event["taskSucceededEventDetails"]["output"])
             self.sent.append((event["timestamp"], len(output.get("Successful", []))))
-            self._unwatched += self.sent[-1][1]
+            self.legs[-1] += self.sent[-1][1]
 
     def _enter(self, state: str, when: datetime) -> None:
         self.states.append(state)
         self.steps.append(state)
         if state == _TURN:
             self.turns.append(Turn())
-        if state == _WATCHED and self._unwatched:
-            self.canary_steps.append(self._unwatched)
-            self._unwatched = 0
-        self._in_turn = state == _TURN or (self._in_turn and state not in _AFTER)
+        if state == _LEG:
+            self.legs.append(0)
+        self._in_turn = state == _TURN or (self._in_turn and state != _OVER)
         self._tries, self._entered = 0, when
         self._transition()
 
@@ -101,10 +101,25 @@ class History:
 def read(stepfunctions: Any, execution_arn: str) -> History:
     """Return the history of an execution so far; `stepfunctions` is a boto3 client."""
     history = History()
+    _read_into(history, stepfunctions, execution_arn)
+    return history
+
+
+def _read_into(history: History, stepfunctions: Any, execution_arn: str) -> None:
     pages = stepfunctions.get_paginator("get_execution_history").paginate(
         executionArn=execution_arn, PaginationConfig={"PageSize": 1_000}
     )
     for page in pages:
         for event in page["events"]:
             history.add(event)
-    return history
+            nested = _waited_for(event)
+            if nested:
+                _read_into(history, stepfunctions, nested)
+
+
+def _waited_for(event: dict[str, Any]) -> str:
+    """Return the ARN of the execution that a task ran to its end; "" for any other event."""
+    details = event.get("taskSucceededEventDetails", {})
+    if "startExecution.sync" not in details.get("resource", ""):
+        return ""
+    return str(json.loads(details["output"])["ExecutionArn"])

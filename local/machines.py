@@ -52,8 +52,8 @@ class Machine:
 MACHINES = {
     "retry": Machine("retry", {"OnDeadLetter": "hold"}),
     "retry-continue": Machine("retry", {"OnDeadLetter": "continue"}),
-    # Few, so that a case can show how a long run is handed over.
-    "redrive": Machine("redrive", {"TurnsPerExecution": "4"}),
+    "redrive-lane": Machine("redrive_lane", {}),
+    "redrive": Machine("redrive", {}),
 }
 
 

@@ -5,15 +5,27 @@ fails when the version changes or when a quirk is gone: then delete what is no l
 """
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
-from local import ministack_dynamodb, ministack_executions, ministack_lambda, ministack_sqs
+from local import (
+    ministack_dynamodb,
+    ministack_executions,
+    ministack_lambda,
+    ministack_nested,
+    ministack_sqs,
+)
 
 MINISTACK_VERSION = "1.5.33"
 
 # Begins a line of the log that says who asked for which permission.
 AUTHORIZED = "AUTHORIZED"
+
+_STATEMENT = re.compile(
+    r"""\s*(?P<verb>INSERT|UPDATE|DELETE|SELECT)\b(?:.*?\b(?:INTO|FROM))?\s+"?(?P<table>[\w.-]+)""",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def environment(port: int, directory: str) -> dict[str, str]:
@@ -61,10 +73,14 @@ def patch() -> None:
     ministack_lambda.patch(lambda_svc, lambda_runtime, apigateway_v1)
     ministack_dynamodb.patch(dynamodb, stepfunctions)
     ministack_executions.patch(stepfunctions)
+    ministack_nested.patch(stepfunctions)
     ministack_sqs.patch(sqs)
     _create_resources_as_aws_does(_RESOURCE_HANDLERS)
     _notify_of_schedules_as_aws_does(eventbridge)
     iam_actions.extract_iam_action = authorize_batches_as_aws_does(iam_actions.extract_iam_action)
+    iam_actions.dynamodb_transaction_checks = authorize_statements_as_aws_does(
+        iam_actions.dynamodb_transaction_checks
+    )
     _tell_what_is_authorized(iam_evaluator)
 
 
@@ -93,6 +109,33 @@ def authorize_batches_as_aws_does(extract: Callable[..., str | None]) -> Callabl
         return action.removesuffix("Batch") if action and action.startswith("sqs:") else action
 
     return extract_as_aws_does
+
+
+def authorize_statements_as_aws_does(
+    checks: Callable[..., list[tuple[str, str]]],
+) -> Callable[..., list[tuple[str, str]]]:
+    """Ask for the permission of each PartiQL statement of a batch, on its own table.
+
+    MiniStack asks for BatchExecuteStatement on everything, which IAM does not know:
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html
+    """
+
+    def checks_as_aws_does(
+        action: str, body: bytes, region: str, account: str
+    ) -> list[tuple[str, str]]:
+        if action != "dynamodb:BatchExecuteStatement":
+            return checks(action, body, region, account)
+        found = [_STATEMENT.match(one["Statement"]) for one in json.loads(body)["Statements"]]
+        return [
+            (
+                f"dynamodb:PartiQL{one['verb'].capitalize()}",
+                f"arn:aws:dynamodb:{region}:{account}:table/{one['table']}",
+            )
+            for one in found
+            if one
+        ]
+
+    return checks_as_aws_does
 
 
 def _notify_of_schedules_as_aws_does(eventbridge: Any) -> None:

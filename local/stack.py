@@ -150,6 +150,7 @@ class Stack:
             "state_machines": {
                 "retry": outputs["RetryStateMachineArn"],
                 "redrive": outputs["RedriveStateMachineArn"],
+                "redrive_lane": outputs["RedriveLaneStateMachineArn"],
             },
             "tables": {
                 output.removesuffix("TableName").lower(): name

@@ -13,6 +13,8 @@ from local.machines import ACCOUNT, MACHINES, MOCK_CONFIG
 from local.stack import Stack
 
 DEFAULT_PORT = 8083  # of AWS's
+_FILES = dict.fromkeys(machine.file for machine in MACHINES.values())
+_LANE = "RedriveLaneStateMachineArn"  # the output's name, and the substitution's
 
 
 def main() -> int:
@@ -24,19 +26,27 @@ def main() -> int:
 
 
 def create_machines(stack: Stack) -> dict[str, str]:
-    """Create each of `MACHINES` on a deployed stack, with its resources; return their ARNs."""
+    """Create each of `MACHINES` on a deployed stack, with its resources; return their ARNs.
+
+    A run's lane is the one that is made here, so that it has test cases, too.
+    """
     stepfunctions = stack.client("stepfunctions")
     arns = {}
     for name, machine in MACHINES.items():
         deployed = stepfunctions.describe_state_machine(
-            stateMachineArn=stack.outputs[f"{machine.file.capitalize()}StateMachineArn"]
+            stateMachineArn=stack.outputs[_output(machine.file)]
         )
+        values = machine.values_in(deployed["definition"])
+        if _LANE in values:
+            values[_LANE] = f"{deployed['stateMachineArn'].rpartition(':')[0]}:redrive-lane"
         arns[name] = stepfunctions.create_state_machine(
-            name=name,
-            definition=machine.definition(machine.values_in(deployed["definition"])),
-            roleArn=deployed["roleArn"],
+            name=name, definition=machine.definition(values), roleArn=deployed["roleArn"]
         )["stateMachineArn"]
     return arns
+
+
+def _output(file: str) -> str:
+    return f"{file.title().replace('_', '')}StateMachineArn"
 
 
 def greeting(stack: Stack, arns: dict[str, str]) -> str:
@@ -45,14 +55,14 @@ def greeting(stack: Stack, arns: dict[str, str]) -> str:
     config = mock_config.read(path)
     cases = {name: list(mock_config.cases(config, name)) for name in arns}
     others = [name for name in config["StateMachines"] if name not in arns]
-    machine = next((name for name in reversed(arns) if cases[name]), None)
+    machine = next((name for name in ("redrive", *arns) if cases[name]), None)
     lines = [
         f"Step Functions  {stack.endpoint_url}   (any credentials, region us-east-1)",
         f"Mock config     {path}   (SFN_MOCK_CONFIG names another)",
         "Machines",
         *(f"  {arn}   {len(cases[name])} test cases" for name, arn in arns.items()),
         "Deployed as they are on AWS, without test cases",
-        *(f"  {stack.outputs[f'{name}StateMachineArn']}" for name in ("Retry", "Redrive")),
+        *(f"  {stack.outputs[_output(file)]}" for file in _FILES),
     ]
     if others:
         lines += ["In the file, and not made here", *(f"  {name}" for name in others)]

@@ -9,17 +9,18 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import boto3
 import hypothesis
 import pytest
 from moto import mock_aws
 from moto.core.models import MockAWS
-from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 
 from local.client import Client
 from local.stack import Stack
-from tests.engines.moto_engine import quick
+from tests.engines.moto_engine import quick, statements
 from tests.support.aws_calls import Calls
 from tests.support.cloud import (
     ACCOUNT,
@@ -110,6 +111,9 @@ def moto() -> Iterator[MockAWS]:
         answering = patches.enter_context(mock_aws())
         for patch in quick.patches():
             patches.enter_context(patch)
+        # Its own PartiQL knows no more than one SET.
+        partiql = mock.patch.object(DynamoDBBackend, "batch_execute_statement", statements.execute)
+        patches.enter_context(partiql)
         yield answering
 
 
@@ -154,9 +158,9 @@ def queues(cloud: None) -> Any:
 
 @pytest.fixture
 def machines(cloud: None) -> Any:
-    """Create both state machines, whose executions run until they are stopped; give the client."""
+    """Create the state machines, whose executions run until they are stopped; give the client."""
     stepfunctions = client("stepfunctions")
-    for name in ("retry", "redrive"):
+    for name in ("retry", "redrive", "redrive_lane"):
         stepfunctions.create_state_machine(
             name=name,
             definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
@@ -174,6 +178,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         moment[0] += timedelta(seconds=seconds)
 
     monkeypatch.setattr(clock, "epoch", lambda: int(moment[0].timestamp()))
+    monkeypatch.setattr(clock, "milliseconds", lambda: int(moment[0].timestamp() * 1_000))
     monkeypatch.setattr(clock, "now", lambda: clock.text(moment[0]))
     return put_forward
 

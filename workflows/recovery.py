@@ -106,7 +106,7 @@ def _end_run(row: dict[str, Any]) -> None:
     That may have been somebody who looked at it, or a new run that took its lock.
     """
     if row["status"] in run_ends.FAILED:
-        in_flight.give_back_batch(str(row["execution_arn"]))
+        in_flight.give_back_batch(str(row.get("lane_execution_arn", "")))
     run_ends.note(row["run_id"])
 
 

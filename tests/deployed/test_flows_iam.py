@@ -16,10 +16,12 @@ from tests.support.stack_fixtures import (
     dead_letter,
     ended,
     history,
+    leg_arn,
     put,
     put_on_dlq,
     record,
     row,
+    run_machine,
     transaction,
 )
 from workflows.groups.fences import FENCED
@@ -35,7 +37,9 @@ def actions_logged(stack):
 
 def actions_of_the_functions():
     sources = "".join(path.read_text() for path in (ROOT / "lambdas").glob("*.py"))
-    return set(re.findall(r'telemetry\.action\(\s*"(\w+)"', sources))
+    machine = (ROOT / "statemachines" / "redrive.asl.json").read_text()
+    steps = {f"{step}_run" for step in re.findall(r'"do": "(\w+)"', machine)}
+    return steps | set(re.findall(r'telemetry\.action\(\s*"(\w+)"', sources))
 
 
 def test_every_function_may_do_what_it_must():
@@ -72,7 +76,8 @@ def test_every_function_may_do_what_it_must():
         run_is_planned_watched_and_cancelled(stack, producer, operator)
         message_comes_again(stack, producer)
         whatever_was_abandoned_is_found(stack, operator)
-        # And of the two runs that ended without a word.
+        runs_fail_and_find_nothing(stack, operator)
+        # And of those runs, and the two that ended without a word.
         assert errors_in(stack.lambda_log()) == {"AccountFrozen", "ABORTED", "FAILED"}
         assert "AccessDenied" not in stack.lambda_log() + stack.log()
         assert actions_logged(stack) >= actions_of_the_functions()
@@ -198,7 +203,7 @@ def whatever_was_abandoned_is_found(stack, operator):
     put(stack, "Runs", run | counters | {"run_id": "swept"})
     put(stack, "Runs", {"run_id": LOCK, "holder": "swept", "lease_until": 1, "execution_arn": gone})
     held = {"held_by": "swept", "receipt_handles": ["stale"], "started_at": run["started_at"]}
-    put(stack, "Runs", held | {"run_id": "HELD#swept#0", "dead_letter_queue": f"HELD#{QUEUE}"})
+    put(stack, "Runs", held | {"run_id": "HELD#swept#0.0", "dead_letter_queue": f"HELD#{QUEUE}"})
     message = transaction()
     record(stack, message, "RETRYING")
     retry = stack.outputs["RetryStateMachineArn"].replace("stateMachine", "execution")
@@ -215,12 +220,30 @@ def whatever_was_abandoned_is_found(stack, operator):
     assert invoke(stack, "RecoverExecutions", event)["run_id"] is None
 
 
+def runs_fail_and_find_nothing(stack, operator):
+    """Start a run with what is none, stop another's lane, and let one look at an empty queue."""
+    assert run_machine(stack, "redrive", {"Request": {}}).error == "InvalidInput"
+
+    for _ in range(2):
+        dead_letter(stack, transaction())
+    paced = operator.reprocess(max_per_second=0.1).expect(202)
+    arn = paced["execution_arn"]
+    wait_until(lambda: "WaitForRate" in history(stack, arn), 60, "the lane waits")
+    stack.client("stepfunctions").stop_execution(executionArn=leg_arn(stack, arn))
+    assert finished(operator, paced["run_id"])["failure"] == "LaneStopped"
+
+    following = operator.reprocess().expect(202)
+    assert finished(operator, following["run_id"])["status"] == "SUCCEEDED"
+
+
 # Granted and not asked for above, each with its reason.
 _POLLER = "AWS's poller needs it, in the function's name; the local one asks nobody."
 UNUSED = {
     ("ConsumeMessages", "sqs:DeleteMessage", "work.fifo"): _POLLER,
     ("ConsumeMessages", "sqs:GetQueueAttributes", "work.fifo"): _POLLER,
     ("ConsumeMessages", "sqs:ReceiveMessage", "work.fifo"): _POLLER,
+    ("ConductRun", "dynamodb:PutItem", "RunsTable"): "To note a message that is too large for a"
+    " state, which nothing is here; tests/machines/scenarios/limits.py has that.",
     ("ReprocessDeadLetters", "dynamodb:DeleteItem", "RunsTable"): "To give the lock back when"
     " StartExecution fails, which it does not here; tests/unit/redrive/test_runs.py has that.",
 }

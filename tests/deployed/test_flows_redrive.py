@@ -8,7 +8,14 @@ import pytest
 from local.deadline import wait_until
 from tests.deployed.flows import assert_problem, dead_message, finished, settled
 from tests.support.redrive_runs import consume, recover
-from tests.support.stack_fixtures import dead_letter, put, put_on_dlq, row, transaction
+from tests.support.stack_fixtures import (
+    dead_letter,
+    leg_arn,
+    put,
+    put_on_dlq,
+    row,
+    transaction,
+)
 from workflows.redrive.outcome import Outcome
 from workflows.redrive.runs import COUNTERS
 
@@ -102,7 +109,10 @@ def test_dead_message_comes_back_after_the_account_is_unfrozen(stack, producer, 
     )
     assert run["started_at"] < run["finished_at"]
     assert (after["attempts"], after["redrives"], after["reason"]) == (1, 1, None)
-    assert after["execution_arns"] == [*record["execution_arns"], run["execution_arn"]]
+    assert after["execution_arns"] == [
+        *record["execution_arns"],
+        leg_arn(stack, run["execution_arn"]),
+    ]
     assert str(row(stack, "Accounts", account_id)["balance"]) == "12.34"
 
 

@@ -164,7 +164,8 @@ def test_progress_moves_while_the_run_works_and_is_gone_afterwards(stack, operat
     assert remaining[0] == 4
     assert len(set(remaining)) >= 3
     under_way = [run["progress"] for run in working if run["redriven"]]
-    assert all(0 < progress["rate_per_second"] <= 0.3 for progress in under_way)
+    # The fourth is sent twelve seconds after the first.
+    assert all(0 < progress["rate_per_second"] <= 0.34 for progress in under_way)
     assert all(progress["eta_seconds"] >= 0 for progress in under_way)
     assert working[0]["progress"]["eta_seconds"] is None
     outcome_becomes(operator, run_id, processed=4)

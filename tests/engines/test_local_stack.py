@@ -78,7 +78,7 @@ def test_state_file_says_how_to_use_the_stack(small):
     for user in description["users"].values():
         assert set(user) == {"email", "password"}
     assert set(description["queues"]) == {"work", "dead_letter"}
-    assert set(description["state_machines"]) == {"retry", "redrive"}
+    assert set(description["state_machines"]) == {"retry", "redrive", "redrive_lane"}
     assert set(description["tables"]) == {
         name.removesuffix("Table").lower() for name in template_tables()
     }

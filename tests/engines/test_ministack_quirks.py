@@ -294,6 +294,34 @@ def test_batch_is_authorized_like_one_message(action):
     assert extract(*request) == f"sqs:{action}Batch", "no longer needed"
 
 
+STATEMENTS = {
+    'UPDATE "Messages" SET "status"=? REMOVE "from" WHERE "message_id"=?': "Update",
+    "INSERT INTO \"Messages\" VALUE {'message_id':?}": "Insert",
+    'DELETE FROM "Messages" WHERE "message_id"=?': "Delete",
+    'SELECT "body" FROM "Messages"': "Select",
+}
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_statement_of_a_batch_is_authorized_by_itself_on_its_table(statement):
+    checks = iam_actions.dynamodb_transaction_checks
+    body = json.dumps({"Statements": [{"Statement": statement}] * 2}).encode()
+    request = ("dynamodb:BatchExecuteStatement", body, "us-east-1", "123456789012")
+
+    as_aws = ministack_quirks.authorize_statements_as_aws_does(checks)
+    table = "arn:aws:dynamodb:us-east-1:123456789012:table/Messages"
+    assert as_aws(*request) == [(f"dynamodb:PartiQL{STATEMENTS[statement]}", table)] * 2
+    assert checks(*request) == [], "no longer needed"
+
+
+def test_transaction_is_authorized_as_before():
+    checks = iam_actions.dynamodb_transaction_checks
+    body = json.dumps({"TransactItems": [{"Put": {"TableName": "Messages"}}]}).encode()
+    request = ("dynamodb:TransactWriteItems", body, "us-east-1", "123456789012")
+
+    assert ministack_quirks.authorize_statements_as_aws_does(checks)(*request) == checks(*request)
+
+
 def notified(monkeypatch):
     """Return what a schedule without an Input, due since long, sends to a function."""
     sent: list[dict[str, Any]] = []

@@ -1,13 +1,17 @@
 """The second engine: what was mended in moto, so that it is AWS's behaviour that is compared."""
 
+import json
 from contextlib import nullcontext
 
 import pytest
 
 from tests.engines.moto_engine.stack import MotoStack
-from tests.support.redrive_runs import NO_RECORD
+from tests.support.redrive_runs import GIVEN_BACK, START
 from tests.support.stack_fixtures import (
     dead_letter,
+    ended,
+    events,
+    leg_arn,
     put,
     put_on_dlq,
     queued,
@@ -15,11 +19,6 @@ from tests.support.stack_fixtures import (
     run_machine,
     transaction,
 )
-
-START = [
-    *("InspectQueue", "AnythingToDo", "AcquireRun", "ValidateInput"),
-    *("ReceiveDeadLetters", "AnyDeadLetters"),
-]
 
 
 @pytest.fixture
@@ -186,8 +185,10 @@ def test_execution_is_stopped_before_a_state(moto, state):
 
     run = run_machine(moto, "redrive", {"request": {"max_messages": 1}})
 
-    assert run.status == "ABORTED"
-    assert state not in run.states[:-1]
+    lane = ended(moto, leg_arn(moto, run.arn))
+    assert lane.status == "ABORTED"
+    assert state not in lane.states[:-1]
+    assert (run.status, run.error) == ("FAILED", "LaneStopped")
     assert len(queued(moto, "DeadLetter")) == 1
     assert len(queued(moto, "Work")) == (state == "DeleteDeadLetters")
     assert row(moto, "Messages", message.message_id)["redrives"] == (state != "GuardLoop")
@@ -200,8 +201,53 @@ def test_mocked_state_meets_no_service(moto):
     run = run_machine(moto, "redrive", mocks={"ReceiveDeadLetters": failed})
 
     assert (run.status, run.error) == ("FAILED", "Sqs.Broken")
-    assert run.states == [*START[:5], "GiveBackDeadLetters", "FailRun", "RunFailed"]
+    assert run.states == [*START, "ReceiveDeadLetters", *GIVEN_BACK]
     assert queued(moto, "DeadLetter")[0]["ReceiveCount"] == 0
+
+
+def test_execution_that_another_waits_for_runs_in_the_turn_of_that_one(moto):
+    entered = []
+
+    def note(arn, state):
+        entered.append((arn, state))
+        return True
+
+    moto.before_state = note
+
+    run = run_machine(moto, "redrive")
+
+    leg = leg_arn(moto, run.arn)
+    assert [state for _, state in entered] == run.states
+    assert {state for arn, state in entered if arn == leg} >= {"StartLeg", "LegOver"}
+    assert moto.runs_a_lane(leg) == run.arn
+    assert moto.runs_a_lane(run.arn) == ""
+
+
+def test_legs_of_a_run_have_its_test_case_and_count_together(moto):
+    """The lane's first receive fails, and the other leg's is its second."""
+    dead_letter(moto, transaction())
+    failed = [{"Throw": {"Error": "States.DataLimitExceeded", "Cause": "made up"}}]
+
+    run = run_machine(moto, "redrive", mocks={"ReceiveDeadLetters": failed})
+
+    assert (run.status, run.states.count("RunLane")) == ("SUCCEEDED", 2)
+    assert len(queued(moto, "Work")) == 1
+
+
+def test_answer_of_a_nested_execution_has_the_names_and_times_that_aws_gives(moto):
+    run = run_machine(moto, "redrive")
+
+    (answer,) = (
+        json.loads(event["taskSucceededEventDetails"]["output"])
+        for event in events(moto, run.arn)
+        if "startExecution" in event.get("taskSucceededEventDetails", {}).get("resource", "")
+    )
+    assert answer["ExecutionArn"] == leg_arn(moto, run.arn)
+    assert (answer["Status"], answer["Output"]["failure"]) == ("SUCCEEDED", "")
+    assert {"Name", "Input", "StateMachineArn"} <= answer.keys()
+    told = moto.client("stepfunctions").describe_execution(executionArn=answer["ExecutionArn"])
+    for name in ("startDate", "stopDate"):
+        assert answer[f"S{name[1:]}"] == pytest.approx(told[name].timestamp() * 1_000, abs=1)
 
 
 def test_waiting_lets_time_pass_and_costs_none(moto):
@@ -229,14 +275,14 @@ def test_state_is_measured_in_bytes_of_utf_8(moto):
 @pytest.mark.parametrize(
     ("error", "end"),
     [
-        ("States.DataLimitExceeded", ["InspectQueue", *NO_RECORD]),
-        ("States.Runtime", ["InspectQueue"]),
+        ("States.DataLimitExceeded", ["BeginRun", "FailRun", "RunFailed"]),
+        ("States.Runtime", ["BeginRun"]),
     ],
 )
 def test_wildcard_catches_what_is_too_large_and_not_what_ends_an_execution(moto, error, end):
     throws = {"Throw": {"Error": error, "Cause": "made up"}}
 
-    run = run_machine(moto, "redrive", {}, mocks={"InspectQueue": [throws] * 6})
+    run = run_machine(moto, "redrive", {}, mocks={"BeginRun": [throws] * 6})
 
     assert (run.status, run.states) == ("FAILED", end)
 

@@ -20,7 +20,7 @@ from tests.support.ports import is_free
 pytestmark = pytest.mark.xdist_group("stepfunctions-local")  # one server for all
 
 MACHINE = f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine"
-OUTPUTS = ("RetryStateMachineArn", "RedriveStateMachineArn")
+OUTPUTS = ("RetryStateMachineArn", "RedriveStateMachineArn", "RedriveLaneStateMachineArn")
 HELLO = '{"StartAt": "Hello", "States": {"Hello": {"Type": "Pass", "End": true}}}'
 
 
@@ -87,13 +87,10 @@ def test_machines_and_an_example_are_told(server):
 
 
 def test_test_case_runs_with_its_mocked_results(stepfunctions):
-    ended = run(
-        stepfunctions,
-        f"{MACHINE}:redrive#SickCanaryHaltsTheRun",
-        {"request": {"canary": {"messages": 1, "watch_seconds": 60}}},
-    )
+    # A real run that nobody scheduled asks the queue itself.
+    ended = run(stepfunctions, f"{MACHINE}:redrive#ScheduledRunOfAnEmptyQueueIsSkipped", {})
 
-    assert json.loads(ended["output"])["status"] == "HALTED"
+    assert json.loads(ended["output"])["status"] == "SKIPPED"
     assert ended["executionArn"].startswith(
         f"arn:aws:states:us-east-1:{ACCOUNT}:execution:redrive:"
     )
@@ -101,14 +98,12 @@ def test_test_case_runs_with_its_mocked_results(stepfunctions):
 
 def test_misspelled_test_case_starts_nothing(stepfunctions):
     """It ran against the services, as if nobody had asked for a test case."""
-    wrong = f"{MACHINE}:redrive#SickCanaryHaltsTheRan"
+    wrong = f"{MACHINE}:redrive#CanaryIsWatchet"
 
     with pytest.raises(stepfunctions.exceptions.InvalidName) as refused:
         stepfunctions.start_execution(stateMachineArn=wrong, input="{}")
 
-    assert "no test case SickCanaryHaltsTheRan; is SickCanaryHaltsTheRun meant?" in str(
-        refused.value
-    )
+    assert "no test case CanaryIsWatchet; is CanaryIsWatched meant?" in str(refused.value)
     with pytest.raises(stepfunctions.exceptions.InvalidName, match="no test case Nonsense"):
         stepfunctions.start_execution(stateMachineArn=f"{MACHINE}:retry#Nonsense", input="{}")
 
@@ -131,7 +126,7 @@ def test_path_tests_take_the_machines_that_are_there(stepfunctions):
 
 
 def test_path_tests_refuse_another_machine_of_that_name(stepfunctions, monkeypatch):
-    monkeypatch.setitem(MACHINES, "redrive", Machine("redrive", {"TurnsPerExecution": "5"}))
+    monkeypatch.setitem(MACHINES, "redrive", Machine("redrive", {"WavesPerLeg": "5"}))
 
     with pytest.raises(ValueError, match="does not have"), machines(stepfunctions):
         pass

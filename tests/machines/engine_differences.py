@@ -33,55 +33,54 @@ _RUNS = {
         f"guard_cannot_work_for_{code}": f"DynamoDb.{code}"
         for code in ("AccessDenied", "ResourceNotFound", "ValidationError")
     },
-    "note_that_fails": "DynamoDb.ThrottlingError",
     "too_large_9_times": "DataLimitExceeded",
     "too_large_120_times": "DataLimitExceeded",
     "input_that_is_not_understood": "InvalidInput",
     "failure_that_cannot_be_recorded": "Sqs.First",
     "failure_and_lease_that_was_lost": "LeaseLost",
     "GiveBackDeadLetters_fails_for_good": "Lambda.First",
-    "failure_that_cannot_be_recorded_without_the_lock": "Sqs.First",
     "failure_that_cannot_be_accounted_for": _BROKEN,
+    "lane_that_was_stopped": "LaneStopped",
     "lease_that_was_lost": "LeaseLost",
     "lease_that_was_lost_at_the_end": "LeaseLost",
     "lease_that_was_lost_while_watched": "LeaseLost",
-    "LetGoMessages_is_refused": "DynamoDb.AccessDenied",
+    "empty_poll_that_cannot_be_looked_into": _BROKEN,
+    "let_go_that_fails_for_good": _BROKEN,
+    "watch_that_fails_for_good": _BROKEN,
     "too_large_alone_in_ReceiveDeadLetters": "DataLimitExceeded",
     "too_large_alone_in_ValidateMessages": "DataLimitExceeded",
     **{
         f"{state}_fails_for_good": _BROKEN
         for state in (
-            "InspectQueue",
-            "SkipRun",
-            "AcquireRun",
-            "ValidateInput",
+            "BeginRun",
+            "RunLane",
             "ReceiveDeadLetters",
             "ValidateMessages",
             "GuardLoop",
             "RedriveMessages",
             "DeleteDeadLetters",
             "HoldDeadLetters",
-            "LetGoMessages",
-            "CountOutcomes",
-            "InspectRest",
+            "DecideNext",
             "FinishRun",
         )
     },
 }
+_DID_NOT_BEGIN = "Lane 0 did not begin."
 _REASONS = {
     "input_that_is_not_understood": (
         "The input is not understood. Request: is not known; did you mean request?."
     ),
     "failure_and_lease_that_was_lost": "Some.ServiceException.",
+    "lane_that_was_stopped": "Lane 0 was ended from outside: ABORTED.",
+    "RunLane_fails_for_good": _DID_NOT_BEGIN,
+    "leg_that_does_not_begin": _DID_NOT_BEGIN,
     "too_large_9_times": f"A message {_TOO_LARGE}",
     "too_large_120_times": f"A message {_TOO_LARGE}",
     "too_large_alone_in_ReceiveDeadLetters": f"A message {_TOO_LARGE}",
-    "too_large_alone_in_ValidateMessages": f"Message the-large-one {_TOO_LARGE}",
+    "too_large_alone_in_ValidateMessages": f"Message <SQS's id of s1> {_TOO_LARGE}",
 }
 _RUNS_OF_VARIANTS = {
-    ("HandOverRun_fails_for_good", "short"): _BROKEN,
-    ("HandOverRun_finds_another_in_its_place", "short"): "LeaseLost",
-    ("StartSuccessor_fails_for_good", "short"): _BROKEN,
+    ("leg_that_does_not_begin", "short"): _BROKEN,
     ("work_queue_that_is_gone", "broken"): "Sqs.QueueDoesNotExist",
 }
 _RETRIES = (
@@ -145,7 +144,11 @@ DIFFERENCES = (
                 "Sqs.QueueDoesNotExistException",
                 "Sqs.QueueDoesNotExist",
             )
-            for field in ("/executions/broken/0/error", "/tables/Runs/0/failure")
+            for field in (
+                "/executions/broken/0/error",
+                "/executions/broken lane/0/output/failure",
+                "/tables/Runs/0/failure",
+            )
         },
     ),
 )

@@ -55,5 +55,5 @@ def _scheduled(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for event in events:
         if event["type"] == "TaskFailed" and not scheduled:
             yield {"type": "TaskScheduled"}
-        scheduled = event["type"] in ("TaskScheduled", "TaskStarted")
+        scheduled = event["type"] in ("TaskScheduled", "TaskStarted", "TaskSubmitted")
         yield event

@@ -92,12 +92,14 @@ def test_actions_of_the_audit_are_those_of_the_code():
 
 def test_every_log_line_is_told():
     found: set[object] = {"access"}  # of the template
+    steps = {f"{step}_run" for step in written(r'"do": "(\w+)"')}
     for path in CODE:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 name, first = node.func.attr, node.args[0] if node.args else None
                 if name in ("operation", "action", "failed", "ended"):
                     found |= {first.value} if isinstance(first, ast.Constant) else set()
+                    found |= steps if isinstance(first, ast.JoinedStr) else set()
 
     assert words("Log lines") == found
 
@@ -145,7 +147,7 @@ def test_every_column_that_is_written_is_told():
             finally:
                 world.close()
 
-    assert {"receipt_handles", "held_by"} <= written_to["Runs"]
+    assert {"receipt_handles", "held_by", "lane_execution_arn"} <= written_to["Runs"]
     assert {"parked_at", "tries"} <= written_to["Groups"]
     for table, found in written_to.items():
         assert found <= columns(table), table

@@ -34,11 +34,10 @@ LOADED = {
     "show_status": FENCES | TROUBLE,
     # The others
     "consume_messages": FENCES | {"consume"},
-    "count_outcomes": RUNS,
+    "conduct_run": RUNS | {"messages"},
     "note_run_ends": RUNS,
     "process_message": MESSAGES | {"retry"},
     "recover_executions": FENCES | TROUBLE | RUNS | {"recovery"},
-    "return_dead_letters": RUNS,
     "validate_messages": RUNS | {"messages"},
     # What they share
     "acting": {"ledger", "runtime"},

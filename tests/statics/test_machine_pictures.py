@@ -1,4 +1,4 @@
-"""`statemachines/README.md` draws each machine as it is: every state, and where each one leads."""
+"""`statemachines/README.md` draws each machine as it is, and tells each of its variables once."""
 
 import json
 import re
@@ -67,3 +67,33 @@ def picture(machine):
 @pytest.mark.parametrize("name", MACHINES)
 def test_machine_is_drawn_as_it_is(name):
     tables.hold_text(name, picture(MACHINES[name]), PAGE)
+
+
+def assigned(machine):
+    """Return the variables of a machine, which it assigns in a state or on a way out of one."""
+    return {
+        name
+        for state in machine["States"].values()
+        for way in (state, *state.get("Choices", []), *state.get("Catch", []))
+        for name in way.get("Assign", {})
+    }
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_each_variable_is_told_once_and_none_that_there_is_not(name):
+    section = PAGE.read_text(encoding="utf-8").partition(f"<!-- /{name} -->")[2]
+    table = section.partition("\n## ")[0]
+    told = re.findall(r"^\| `(\w+)` \| \S.* \|$", table, re.MULTILINE)
+
+    assert sorted(told) == sorted(assigned(MACHINES[name]))
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_each_variable_that_is_read_is_assigned(name):
+    text = json.dumps(MACHINES[name])
+    own = set(re.findall(r"\$(\w+) := |function\(([^)]*)\)", text))
+    local = {word for found in own for word in re.findall(r"\w+", " ".join(found))}
+    functions = set(re.findall(r"\$(\w+)\(", text))
+    read = set(re.findall(r"\$(\w+)\b", re.sub(r"\$\{\w+\}", "", text)))
+
+    assert read - functions - local - {"states"} == assigned(MACHINES[name])

@@ -14,6 +14,7 @@ from tests.support.messages import a_message
 from tests.support.template import TEMPLATE, template
 from tests.support.verdicts import judged
 from workflows.redrive import statements
+from workflows.redrive.lane import Sent
 from workflows.redrive.verdict import DeadLetter, Kind
 
 Permission = tuple[str, str]
@@ -53,6 +54,18 @@ _LOGGING = {
 }
 # Where a task names what it acts on; a metric is nothing that a policy can name.
 _NAMES = ("TableName", "QueueUrl", "FunctionName", "StateMachineArn")
+# What waiting for an execution needs besides starting it: Step Functions hears of its end by a rule
+# of its own, which it makes, and stops it with the one that waits:
+# https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
+_ARN = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:"
+_RULE = _ARN % "events" + "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
+_WAITING = {
+    **dict.fromkeys(("events:PutTargets", "events:PutRule", "events:DescribeRule"), _RULE),
+    **dict.fromkeys(
+        ("states:DescribeExecution", "states:StopExecution"),
+        _ARN % "states" + "execution:{name}:*",
+    ),
+}
 _POLICY_TEMPLATES = {
     # https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-policy-template-list.html
     "SQSSendMessagePolicy": ("sqs:SendMessage", "QueueName"),
@@ -62,7 +75,8 @@ _POLICY_TEMPLATES = {
 
 def _used(task: dict[str, Any], machine: str) -> set[Permission]:
     """Return what a task needs: an action and the logical id of what it acts on."""
-    service, action = task["Resource"].removeprefix("arn:aws:states:::").split(":")[-2:]
+    resource, _, waits = task["Resource"].partition(".sync")
+    service, action = resource.removeprefix("arn:aws:states:::").split(":")[-2:]
     arguments = json.dumps(task["Arguments"])  # nested as it is, or an expression for it
     if action == "transactWriteItems":
         found = re.findall(r'(\w+)\\*": \{\\*"TableName\\*": \\*"\$\{(\w+)\}', arguments)
@@ -77,7 +91,9 @@ def _used(task: dict[str, Any], machine: str) -> set[Permission]:
         acted_on = machine
     name = f"{service}:{action}"
     usual = f"{service}:{action[0].upper()}{action[1:]}"
-    return {(_IAM.get(name, usual), acted_on.removeprefix("${").removesuffix("}"))}
+    found_in = acted_on.removeprefix("${").removesuffix("}")
+    used = {(_IAM.get(name, usual), found_in)}
+    return used | {(also, f"{where}@{found_in}") for also, where in _WAITING.items() if waits}
 
 
 def _statements_of_a_turn() -> Iterator[str]:
@@ -90,19 +106,26 @@ def _statements_of_a_turn() -> Iterator[str]:
         for verdict in get_args(Kind)
         for known in (True, False)
     ]
-    sent = {"id": "m", "redrives": 1}
     with mock.patch.dict(os.environ, ENVIRONMENT):
         forget()
         made = [statements.of(judged(message, **kind), letter, turn) for kind in kinds]
-        made += [statements.renew_lease("run"), statements.note_progress("run")]
-        made += [statements.hold("run", 0, ["h"]), statements.confirm(sent)]  # type: ignore[arg-type]
+        made += [statements.renew_lease("run"), statements.note_progress("run", {})]
+        made += [statements.confirm(Sent(id="m", redrives=1))]
     forget()
     for statement in filter(None, made):
         yield re.sub(r'"(Messages|Runs)"', r'"${\1Table}"', statement["Statement"])
 
 
 def _meant(used: set[Permission], substitutions: dict[str, Any]) -> set[Permission]:
-    return {(action, _logical_id(str(substitutions.get(name, name)))) for action, name in used}
+    found = set()
+    for action, name in used:
+        where, at, named = name.partition("@")
+        if at:  # an ARN of what bears a machine's name
+            machine = template()["Resources"][_logical_id(substitutions[named])]
+            found.add((action, where.replace("{name}", machine["Properties"]["Name"])))
+        else:
+            found.add((action, _logical_id(str(substitutions.get(name, name)))))
+    return found
 
 
 def _allowed(machine: dict[str, Any]) -> set[Permission]:
@@ -132,7 +155,10 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-@pytest.mark.parametrize("machine", ["RetryStateMachine", "RedriveStateMachine"])
+MACHINES = ["RetryStateMachine", "RedriveStateMachine", "RedriveLaneStateMachine"]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
 def test_role_allows_what_the_states_and_logging_need_where_they_need_it_and_no_more(machine):
     properties = template()["Resources"][machine]["Properties"]
     definition = json.loads((TEMPLATE.parent / properties["DefinitionUri"]).read_text())
@@ -142,3 +168,11 @@ def test_role_allows_what_the_states_and_logging_need_where_they_need_it_and_no_
 
     needed = _meant(used, properties["DefinitionSubstitutions"]) | _LOGGING
     assert _allowed(properties) == needed
+
+
+def test_every_machine_has_such_a_role():
+    assert {
+        name
+        for name, resource in template()["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::StateMachine"
+    } == {*MACHINES}

@@ -13,6 +13,7 @@ from local.stack import ROOT
 from tests.support.template import template
 from workflows.access import users
 from workflows.messages import transaction
+from workflows.redrive import lane
 from workflows.runtime.settings import Settings
 
 SAMPLE = (ROOT / ".env.sample").read_text(encoding="utf-8")
@@ -150,7 +151,7 @@ def numbers():
     """Return sentences of our pages, with the numbers that template and code have now."""
     resources, parameters = template()["Resources"], template()["Parameters"]
     redrive = resources["RedriveStateMachine"]["Properties"]["DefinitionSubstitutions"]
-    turns = redrive["TurnsPerExecution"]
+    leg = f"{_WORDS[lane._LEG_SECONDS // 60]} minutes or {redrive['WavesPerLeg']} waves"
     consumer = resources["ConsumeMessagesFunction"]["Properties"]["Timeout"]
     visible = resources["WorkQueue"]["Properties"]["VisibilityTimeout"]
     deliveries = resources["WorkQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"]
@@ -158,8 +159,7 @@ def numbers():
     hours = parameters["TokenLifetimeSeconds"]["Default"] // 3_600
     attempts = int(parameter_overrides(ROOT / "samconfig.toml")["MaxAttempts"])
     return {
-        f"After {turns} turns": "docs/architecture.md",
-        f"turns, not {turns}, before": "docs/stepfunctions-local.md",
+        f"A leg is over after {leg}": "docs/architecture.md",
         f"200 token for {hours} hours": "docs/adopting.md",
         f"429 after {_WORDS[users.MAX_FAILED_LOGINS]} failures": "docs/adopting.md",
         f"(a `transaction`: {transaction.MAX_AGE_SECONDS // 86_400} days)": "docs/operating.md",

@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from jsonata import jsonata
 
-from tests.machines.scenarios.paths import NOTHING_RECEIVED
 from tests.statics import transformed
 from tests.support.cloud import ENVIRONMENT
 from tests.support.template import TEMPLATE, template, template_tables
 from workflows import recovery
 from workflows.groups import execution
 from workflows.ledger import audit, trouble
-from workflows.redrive import outcome, runs, verdict
+from workflows.redrive import beginning, course, in_flight, lane, outcome, runs, verdict
 from workflows.redrive.requests import Canary
 from workflows.runtime import aws
 from workflows.runtime.settings import Settings
@@ -67,6 +64,10 @@ TASKS = [
     for name, state in states(machine).items()
     if state["Type"] == "Task"
 ]
+
+
+def tasks(machine):
+    return [name for found, name in TASKS if found == machine]
 
 
 def timeout(function):
@@ -163,9 +164,9 @@ def test_no_index_copies_bodies_or_journeys():
     assert not {"body", "original_body", "journey"} & columns
 
 
-def test_verdicts_of_the_code_are_those_of_the_machine():
-    for kind in get_args(verdict.Kind):
-        assert f'\\"{kind}\\"' in definition("RedriveStateMachine")
+def test_every_verdict_is_counted():
+    assert {*lane.DEALT_WITH, "left"} == {*get_args(verdict.Kind)}
+    assert {"received", *lane.COUNTED} == {*runs.COUNTERS}
 
 
 # --- Numbers ------------------------------------------------------------------------------
@@ -191,67 +192,54 @@ def test_sweep_ends_a_fence_that_it_began_in_time_and_has_most_of_its_time_for_t
     assert 3 * call < recovery.RESERVE_SECONDS < timeout("RecoverExecutionsFunction") / 2
 
 
-def test_run_lease_is_one_number_and_outlives_a_batch():
-    substitutions = MACHINES["RedriveStateMachine"]["DefinitionSubstitutions"]
-    found = states("RedriveStateMachine")
-    # When a run gives back what it held it sends nothing more: nobody minds its lease.
-    slowest = max(
-        state.get("TimeoutSeconds", 0)
-        for name, state in found.items()
-        if name != "ReturnDeadLetters"
-    )
+def test_run_lease_outlives_a_batch_a_leg_and_each_wait():
+    """Prolonged with each wave by the lane, and after each leg and each wait by DecideNext."""
+    lease = VARIABLES["RUN_LEASE_SECONDS"]
+    lane_machine = json.loads(definition("RedriveLaneStateMachine"))
+    tasks = [one for one in lane_machine["States"].values() if one["Type"] == "Task"]
+    decides = states("RedriveStateMachine")["DecideNext"]["TimeoutSeconds"]
     longest_watch = Canary.model_fields["watch_seconds"].metadata[1].le
-    look = evaluate(
-        "RedriveStateMachine",
-        found["WaitForOutcomes"]["Seconds"],
-        request={"canary": {"watch_seconds": longest_watch}},
-    )
+    look = -(-longest_watch // course._LOOKS_A_WATCH)
 
-    assert substitutions["RunLeaseSeconds"] == VARIABLES["RUN_LEASE_SECONDS"] > 6 * slowest
-    assert VARIABLES["RUN_LEASE_SECONDS"] > look + 6 * found["CountOutcomes"]["TimeoutSeconds"]
+    assert lease > 6 * max(task["TimeoutSeconds"] for task in tasks)
+    assert lease > lane_machine["TimeoutSeconds"] + decides
+    assert lease > max(look, course._VISIBILITY_SECONDS, course._LOOK_SECONDS) + decides
 
 
-def test_what_a_run_holds_stays_in_flight_as_long_as_its_execution_may_live():
-    machine = json.loads(definition("RedriveStateMachine"))
-    hold = machine["States"]["HoldDeadLetters"]["Arguments"]["Entries"]
-    (seconds,) = re.findall(r"\"left\\?\" \? (\d+) : 0", hold)
+def test_what_a_run_leaves_stays_in_flight_for_hours_and_is_noted_while_it_can_be():
+    legs = json.loads(definition("RedriveLaneStateMachine"))["TimeoutSeconds"]
 
-    assert machine["TimeoutSeconds"] <= int(seconds) < 12 * 3_600  # SQS's own limit
+    assert 8 * 3_600 < in_flight.LEFT_SECONDS < 12 * 3_600 - legs  # SQS's own limit
+    assert QUEUES["DeadLetterQueue"]["MessageRetentionPeriod"] == in_flight._NOTED_SECONDS
 
 
 def test_comments_of_the_redrive_tell_the_numbers_that_it_uses():
-    found = states("RedriveStateMachine")
-    substitutions = MACHINES["RedriveStateMachine"]["DefinitionSubstitutions"]
-    more = found["MoreToDo"]
+    found = states("RedriveLaneStateMachine")
 
-    assert f"{substitutions['TurnsPerExecution']} turns" in more["Comment"]
-    assert "four hours" in more["Comment"]
-    (hand_over,) = [c for c in more["Choices"] if c["Next"] == "HandOverRun"]
-    assert f"> {4 * 3_600 * 1_000} " in hand_over["Condition"]
-    assert "A hundredth" in found["WaitForOutcomes"]["Comment"]
-    assert "/ 100)" in found["WaitForOutcomes"]["Seconds"]
-    assert "nine hours" in found["ReturnDeadLetters"]["Comment"]
-    assert "2,000 bytes" in found["InspectQueue"]["Comment"]
-    assert "3,000 under a filter" in found["InspectQueue"]["Comment"]
-    assert "filter) ? 3000 : 2000)" in found["InspectQueue"]["Assign"]["batch_size"]
-    assert "Empty means empty twice" in found["AnyDeadLetters"]["Comment"]
-    assert "$empty_polls >= 2" in json.dumps(found["AnyDeadLetters"]["Choices"])
-    assert "Tried twice" in found["AcquireRun"]["Comment"]
-    assert found["AcquireRun"]["Retry"][0]["MaxAttempts"] == 1
+    assert "the queue was empty twice" in found["MoreToDo"]["Comment"]
+    assert lane.EMPTY_POLLS == 2
+    assert "or else SQS nine hours after" in Path("lambdas/conduct_run.py").read_text()
+    assert in_flight.LEFT_SECONDS == 9 * 3_600
 
 
-def test_time_of_an_execution_holds_what_it_does_before_it_hands_over():
-    machine = json.loads(definition("RedriveStateMachine"))
-    # Handed over after four hours at the latest, but for a canary's longest watch.
-    watch = next(x.le for x in Canary.model_fields["watch_seconds"].metadata if hasattr(x, "le"))
-    pause = machine["States"]["ReceiveDeadLetters"]["Catch"][0]["Assign"]["pause"]
-    longest = evaluate("RedriveStateMachine", pause, batch_size=10)
-    assert longest >= machine["States"]["ReceiveDeadLetters"]["Arguments"]["VisibilityTimeout"]
-    assert machine["TimeoutSeconds"] > 4 * 3_600 + watch + longest
+def test_run_has_time_for_as_many_legs_and_looks_as_its_history_has_room():
+    limit = json.loads(definition("RedriveStateMachine"))["TimeoutSeconds"]
+    leg = json.loads(definition("RedriveLaneStateMachine"))["TimeoutSeconds"]
+    longest_watch = Canary.model_fields["watch_seconds"].metadata[1].le
+    look = -(-longest_watch // course._LOOKS_A_WATCH)
+
+    assert course._MOST_EVENTS / course._EVENTS_OF_A_LEG * leg < limit
+    assert course._MOST_EVENTS / course._EVENTS_OF_A_WAIT * look < limit
+
+
+def test_message_that_could_not_be_received_is_waited_for_as_long_as_it_is_in_flight():
+    receive = states("RedriveLaneStateMachine")["ReceiveDeadLetters"]["Arguments"]
+
+    assert receive["VisibilityTimeout"] <= course._VISIBILITY_SECONDS
 
 
 def test_dead_letter_outlasts_a_batch_of_a_redrive():
-    receive = states("RedriveStateMachine")["ReceiveDeadLetters"]
+    receive = states("RedriveLaneStateMachine")["ReceiveDeadLetters"]
 
     assert receive["Arguments"]["VisibilityTimeout"] == QUEUES["DeadLetterQueue"][
         "VisibilityTimeout"
@@ -263,9 +251,11 @@ def test_dead_letter_outlasts_a_batch_of_a_redrive():
     ("machine", "state", "function"),
     [
         ("RetryStateMachine", "ProcessMessage", "ProcessMessageFunction"),
-        ("RedriveStateMachine", "ValidateMessages", "ValidateMessagesFunction"),
-        ("RedriveStateMachine", "CountOutcomes", "CountOutcomesFunction"),
-        ("RedriveStateMachine", "ReturnDeadLetters", "ReturnDeadLettersFunction"),
+        ("RedriveLaneStateMachine", "ValidateMessages", "ValidateMessagesFunction"),
+        ("RedriveStateMachine", "BeginRun", "ConductRunFunction"),
+        ("RedriveStateMachine", "DecideNext", "ConductRunFunction"),
+        ("RedriveStateMachine", "FinishRun", "ConductRunFunction"),
+        ("RedriveStateMachine", "FailRun", "ConductRunFunction"),
     ],
 )
 def test_machine_waits_longer_than_its_function_runs(machine, state, function):
@@ -480,8 +470,9 @@ def test_every_function_that_acts_may_record_it_and_no_other_one():
     allowed = allowed_on("AuditTable")
     writing = {name for name in FUNCTIONS if "dynamodb:PutItem" in allowed.get(name, ())}
 
-    # Whoever finds a run that ended without a word closes and accounts for it.
+    # A run accounts for itself; whoever finds one that ended without a word does so for it.
     finding = {"ShowRunFunction", "ListRunsFunction", "RecoverExecutionsFunction"}
+    finding |= {"ConductRunFunction"}
     acting = {name for name in FUNCTIONS if acts(FUNCTIONS[name])}
     assert acting >= {"ReprocessDeadLettersFunction", "CancelRunFunction"}
     assert writing == acting | finding
@@ -526,11 +517,13 @@ def test_task_has_a_time_limit_and_a_bounded_jittered_retry(machine, name):
             assert retrier["MaxDelaySeconds"] <= 60
 
 
-@pytest.mark.parametrize("name", [name for machine, name in TASKS if machine.startswith("Redrive")])
+@pytest.mark.parametrize("name", tasks("RedriveLaneStateMachine"))
 def test_what_carries_bodies_catches_by_name_what_is_too_large(name):
     """`States.ALL` does not catch it; every other task carries ids, handles and numbers."""
-    state = states("RedriveStateMachine")[name]
-    bodies = re.search(r"\bBody\b|\[\$batch\]|result\.Messages\b", json.dumps(state)) is not None
+    state = states("RedriveLaneStateMachine")[name]
+    bodies = (
+        re.search(r"\bBody\b|\{% \$batch %\}|result\.Messages\b", json.dumps(state)) is not None
+    )
 
     assert bodies == (name in {
         "ReceiveDeadLetters", "ValidateMessages", "GuardLoop", "RedriveMessages",
@@ -584,30 +577,31 @@ def test_a_cancelled_transaction_may_be_a_conflict_and_is_soon_tried_again(machi
         assert first["MaxDelaySeconds"] <= 20
 
 
-REDRIVE_TASKS = [name for machine, name in TASKS if machine == "RedriveStateMachine"]
-
-
-ENDS_LOUDLY = ("FailRun", "FailRunWithoutLock", "AccountForFailure")
-
-
-@pytest.mark.parametrize("name", [name for name in REDRIVE_TASKS if name not in ENDS_LOUDLY])
-def test_whatever_goes_wrong_in_a_run_frees_the_lock_or_is_no_reason_to_fail(name):
+@pytest.mark.parametrize("name", tasks("RedriveStateMachine"))
+def test_whatever_goes_wrong_in_a_run_frees_the_lock_or_is_for_the_sweep(name):
     last = states("RedriveStateMachine")[name]["Catch"][-1]
 
     assert last["ErrorEquals"] == ["States.ALL"]
-    assert last["Next"] == {
-        "SkipRun": "RunFailed",  # these two have no lock
-        "AcquireRun": "RunFailed",
-        "ReturnDeadLetters": "FinishRun",
-        **dict.fromkeys(NOTHING_RECEIVED, "FailRun"),
-        "GiveBackDeadLetters": "FailRun",
-    }.get(name, "GiveBackDeadLetters")
+    assert last["Next"] == {"RunLane": "DecideNext", "FailRun": "RunFailed"}.get(name, "FailRun")
+
+
+@pytest.mark.parametrize("name", tasks("RedriveLaneStateMachine"))
+def test_whatever_goes_wrong_in_a_leg_gives_its_batch_back_and_is_told_to_the_run(name):
+    found = states("RedriveLaneStateMachine")
+    last = found[name]["Catch"][-1]
+    gives_back = "GiveBackDeadLetters"
+
+    assert last["ErrorEquals"] == ["States.ALL"]
+    assert last["Next"] == ("LegOver" if name == gives_back else gives_back)
+    assert ("failure" in last.get("Assign", {})) == (name != gives_back)
+    assert leads_to(found[gives_back]) == {"LegOver"}
+    assert "failure" in found["LegOver"]["Output"]
 
 
 def test_delete_comes_after_send_and_guard_before_it():
-    found = states("RedriveStateMachine")
+    found = states("RedriveLaneStateMachine")
 
-    assert "DeleteDeadLetters" in leads_to(found["RedriveMessages"])
+    assert leads_to(found["RedriveMessages"]) == {"DeleteDeadLetters", "GiveBackDeadLetters"}
     assert [name for name in found if "RedriveMessages" in leads_to(found[name])] == [
         "AnyToRedrive"
     ]
@@ -640,40 +634,12 @@ def evaluate(machine, expression, **variables):
     return found.evaluate(None, frame)
 
 
-@cache
-def batch_size(maximum, request="{}"):
-    found = {"result": {"Attributes": {"MaximumMessageSize": str(maximum)}}}
-    found["input"] = {"request": json.loads(request)}
-    expression = states("RedriveStateMachine")["InspectQueue"]["Assign"]["batch_size"]
-    return evaluate("RedriveStateMachine", expression, states=found)
-
-
 def test_ten_messages_of_the_default_size_fit_a_state_with_every_byte_escaped():
     escaped = len(json.dumps('"' * DEFAULTS["MaxMessageBytes"])) - 2
 
     assert escaped == 2 * DEFAULTS["MaxMessageBytes"]
-    assert 10 * (escaped + 2_000) < STATE_BYTES
-
-
-@pytest.mark.parametrize(
-    ("maximum", "size"), [(4_096, 10), (12_000, 10), (12_001, 9), (122_880, 1)]
-)
-def test_batch_is_as_large_as_a_state_takes(maximum, size):
-    assert batch_size(maximum) == size
-
-
-@pytest.mark.parametrize(("maximum", "size"), [(11_350, 10), (11_351, 9), (122_880, 1)])
-def test_batch_under_a_filter_leaves_room_to_note_what_is_left_out(maximum, size):
-    assert batch_size(maximum, '{"filter": {"type": "transaction"}}') == size
-
-
-@given(st.integers(1_024, 122_880))
-def test_no_batch_is_larger_than_a_state(maximum):
-    size = batch_size(maximum)
-
-    assert 1 <= size <= 10
-    assert size == 1 or size * (2 * maximum + 2_000) < STATE_BYTES
-    assert size == 10 or (size + 1) * (2 * maximum + 2_000) > 260_000
+    assert 10 * (escaped + beginning._AROUND_BYTES) < STATE_BYTES
+    assert beginning._size(DEFAULTS["MaxMessageBytes"], {}) == 10
 
 
 def longest_verdict(index):

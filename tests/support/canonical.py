@@ -21,6 +21,7 @@ from workflows.messages.message_types import meaning_hash
 if TYPE_CHECKING:
     from tests.support.world import World
 
+MACHINES = ("retry", "redrive", "redrive_lane")
 TABLES = {
     "Messages": ("message_id",),
     "Groups": ("group_id", "item"),
@@ -40,15 +41,13 @@ _MADE_BY_SQS = {"sqs_message_id": "<SQS's id>", "receipt_handles": "<handle>"}
 _NOTED = "noted_at"
 _ROUNDS_OF_WAITING = (
     ("WaitForRate", "MoreToDo"),
-    ("WaitForOutcomes", "CountOutcomes", "CanaryHealthy"),
+    ("WaitForOutcomes", "DecideNext", "NextStep"),
 )
 # SQS makes an id for each copy, and the retry machine a deduplication id for each dead letter. The
 # names that a world gives are no UUIDs.
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Two deeds of one moment are told apart by chance: the end of an audit record's key.
 _CHANCE = re.compile(r"#[0-9a-f]{16}$")
-# The turn of a run, of which each look at a canary is one: see `once`.
-_TURN = re.compile(r"\.\d+$")
 # A day, the audit's partition: a test at midnight sees two.
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -70,7 +69,7 @@ def keys(stack: Any) -> dict[str, set[Any]]:
 
 def machines(stack: Any) -> dict[str, str]:
     """Return the ARNs of the machines as deployed."""
-    return {name: stack_fixtures.machine_arn(stack, name) for name in ("retry", "redrive")}
+    return {name: stack_fixtures.machine_arn(stack, name) for name in MACHINES}
 
 
 def snapshot(world: "World", before: dict[str, set[Any]]) -> dict[str, Any]:
@@ -181,11 +180,18 @@ def _execution(world: "World", arn: str) -> dict[str, Any]:
     return {
         "name": execution["name"],
         "status": execution["status"],
-        "output": json.loads(execution.get("output") or "null"),
+        "output": _output(execution),
         "error": execution.get("error"),
         "cause": execution.get("cause"),
-        "path": once(states),
+        "path": _without_looks(once(states)),
     }
+
+
+def _output(execution: dict[str, Any]) -> Any:
+    output = json.loads(execution.get("output") or "null")
+    if output and "lane" in output:  # of a leg: the rest are times, handles and numbers of its own
+        return {"counts": output["lane"]["counts"], "failure": output["failure"]}
+    return output
 
 
 def once(path: list[str]) -> list[str]:
@@ -204,12 +210,22 @@ def once(path: list[str]) -> list[str]:
     return path
 
 
+def _without_looks(path: list[str]) -> list[str]:
+    """Return a path without the rounds in which it waited for a consumer, if it had to at all."""
+    look = _ROUNDS_OF_WAITING[1]
+    found: list[str] = []
+    for state in path:
+        found.append(state)
+        if tuple(found[-len(look) :]) == look:
+            del found[-len(look) :]
+    return found
+
+
 class _Names:
     """Stable names for what this world made."""
 
     def __init__(self, world: "World") -> None:
         self._names: list[tuple[str, str]] = []
-        self._watched = any("CountOutcomes" in one.states for one in world.executions)
         for number, message in enumerate(world.messages, 1):
             self._names += _names_of(message, f"m{number}")
         for number, version in enumerate(world.versions, 1):
@@ -219,7 +235,8 @@ class _Names:
             self._names.append((foreign_hash(body), f"<hash of s{number}>"))
         for number, message_id in enumerate(world.foreign_ids, 1):
             self._names.append((message_id, f"<SQS's id of s{number}>"))
-        for machine, arn in world.machines.items():
+        # The longest first: one machine's ARN is the beginning of another's.
+        for machine, arn in sorted(world.machines.items(), key=lambda one: -len(one[1])):
             # Account, region and the machine's name are the deployment's.
             execution = arn.replace(":stateMachine:", ":execution:")
             self._names += [(execution, f"<execution of {machine}>"), (arn, f"<{machine}>")]
@@ -233,8 +250,6 @@ class _Names:
         if isinstance(value, list):
             return [self.replace(child, column) for child in value]
         if isinstance(value, str):
-            if column == "redrive_mark" and self._watched:
-                value = _TURN.sub(".<turn>", value)
             if column == "entry":
                 value = _CHANCE.sub("#<chance>", value)
             return _MADE_BY_SQS.get(column) or self._text(value)

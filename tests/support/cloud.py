@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "DEAD_LETTER_QUEUE_URL": f"{_QUEUES}/dead-letter.fifo",
     "RETRY_STATE_MACHINE_ARN": f"{_MACHINES}:retry",
     "REDRIVE_STATE_MACHINE_ARN": f"{_MACHINES}:redrive",
+    "REDRIVE_LANE_STATE_MACHINE_ARN": f"{_MACHINES}:redrive_lane",
     "TOKEN_KEY_SECRET": "token-key",
     "TOKEN_LIFETIME_SECONDS": "21600",
     "ON_DEAD_LETTER": "hold",

@@ -19,22 +19,18 @@ VARIABLE = "AWS_ENDPOINT_URL_SFN"
 PLACEHOLDERS = {
     "MessagesTable": "Messages",
     "GroupsTable": "Groups",
-    "RunsTable": "Runs",
-    "AuditTable": "Audit",
     "WorkQueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/work.fifo",
     "DeadLetterQueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/dead-letters.fifo",
-    "DeadLetterQueueName": "dead-letters.fifo",
     "ProcessMessageFunctionArn": "ProcessMessage",
     "ValidateMessagesFunctionArn": "ValidateMessages",
-    "CountOutcomesFunctionArn": "CountOutcomes",
-    "ReturnDeadLettersFunctionArn": "ReturnDeadLetters",
+    "ConductRunFunctionArn": "ConductRun",
+    "RedriveLaneStateMachineArn": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:redrive-lane",
     "MaxAttempts": "5",
     "MaxMessageBytes": "12000",
     "BackoffBaseSeconds": "1",
     "BackoffCapSeconds": "1",
     "PollSeconds": "1",
-    "RunLeaseSeconds": "900",
-    "LedgerRetentionDays": "90",
+    "WavesPerLeg": "300",
 }
 
 

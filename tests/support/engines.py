@@ -14,7 +14,7 @@ import boto3
 from local.deadline import wait_until
 from tests.support import redrive_runs
 from tests.support.cloud import forget
-from tests.support.stack_fixtures import ended, history
+from tests.support.stack_fixtures import ended, history, waits_scaled
 from workflows import recovery
 
 _SECONDS = 60.0
@@ -29,6 +29,8 @@ class InProcess(Protocol):
     before_state: Callable[[str, str], bool]
 
     def run_executions(self) -> None: ...
+
+    def runs_a_lane(self, execution_arn: str) -> str: ...
 
     def poll(self) -> dict[str, Any] | None: ...
 
@@ -74,7 +76,8 @@ def end(
         execution_arn: just started.
         consuming: let the consumer work meanwhile; a stack that acts when asked is asked when
             the execution waits for outcomes.
-        meanwhile: a state, and what to do once when the execution is there or just before.
+        meanwhile: a state, its lane's included, and what to do once when the execution is there
+            or just before.
     """
     if not isinstance(stack, InProcess):
         with _consuming(stack, consuming):
@@ -88,7 +91,7 @@ def end(
     others = stack.before_state
 
     def before_state(arn: str, state: str) -> bool:
-        if arn == execution_arn and acts and acts[0][0] == state:
+        if acts and acts[0][0] == state and execution_arn in (arn, stack.runs_a_lane(arn)):
             acts.pop()[1]()
         if arn == execution_arn and consuming and state == "WaitForOutcomes":
             consume(stack, lambda: True)
@@ -99,6 +102,16 @@ def end(
     if acts:
         raise AssertionError(f"{execution_arn} was never in {acts[0][0]}")
     return execution
+
+
+@contextmanager
+def waits_real(stack: Any) -> Iterator[None]:
+    """Let waits and retry intervals take their time for a while, where a machine's time is real."""
+    if isinstance(stack, InProcess):
+        yield
+        return
+    with waits_scaled(stack, 1):
+        yield
 
 
 @contextmanager

@@ -14,18 +14,32 @@ _given: dict[str, Any] = {"StateMachines": {}, "MockedResponses": {}}
 def new_case(stack: Stack, arn: str, mocks: dict[str, list[dict[str, Any]]]) -> str:
     """Tell the emulator what a state's first entries meet; return the name of this test case.
 
-    `mocks` is that of `stack_fixtures.start_machine`.
+    `mocks` is that of `stack_fixtures.start_machine`. States that the machine does not have are
+    those of a run's lane.
     """
     case = f"case-{uuid.uuid4()}"
     deployed = stack.client("stepfunctions").describe_state_machine(stateMachineArn=arn)
-    states = json.loads(deployed["definition"])["States"]
-    cases = _given["StateMachines"].setdefault(arn.rpartition(":")[2], {"TestCases": {}})
-    cases["TestCases"][case] = {state: f"{case}-{state}" for state in mocks}
-    for state, entries in mocks.items():
-        invocations = _invocations(states[state].get("Retry", []), entries)
-        _given["MockedResponses"][f"{case}-{state}"] = invocations
+    left = _mock(arn, json.loads(deployed["definition"])["States"], case, mocks)
+    if left:
+        lane = stack.outputs["RedriveLaneStateMachineArn"]
+        deployed = stack.client("stepfunctions").describe_state_machine(stateMachineArn=lane)
+        left = _mock(lane, json.loads(deployed["definition"])["States"], case, left)
+    assert not left, f"no machine has {left.keys()}"
     stack.emulator.mock_states(_given)
     return case
+
+
+def _mock(
+    arn: str, states: dict[str, Any], case: str, mocks: dict[str, list[dict[str, Any]]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Mock those states that a machine has; return the others."""
+    own = {state: entries for state, entries in mocks.items() if state in states}
+    cases = _given["StateMachines"].setdefault(arn.rpartition(":")[2], {"TestCases": {}})
+    cases["TestCases"][case] = {state: f"{case}-{state}" for state in own}
+    for state, entries in own.items():
+        invocations = _invocations(states[state].get("Retry", []), entries)
+        _given["MockedResponses"][f"{case}-{state}"] = invocations
+    return {state: entries for state, entries in mocks.items() if state not in own}
 
 
 def _invocations(

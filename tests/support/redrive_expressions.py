@@ -1,4 +1,4 @@
-"""The expressions of the redrive machine, evaluated without running it."""
+"""The expressions of the lane machine, evaluated without running it."""
 
 import json
 from functools import cache
@@ -8,20 +8,13 @@ from jsonata import jsonata
 
 from local.stack import ROOT
 
-SUBSTITUTIONS = {
-    "MessagesTable": "t" * 50,
-    "RunsTable": "t" * 50,
-    "AuditTable": "t" * 50,
-    "DeadLetterQueueName": "q" * 80,
-    "RunLeaseSeconds": "900",
-    "TurnsPerExecution": "300",
-}
+SUBSTITUTIONS = {"DeadLetterQueueUrl": "d" * 80, "WorkQueueUrl": "w" * 80, "PollSeconds": "1"}
 
 
 @cache
 def states() -> dict[str, Any]:
     """Return the states of the shipped machine, its substitutions made."""
-    text = (ROOT / "statemachines" / "redrive.asl.json").read_text()
+    text = (ROOT / "statemachines" / "redrive_lane.asl.json").read_text()
     for name, value in SUBSTITUTIONS.items():
         text = text.replace("${" + name + "}", value)
     return dict(json.loads(text)["States"])

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from local.deadline import wait_until
 from tests.support.stack_fixtures import (
+    all_events,
     delete,
-    events,
     machine_arn,
     queued,
     row,
@@ -21,16 +21,16 @@ from workflows.runtime.aws import plain
 
 QUEUE = "local-dead-letters.fifo"
 LOCK = f"LOCK#{QUEUE}"
-LOCKED = ["InspectQueue", "AnythingToDo", "AcquireRun"]
-START = [*LOCKED, "ValidateInput"]
-EMPTY_POLL = ["ReceiveDeadLetters", "AnyDeadLetters"]
-JUDGED = [*EMPTY_POLL, "ValidateMessages"]
+BEGUN = ["BeginRun", "NextStep"]
+LEG = ["RunLane", "StartLeg"]
+START = [*BEGUN, *LEG]
+JUDGED = ["ReceiveDeadLetters", "ValidateMessages"]
 WAVE = ["GuardLoop", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"]
-NO_MORE = [*EMPTY_POLL, "InspectRest", *EMPTY_POLL]
-FINISH = ["FinishRun"]
-FAILED = ["FailRun", "RunFailed"]
-LOCK_IS_ANOTHERS = ["GiveBackDeadLetters", "FailRun", "FailRunWithoutLock", "RunFailed"]
-NO_RECORD = ["FailRun", "FailRunWithoutLock", "AccountForFailure", "RunFailed"]
+EMPTY_POLL = [*JUDGED, "GuardLoop", "AnyToRedrive", "MoreToDo"]
+NO_MORE = [*EMPTY_POLL, *EMPTY_POLL]
+LEG_OVER = ["LegOver", "DecideNext", "NextStep"]
+FINISH = [*LEG_OVER, "FinishRun"]
+FAILED = [*LEG_OVER, "FailRun", "RunFailed"]
 GIVEN_BACK = ["GiveBackDeadLetters", *FAILED]  # what it had received
 COUNTERS = (
     "received",
@@ -101,15 +101,15 @@ def all_visible(stack):
 
 
 def held_records(stack, run_id):
-    """Return how many records of what a run holds there are."""
+    """Return how many records of what a run leaves in flight there are."""
     numbers = range(20)
-    return sum(bool(row(stack, "Runs", f"HELD#{run_id}#{number}")) for number in numbers)
+    return sum(bool(row(stack, "Runs", f"HELD#{run_id}#0.{number}")) for number in numbers)
 
 
 def batches_sent(stack, run):
     """Return how many messages each call of an execution sent to the work queue, in order."""
     found = []
-    for event in events(stack, run.arn):
+    for event in all_events(stack, run.arn):
         if event["type"] == "TaskSucceeded":
             output = json.loads(event["taskSucceededEventDetails"]["output"])
             if "Successful" in output and "MessageId" in str(output["Successful"]):

@@ -8,7 +8,7 @@ need them for themselves carry `@pytest.mark.xdist_group` and empty them first.
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,7 +18,8 @@ from local.deadline import wait_until
 from local.stack import Stack
 from tests.support import mocks as mocked
 from workflows.messages.envelope import Message
-from workflows.runtime import clock
+from workflows.redrive.lane import leg_name
+from workflows.runtime import clock, executions
 
 # A Wait of 8 s takes 0.08 s; scaled, so that the order of things stays what it is.
 WAIT_SCALE = 0.01
@@ -49,7 +50,7 @@ def waits_scaled(stack: Stack, factor: float) -> Iterator[None]:
 class Execution:
     """An execution that ended, as DescribeExecution tells it; `output` is {} unless it succeeded.
 
-    `states` are the names of the states it entered, in order.
+    `states` are the names of the states it entered, in order, those of a run's lanes included.
     """
 
     arn: str
@@ -75,9 +76,9 @@ def start_machine(
         machine: which.
         payload: the input; None starts it as the console does, with an empty object.
         name: of the execution.
-        mocks: for each state what its first entries meet instead of the service, each
-            {"Return": result} or {"Throw": {"Error", "Cause"}}; later entries are real. A `Throw`
-            is thrown at every retry of that entry.
+        mocks: for each state, a lane's included, what its first entries meet instead of the
+            service, each {"Return": result} or {"Throw": {"Error", "Cause"}}; later entries are
+            real. A `Throw` is thrown at every retry of that entry.
     """
     arn = machine if ":" in machine else machine_arn(stack, machine)
     return str(
@@ -135,7 +136,22 @@ def events(stack: Stack, execution_arn: str) -> list[dict[str, Any]]:
 
 
 def history(stack: Stack, execution_arn: str) -> list[str]:
-    """Return the names of the states an execution has entered so far, in order."""
+    """Return the names of the states an execution has entered so far, in order.
+
+    After each `RunLane` of a run come those of that leg of its lane.
+    """
+    found: list[str] = []
+    for state in own_history(stack, execution_arn):
+        found.append(state)
+        if state == "RunLane":
+            leg = leg_arn(stack, execution_arn, found.count("RunLane"))
+            with suppress(stack.client("stepfunctions").exceptions.ExecutionDoesNotExist):
+                found += own_history(stack, leg)
+    return found
+
+
+def own_history(stack: Stack, execution_arn: str) -> list[str]:
+    """Return the names of the states that an execution itself has entered so far, in order."""
     return [
         event["stateEnteredEventDetails"]["name"]
         for event in events(stack, execution_arn)
@@ -143,9 +159,22 @@ def history(stack: Stack, execution_arn: str) -> list[str]:
     ]
 
 
+def leg_arn(stack: Stack, run_arn: str, number: int = 1) -> str:
+    """Return the ARN of a leg of a run's lane, counted from 1."""
+    name = leg_name(run_arn.rpartition(":")[2], 0, number)
+    return executions.arn_of(machine_arn(stack, "redrive_lane"), name)
+
+
+def all_events(stack: Stack, run_arn: str) -> list[dict[str, Any]]:
+    """Return the events of a run and of all legs of its lane, oldest first in each."""
+    legs = own_history(stack, run_arn).count("RunLane")
+    arns = [run_arn, *(leg_arn(stack, run_arn, number + 1) for number in range(legs))]
+    return [event for arn in arns for event in events(stack, arn)]
+
+
 def machine_arn(stack: Stack, machine: str) -> str:
-    """Return the ARN of the machine `retry` or `redrive`."""
-    return stack.outputs[f"{machine.capitalize()}StateMachineArn"]
+    """Return the ARN of the machine `retry`, `redrive` or `redrive_lane`."""
+    return stack.outputs[f"{machine.title().replace('_', '')}StateMachineArn"]
 
 
 def transaction(**fields: Any) -> Message:

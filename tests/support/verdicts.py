@@ -7,6 +7,7 @@ from unittest import mock
 from tests.support.cloud import ENVIRONMENT, forget
 from workflows.messages.envelope import Message
 from workflows.redrive import batch
+from workflows.redrive.lane import Lane, ask
 from workflows.redrive.verdict import Verdict
 
 
@@ -45,10 +46,10 @@ def answer(stack: Any, run_id: str, *verdicts: Verdict) -> list[dict[str, Any]]:
     }
     with mock.patch.dict(os.environ, ENVIRONMENT | own):
         forget()
-        given: Any = {"run_id": run_id, "execution_arn": f"arn:{run_id}", "turn": "0.0"}
-        letters = [{"MessageId": verdict["trace_id"]} for verdict in verdicts]
-        found = batch.guarded(
-            given | {"messages": letters, "held": 0, "confirmed": []}, list(verdicts)
-        )
+        lane = Lane(poll=10)
+        letters: Any = [{"MessageId": verdict["trace_id"]} for verdict in verdicts]
+        ask(lane, list(verdicts), run_id, None)
+        lane.over = True
+        found = batch.guarded(run_id, f"arn:{run_id}", lane, letters, list(verdicts))
     forget()
     return [{"Return": {"StatusCode": 200, "Payload": found}}]

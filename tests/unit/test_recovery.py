@@ -34,10 +34,7 @@ from workflows.redrive import in_flight, let_go, ownership, run_lock
 from workflows.runtime import aws, executions
 from workflows.runtime.settings import settings
 
-
-@pytest.fixture(autouse=True)
-def cloud_of_the_consumer(tables, queues, machines):
-    return None
+pytestmark = pytest.mark.usefixtures("tables", "queues", "machines")
 
 
 def holder(status):
@@ -115,24 +112,6 @@ def test_execution_that_failed_at_once_is_not_followed_at_once(monkeypatch, late
     assert recovery.recover().groups == [GROUP]
 
 
-def test_event_of_an_ended_execution_recovers_its_group_only():
-    holder("RETRYING")
-    freeze()
-    assert consume_all(delivery(1, "other")) == ["PROCESSED"]
-
-    assert recover_executions.handler(event("other"), CONTEXT)["groups"] == []
-    assert recover_executions.handler(event(GROUP), CONTEXT)["groups"] == [GROUP]
-    assert recover_executions.handler(event(GROUP), CONTEXT)["groups"] == []
-
-
-@pytest.mark.parametrize("given", ["{}", "[1]", "null", ""])
-def test_event_that_names_no_group_recovers_all(given):
-    holder("RETRYING")
-
-    found = recover_executions.handler({"detail": {"input": given}}, CONTEXT)
-    assert found["groups"] == [GROUP]
-
-
 def test_two_sweeps_give_a_fence_one_execution(monkeypatch):
     holder("RETRYING")
     seen = list(fences.every())
@@ -149,22 +128,12 @@ def fence_groups(count):
         consume_all(delivery(1, f"group-{number}", kind="debit", amount="99"))
 
 
-def test_every_fence_is_looked_at(monkeypatch, later):
-    monkeypatch.setattr(recovery, "_CHUNK", 2)
-    fence_groups(5)
-    for number in range(5):
-        change(1, f"group-{number}", status="DISCARDED")
-    later(START_GRACE_SECONDS + 1)
-
-    assert sorted(recovery.recover().groups) == [f"group-{number}" for number in range(5)]
-
-
 GROUPS = [f"group-{number}" for number in range(5)]
 THROTTLED = ClientError({"Error": {"Code": "ThrottlingException"}}, "DescribeExecution")
 
 
 @pytest.fixture
-def much_to_do(later):
+def much_to_do(tables, queues, machines, later):
     """Leave a stopped run's lock, letters and guard, a retry by hand, and five fences."""
     fence_groups(5)
     for group in GROUPS:

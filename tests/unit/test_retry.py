@@ -71,13 +71,6 @@ def test_ledger_comes_before_the_start_of_the_execution_it_names(calls, executio
     assert row["execution_arns"] == [execution["executionArn"] for execution in executions()]
 
 
-def test_second_start_of_a_generation_finds_the_first(executions):
-    execution.start(*FIRST)
-    execution.start(*FIRST)
-
-    assert len(executions()) == 1
-
-
 def test_second_start_after_the_end_of_the_first_is_none(executions, machines):
     execution.start(*FIRST)
     machines.stop_execution(executionArn=executions()[0]["executionArn"])
@@ -85,14 +78,6 @@ def test_second_start_after_the_end_of_the_first_is_none(executions, machines):
     execution.start(*FIRST)
 
     assert [execution["status"] for execution in executions()] == ["ABORTED"]
-
-
-def test_each_life_and_each_generation_has_its_execution(executions):
-    for redrives, generation in ((0, 1), (0, 2), (1, 1), (1, 2)):
-        execution.start("acc-1", "m-1", redrives, generation)
-
-    names = {execution["name"][-6:] for execution in executions()}
-    assert names == {"-r0-g1", "-r0-g2", "-r1-g1", "-r1-g2"}
 
 
 @pytest.mark.parametrize("message_id", ["m-1", LONGEST, "a:b@c=d+e.f", "7"])
@@ -117,24 +102,6 @@ def test_status_is_the_execution_s_or_none_if_it_never_started(executions, machi
     assert execution_status(arn) == "RUNNING"
     machines.stop_execution(executionArn=arn)
     assert execution_status(arn) == "ABORTED"
-
-
-@pytest.mark.parametrize("code", ["StateMachineDoesNotExist", "ThrottlingException"])
-def test_machine_that_cannot_be_started_is_loud(calls, code):
-    calls.error = ClientError({"Error": {"Code": code}}, "StartExecution")
-    calls.error_at = "before StartExecution"
-
-    with pytest.raises(ClientError, match=code):
-        execution.start(*FIRST)
-
-
-def test_retry_that_succeeds_is_processed():
-    given_retrying()
-
-    answer = retry.process("m-1", BODY, "acc-1", 1)
-
-    assert answer == {"message_id": "m-1", "status": "PROCESSED"}
-    assert lookup.get("m-1")["status"] == "PROCESSED"
 
 
 def test_retry_that_fails_again_leaves_its_reason_and_its_class():

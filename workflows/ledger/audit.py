@@ -2,7 +2,7 @@
 
 Records are only ever added. A record of what changed something is a part of the transaction that
 changes it, so there is none without the other; a record of a refusal is written by itself. The
-redrive machine adds the end of each run: see `statemachines/`.
+redrive machine's function adds the end of each run.
 """
 
 import secrets
@@ -50,6 +50,8 @@ def entry(
     message_id: str | None = None,
     run_id: str | None = None,
     execution_arn: str | None = None,
+    counters: dict[str, int] | None = None,
+    once_at: str | None = None,
 ) -> dict[str, Any]:
     """Return the record of an action as the part of a transaction; it never overwrites another.
 
@@ -61,12 +63,15 @@ def entry(
         message_id: the message it is about, if it is about one.
         run_id: likewise.
         execution_arn: of the execution that it started or stopped.
+        counters: what a run did.
+        once_at: when a run did it, for a record that a second try must not write again.
     """
-    at = clock.now()
+    at = once_at or clock.now()
     named = {"message_id": message_id, "run_id": run_id, "execution_arn": execution_arn}
+    also = named | {"counters": counters}
     item = {
         "day": at[:10],
-        "entry": f"{at}#{secrets.token_hex(8)}",
+        "entry": f"{at}#{run_id if once_at else secrets.token_hex(8)}",
         "at": at,
         "actor": actor.email,
         "role": actor.role,
@@ -75,7 +80,7 @@ def entry(
         "action": action,
         "result": result,
         "input": _storable(input),
-    } | {name: value for name, value in named.items() if value is not None}
+    } | {name: value for name, value in also.items() if value is not None}
     return {
         "Put": {
             "TableName": settings().audit_table,

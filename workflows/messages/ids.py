@@ -43,7 +43,6 @@ def check_message_id(message_id: str) -> str:
 def deduplication_id(message_id: str, redrives: int) -> str:
     """Return the MessageDeduplicationId of a message's copy after its first `redrives` redrives.
 
-    `RedriveMessages` of `statemachines/redrive.asl.json` spells the same.
     Never the old one: within five minutes SQS would accept the copy and not deliver it.
     """
     return f"{message_id}.r{redrives}"

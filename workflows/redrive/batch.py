@@ -2,78 +2,106 @@
 
 from typing import Any, TypedDict
 
+from workflows.messages import ids
 from workflows.redrive import statements
-from workflows.redrive.partiql import Statement
-from workflows.redrive.statements import Sent, Turn
+from workflows.redrive.in_flight import LEFT_SECONDS
+from workflows.redrive.lane import Lane
+from workflows.redrive.statements import Turn
 from workflows.redrive.verdict import DeadLetter, Verdict
 
-# What the machine needs of a verdict; the rest is in its statement.
-_NEEDED = ("verdict", "index", "group", "wave", "ledger_id", "redrives")
+# DynamoDB takes 25 statements at once. Two are the run's own.
+_MOST_STATEMENTS = 25
 
 
-class Batch(TypedDict):
-    """A batch as the machine hands it on.
+class Entry(TypedDict, total=False):
+    """An entry of SendMessageBatch, without what only the machine has: body and attributes."""
 
-    `messages` are at most ten, as SQS gave them. `turn` tells this batch from the run's others.
-    `held` is how many batches the run has left messages in flight of so far. `confirmed` are those
-    that SQS took before, and that are still listed as perhaps not sent; at most ten.
-    """
-
-    run_id: str
-    execution_arn: str
-    turn: str
-    messages: list[DeadLetter]
-    held: int
-    confirmed: list[Sent]
+    Id: str
+    MessageGroupId: str
+    MessageDeduplicationId: str
+    MessageSystemAttributes: dict[str, dict[str, str]]
+    MessageBody: str
 
 
-def guarded(batch: Batch, judged: list[Verdict]) -> dict[str, Any]:
+def guarded(
+    run_id: str, execution_arn: str, lane: Lane, messages: list[DeadLetter], judged: list[Verdict]
+) -> dict[str, Any]:
     """Return what the machine goes on with, of the verdicts on a batch.
 
-    That is {verdicts, mark, common, confirmed}: each verdict with its `statement`, if it writes
-    something, and with the `body` to send in place of the one that came; the mark of this batch in
-    the rows that it guards; the statements in `common`, the run's lease and progress, which go with
-    every wave, and behind them those that go with the first alone; and what is still to confirm.
+    That is {verdicts, common, lane}: how the machine acts on each message, as `_shown` has it, in
+    the order in which the statements are executed; the statements that are the run's, of its lease
+    and its progress, which go with every wave, and behind them those that go with the first alone.
+
+    Args:
+        run_id: whose the lane is.
+        execution_arn: of the leg.
+        lane: which was asked to deal with the batch.
+        messages: the batch, at most ten messages as SQS gave them.
+        judged: the verdicts on them, in their order.
     """
-    turn = Turn(batch["run_id"], batch["execution_arn"], f"{batch['run_id']}#{batch['turn']}")
-    verdicts = [_with_statement(v, batch["messages"][v["index"]], turn) for v in judged]
-    named = {shown["ledger_id"] for shown in verdicts if "statement" in shown}
+    turn = Turn(run_id, execution_arn, lane.mark)
+    shown = [_shown(v, messages[v["index"]], turn) for v in judged]
+    writing = [v for v in shown if "statement" in v]
+    # Of these the guard says more than a confirmation, and no two statements may name one item.
+    named = {v["ledger_id"] for v in judged if "statement" in shown[v["index"]]}
     # A batch with bodies to store or to send has no room for more, so the confirmed ones wait.
     has_bodies = any(
-        "body" in v or ("statement" in v and v["verdict"] != "redrive") for v in verdicts
+        "body" in v or (v["ledger_id"] in named and v["verdict"] != "redrive") for v in judged
     )
+    room = 0 if has_bodies else _MOST_STATEMENTS - 2 - len(writing)
+    confirmed, lane.sent = lane.sent[:room], lane.sent[room:]
     return {
-        "verdicts": verdicts,
-        "mark": turn.mark,
+        "verdicts": [*writing, *(v for v in shown if "statement" not in v)],
         "common": [
-            statements.renew_lease(turn.run_id),
-            statements.note_progress(turn.run_id),
-            *_held(batch, judged),
-            *([] if has_bodies else _confirmations(batch["confirmed"], named)),
+            statements.renew_lease(run_id),
+            statements.note_progress(run_id, lane.counts),
+            *(statements.confirm(one) for one in confirmed if one.id not in named),
         ],
-        "confirmed": batch["confirmed"] if has_bodies else [],
+        "lane": lane.model_dump(),
     }
 
 
-def _with_statement(verdict: Verdict, letter: DeadLetter, turn: Turn) -> dict[str, Any]:
-    shown: dict[str, Any] = {name: verdict[name] for name in _NEEDED}  # type: ignore[literal-required]
-    statement = statements.of(verdict, letter, turn)
-    if statement is not None:
-        shown["statement"] = statement
-    if "body" in verdict and verdict["verdict"] == "redrive":
-        shown["body"] = verdict["body"]
-    return shown
-
-
-def _held(batch: Batch, judged: list[Verdict]) -> list[Statement]:
-    handles = [
-        batch["messages"][verdict["index"]]["ReceiptHandle"]
+def left(messages: list[DeadLetter], judged: list[Verdict]) -> list[str]:
+    """Return the receipt handles of the messages that a run leaves in flight."""
+    return [
+        messages[verdict["index"]]["ReceiptHandle"]
         for verdict in judged
         if verdict["verdict"] == "left"
     ]
-    return [statements.hold(batch["run_id"], batch["held"], handles)] if handles else []
 
 
-def _confirmations(sent: list[Sent], named: set[str]) -> list[Statement]:
-    # What is dealt with anew says more, and no two statements may name one item.
-    return [statements.confirm(one) for one in sent if one["id"] not in named]
+def _shown(verdict: Verdict, letter: DeadLetter, turn: Turn) -> dict[str, Any]:
+    """Return how the machine acts on one message.
+
+    `id` is its entry's in all batches, `index` its place among the messages, `wave` its turn, and
+    `hold` for how many seconds it stays in flight if it is not dealt with. It has a `statement` if
+    the ledger is to be asked or told, an `entry` if it is to be sent, and its `group` if one that
+    is behind it must not overtake it.
+    """
+    index = verdict["index"]
+    shown: dict[str, Any] = {"id": str(index), "index": index, "wave": verdict["wave"], "hold": 0}
+    if verdict["verdict"] == "left":
+        shown["hold"] = LEFT_SECONDS
+    else:
+        shown["group"] = verdict["group"]
+    if verdict["verdict"] == "redrive":
+        shown["entry"] = _entry(verdict, letter)
+    statement = statements.of(verdict, letter, turn)
+    return shown if statement is None else shown | {"statement": statement}
+
+
+def _entry(verdict: Verdict, letter: DeadLetter) -> Entry:
+    entry: Entry = {
+        "Id": str(verdict["index"]),
+        "MessageGroupId": verdict["group"],
+        "MessageDeduplicationId": ids.deduplication_id(
+            verdict["ledger_id"], verdict["redrives"] + 1
+        ),
+    }
+    trace = letter.get("Attributes", {}).get("AWSTraceHeader")
+    if trace:
+        header = {"DataType": "String", "StringValue": trace}
+        entry["MessageSystemAttributes"] = {"AWSTraceHeader": header}
+    if "body" in verdict:
+        entry["MessageBody"] = verdict["body"]
+    return entry

@@ -2,31 +2,93 @@
 
 Given back at once, the same messages would head the next receive, and ten of them would hide the
 rest of the queue. While they are in flight SQS hands out nothing behind them in their groups, so
-none is overtaken. The machine notes their receipt handles in the `Runs` table, ten a record; a run
-that ended without a word is found by the index, and if nobody did anything SQS itself would show
-them again when the visibility timeout ends.
+none is overtaken. Their receipt handles are noted in the `Runs` table, ten a record, before that; a
+run that ended without a word is found by the index, and if nobody did anything SQS itself would
+show them again when the visibility timeout ends.
 """
 
+import itertools
 import json
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 from workflows.redrive import runs
+from workflows.runtime import clock, executions
 from workflows.runtime.aws import dynamodb, sqs, stepfunctions
 from workflows.runtime.settings import settings
 
-# A turn of the machine leaves 75 at most, each task tried once more, and a batch of ten messages of
-# one group is ten turns.
+# How long a message that is left stays in flight, if nobody gives it back: SQS takes 12 hours at
+# most. A run that goes on for longer meets it again, and leaves it again.
+LEFT_SECONDS = 32_400
+# A wave of the lane leaves 60 at most, each task tried once more, and a batch of ten messages of
+# one group is ten waves.
 _EVENTS_OF_A_BATCH = 1_000
+# As long as SQS keeps a message: by then nothing is in flight any more.
+_NOTED_SECONDS = 1_209_600
 
 
-def give_back(run_id: str, records: int) -> int:
-    """Make visible what the first `records` records of a run name; return how many messages.
+def note(run_id: str, lane: int, number: int, handles: list[str]) -> None:
+    """Note the receipt handles of at most ten messages that a lane leaves in flight.
+
+    May be repeated.
+
+    Args:
+        run_id: whose the lane is.
+        lane: its number.
+        number: of the lane's records, from 0.
+        handles: what SQS gave with the messages.
+    """
+    record: Any = {
+        "run_id": _key(run_id, lane, number),
+        "held_by": run_id,
+        "dead_letter_queue": f"HELD#{settings().dead_letter_queue_name}",
+        "started_at": clock.now(),
+        "receipt_handles": handles,
+        "expires_at": clock.epoch() + _NOTED_SECONDS,
+    }
+    dynamodb().put_item(TableName=settings().runs_table, Item=record)
+
+
+def leave(handle: str) -> None:
+    """Leave one message in flight that was received a moment ago."""
+    sqs().change_message_visibility(
+        QueueUrl=settings().dead_letter_queue_url,
+        ReceiptHandle=handle,
+        VisibilityTimeout=LEFT_SECONDS,
+    )
+
+
+def give_back(run_id: str, lane: int, records: int) -> int:
+    """Make visible what the records of a lane name; return how many messages.
 
     May be repeated: a record goes only when its messages were made visible.
+
+    Args:
+        run_id: whose the lane is.
+        lane: its number.
+        records: how many it is known to have; a leg that was stopped may have made more.
     """
-    return sum(_give_back_record(_key(run_id, number)) for number in range(records))
+    total = 0
+    for number in itertools.count():
+        given_back = _give_back_record(_key(run_id, lane, number))
+        if given_back == 0 and number >= records:
+            return total
+        total += given_back
+    raise AssertionError("unreachable")
+
+
+def elsewhere(left: int) -> int:
+    """Return about how many messages are in flight beside the `left` ones of a run.
+
+    They hide themselves and all that is behind them in their groups: another reader has them, or a
+    run that was stopped.
+    """
+    found = sqs().get_queue_attributes(
+        QueueUrl=settings().dead_letter_queue_url,
+        AttributeNames=["ApproximateNumberOfMessagesNotVisible"],
+    )["Attributes"]
+    return max(0, int(found["ApproximateNumberOfMessagesNotVisible"]) - left)
 
 
 def recover() -> list[str]:
@@ -42,11 +104,16 @@ def recover() -> list[str]:
 
 
 def give_back_batch(execution_arn: str) -> int:
-    """Make visible what an execution had received last; return how many messages it tried.
+    """Make visible what a lane's execution had received last; return how many messages it tried.
+
+    None while it works: it notices that its run is over, and comes to an end. None of "", for a run
+    that ended before its first leg.
 
     One that fails gives its batch back itself. One that was ended from outside cannot, and nobody
     noted the receipt handles: its history has them. Of what it deleted nothing comes back.
     """
+    if executions.execution_status(execution_arn) in (None, "RUNNING"):
+        return 0
     handles = _last_received(execution_arn)
     if handles:
         _make_visible(handles)
@@ -76,8 +143,8 @@ def _newest_events(execution_arn: str) -> Iterator[Any]:
             yield from page["events"]
 
 
-def _key(run_id: str, number: int) -> str:
-    return f"HELD#{run_id}#{number}"
+def _key(run_id: str, lane: int, number: int) -> str:
+    return f"HELD#{run_id}#{lane}.{number}"
 
 
 def _records() -> Iterator[dict[str, Any]]:

@@ -5,7 +5,6 @@ from collections import Counter
 from pydantic import BaseModel
 
 from workflows.ledger.status import Status
-from workflows.redrive import run_lock, runs
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.settings import settings
 
@@ -34,13 +33,6 @@ class Outcome(BaseModel):
     moved_on: int = 0
 
 
-class Watched(Outcome):
-    """`active`: the run goes on. If not, it lost its lock, or was cancelled."""
-
-    active: bool
-    lease_lost: bool
-
-
 def count(run_id: str, redriven: int) -> Outcome:
     """Count what became of the `redriven` messages of a run, by an index a moment behind."""
     pages = (
@@ -59,13 +51,3 @@ def count(run_id: str, redriven: int) -> Outcome:
         _NAMES.get(Status(str(row["status"])), "pending") for page in pages for row in page["Items"]
     )
     return Outcome(**found, moved_on=max(0, redriven - found.total()))
-
-
-def watch(run_id: str, redriven: int) -> Watched:
-    """Count for a run that waits for its canary, and prolong its lease."""
-    has_lock = run_lock.renew(run_id)
-    return Watched(
-        **count(run_id, redriven).model_dump(),
-        active=has_lock and runs.is_wanted(run_id),
-        lease_lost=not has_lock,
-    )

@@ -6,8 +6,9 @@ A run whose execution ended without a word owns it until somebody asks: the next
 import json
 from typing import Any
 
-from workflows.ledger import audit
-from workflows.redrive import run_lock, runs
+from workflows.ledger import audit, writes
+from workflows.redrive import run_lock, run_record, runs
+from workflows.redrive.run import Run
 from workflows.runtime import clock
 from workflows.runtime.aws import transact
 from workflows.runtime.refusals import Conflict
@@ -53,12 +54,100 @@ def acquire(
         "trace_id": actor.trace_id,
         "started_at": clock.now(),
         "owned_at": clock.epoch(),
-        "execution_arn": run_lock.first_execution(run_id),
+        "execution_arn": run_lock.execution_of(run_id),
     } | dict.fromkeys(runs.COUNTERS, 0)
     about: dict[str, Any] = {"run_id": run_id, "execution_arn": row["execution_arn"]}
     record = audit.entry(actor, "start_run", result="STARTED", input=request, **about)
     transact([{"Put": {"TableName": settings().runs_table, "Item": row}}, record])
     return row
+
+
+class LeaseLost(Exception):
+    """The lock of the dead-letter queue is another run's by now."""
+
+
+def claim(run: Run) -> bool:
+    """Take the lock for a run whose machine has begun, and its record; tell whether it has them.
+
+    A run of the API has both already. The lock is a lease: a run that was stopped loses it by time.
+    A run whose record is closed does nothing more. May be repeated.
+    """
+    now = clock.epoch()
+    first = {
+        "status": "RUNNING",
+        "trigger": run.trigger,
+        "requested_by": run.requested_by,
+        "request": json.dumps(run.request),
+        "trace_id": run.trace_id,
+        "started_at": clock.now(),
+    } | dict.fromkeys(runs.COUNTERS, 0)
+    each = {
+        "dead_letter_queue": settings().dead_letter_queue_name,
+        "execution_arn": run.execution_arn,
+        "owned_at": now,
+        "expires_at": writes.expiry(),
+    }
+    return (
+        transact([run_lock.taking(run.run_id, now), run_record.begun(run.run_id, first, each)])
+        is None
+    )
+
+
+def close(run: Run, at: str) -> None:
+    """Close a run's record, give its lock back and account for it: all, or nothing.
+
+    May be repeated with the same `at`.
+
+    Raises:
+        LeaseLost: nothing was written, because the lock is another run's, or the record is closed.
+    """
+    parts = [run_record.closed(run, at), run_lock.releasing(run.run_id), _account(run, at)]
+    if transact(parts) is not None and not run_record.was_closed(run.run_id, at):
+        raise LeaseLost
+
+
+def close_failed(run: Run, at: str) -> None:
+    """Close what is still to be closed of a run that failed, and account for it in any case.
+
+    A run that began without the API and failed before it had a record has none, and one that
+    somebody closed stays closed. Whose lock is another's by now has failed by that. May be repeated
+    with the same `at`.
+    """
+    run.status = "FAILED"
+    parts = [run_record.closed(run, at), run_lock.releasing(run.run_id), _account(run, at)]
+    refusals = transact(parts)
+    if refusals is None or run_record.was_closed(run.run_id, at):
+        return
+    has_record, has_lock, _ = (refusal["Code"] == "None" for refusal in refusals)
+    if not has_lock and run.failure != "LeaseLost":
+        run.reason, run.failure = run.reason or f"{run.failure}.", "LeaseLost"
+    parts = [run_record.closed(run, at)] * has_record + [run_lock.releasing(run.run_id)] * has_lock
+    transact([*parts, _account(run, at)])  # refused where a try before wrote it
+
+
+def account_for_skipped(run: Run, at: str) -> None:
+    """Account for a run that did nothing, because there was nothing to do or another does it."""
+    told = {"request": json.dumps(run.request), "reason": run.reason}
+    transact([_entry(run, "skip_run", at, told)])  # refused where it was written before
+
+
+def _account(run: Run, at: str) -> dict[str, Any]:
+    counters = {"received": run.lane.received} | run.lane.counts
+    return _entry(run, "end_run", at, {"request": json.dumps(run.request)}, counters)
+
+
+def _entry(
+    run: Run,
+    action: audit.Action,
+    at: str,
+    told: dict[str, Any],
+    counters: dict[str, int] | None = None,
+) -> dict[str, Any]:
+    actor = audit.Actor(run.requested_by, run.trigger, "", run.trace_id)
+    about: dict[str, Any] = {"run_id": run.run_id, "execution_arn": run.execution_arn}
+    return audit.entry(
+        actor, action, result=run.status, input=told, counters=counters, once_at=at, **about
+    )
 
 
 def abandon(row: dict[str, Any], failure: str) -> None:

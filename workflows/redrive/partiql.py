@@ -1,12 +1,20 @@
 """PartiQL: one conditional write as a text with its parameters, as DynamoDB executes it in a batch.
 
+The lane machine executes most of them; `execute` is for those that a function executes itself.
+
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.html
 """
 
 from collections.abc import Iterable
 from typing import Any, NotRequired, TypedDict
 
-from boto3.dynamodb.types import TypeSerializer
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from workflows.runtime import clock
+from workflows.runtime.aws import dynamodb
+
+# DynamoDB takes so many at once.
+_CHUNK = 25
 
 # Each column, an operator, and the value that it is compared with.
 Where = list[tuple[str, str, Any]]
@@ -16,7 +24,8 @@ class Statement(TypedDict):
     """One statement as DynamoDB takes it, but for its marks.
 
     A parameter `{"body": 3}` stands for the body of the batch's message 3, which is too large to go
-    back and forth, and `{"count": ["redriven"]}` for the sum of counters as they are by then.
+    back and forth, and `{"seconds": 900}` for the time, in seconds since 1970, so much later than
+    the statement is executed.
     """
 
     Statement: str
@@ -27,7 +36,7 @@ class Statement(TypedDict):
 class Mark:
     """Stands for a value that the machine knows and this module does not."""
 
-    def __init__(self, kind: str, of: int | list[str]) -> None:
+    def __init__(self, kind: str, of: int) -> None:
         self.parameter = {kind: of}
 
 
@@ -64,6 +73,37 @@ def insert(table: str, columns: dict[str, Any]) -> Statement:
         "Statement": f'INSERT INTO "{table}" VALUE {{{names}}}',
         "Parameters": _parameters(columns.values()),
     }
+
+
+class StatementFailed(Exception):
+    """A statement was not executed, and not because of its condition."""
+
+
+def execute(statements: list[Statement]) -> list[bool]:
+    """Execute statements without bodies, each by itself; return whether its condition held.
+
+    Raises:
+        StatementFailed: one failed otherwise; those before it, and others, may be executed.
+    """
+    held = []
+    for first in range(0, len(statements), _CHUNK):
+        chunk: Any = [_filled(statement) for statement in statements[first : first + _CHUNK]]
+        for answer in dynamodb().batch_execute_statement(Statements=chunk)["Responses"]:
+            code = answer.get("Error", {}).get("Code")
+            if code not in (None, "ConditionalCheckFailed"):
+                raise StatementFailed(code)
+            held.append(code is None)
+    return held
+
+
+def _filled(statement: Statement) -> dict[str, Any]:
+    # The client takes plain values, and Step Functions those of DynamoDB.
+    plain: Any = TypeDeserializer().deserialize
+    values = [
+        clock.epoch() + parameter["seconds"] if "seconds" in parameter else plain(parameter)
+        for parameter in statement["Parameters"]
+    ]
+    return {"Statement": statement["Statement"], "Parameters": values}
 
 
 def _parameters(values: Iterable[Any]) -> list[dict[str, Any]]:

@@ -28,9 +28,10 @@ _LOOKED_AT = 5_000
 _SHOWN = 1_000
 _CHUNK = 50
 _MISSING = "missing"
-# Of statemachines/redrive.asl.json: states of a run without its batches, and of a full batch.
-_STATES_A_RUN = 10
-_STATES_A_BATCH = 8
+# Of both machines: states of a run without its batches, its two empty polls included, and of a
+# full batch.
+_STATES_A_RUN = 18
+_STATES_A_BATCH = 7
 # Measured on the local engine; on AWS not verified.
 _SECONDS_A_RUN = 7.0
 _SECONDS_A_BATCH = 0.6

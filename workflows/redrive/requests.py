@@ -78,33 +78,11 @@ def _of_a_run(request: RedriveRequest) -> RedriveRequest:
     return request
 
 
-class Continued(Asked):
-    """What a long run hands to its next execution; nobody else has any of it to give."""
-
-    run_id: str
-    part: float
-    counts: dict[str, float]
-    polls: float
-    held: float
-    step: float
-    watched: float
-    window_from: float
-    window_sent: float
-    reason: str = ""
-    oversized: float = 0
-    confirmed: list[Any] = Field(default_factory=list)
-    planned: float = 0
-
-
-_NOT_CONTINUED: Any = None
-
-
 class RunInput(Asked):
-    """What the machine is started with: by the API, the schedule, a console, or by itself.
+    """What the machine is started with: by the API, the schedule or a console.
 
-    `planned` is how many messages the plan holds that was presented, `continued` what a long run
-    hands to its next execution. Of who asks, what is no text of 1 to
-    254 characters is `console`; that decides nothing.
+    `planned` is how many messages the plan holds that was presented. Of who asks, what is no text
+    of 1 to 254 characters is `console`; that decides nothing.
     """
 
     request: Annotated[RedriveRequest, AfterValidator(_of_a_run)] = RedriveRequest()
@@ -112,22 +90,20 @@ class RunInput(Asked):
     requested_by: Any = None
     trace_id: Any = None
     planned: int | None = Field(default=None, ge=0, repr=False)
-    # Null is not its absence.
-    continued: Annotated[Continued, Field(repr=False)] = _NOT_CONTINUED
     # Which AWS's own pages tell a machine to add that starts another one.
     started_by: Any = Field(
         default=None, alias="AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID", repr=False
     )
 
 
-def read(given: Any) -> RedriveRequest:
-    """Return the request of a machine's whole input.
+def read(given: Any) -> RunInput:
+    """Return a machine's whole input.
 
     Raises:
         InvalidInput: naming each field that is not understood, and the nearest known one.
     """
     try:
-        return RunInput.model_validate(given).request
+        return RunInput.model_validate(given)
     except ValidationError as error:
         text = _plain(describe(error, RunInput, root="input"))
         raise InvalidInput(f"The input is not understood. {text}.") from None

@@ -1,8 +1,8 @@
 """The lock of a dead-letter queue: one run redrives it at a time.
 
-A row of the `Runs` table, and a lease. A run renews it with every batch; a run whose execution was
-stopped, failed or timed out loses it at once to whoever asks next, and at the latest when the lease
-ends. It names the execution that does the work now.
+A row of the `Runs` table, and a lease. A run renews it with every batch and after each wait; one
+whose execution was stopped, failed or timed out loses it at once to whoever asks next, and at the
+latest when the lease ends. It names the run's execution.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ def take(run_id: str, dead: dict[str, Any] | None) -> dict[str, Any] | None:
         ":run_id": run_id,
         ":until": now + settings().run_lease_seconds,
         ":now": now,
-        ":execution": first_execution(run_id),
+        ":execution": execution_of(run_id),
     }
     try:
         dynamodb().update_item(
@@ -53,22 +53,36 @@ def take(run_id: str, dead: dict[str, Any] | None) -> dict[str, Any] | None:
     return None
 
 
-def renew(run_id: str) -> bool:
-    """Prolong a run's lease; return whether it still has the lock."""
-    try:
-        dynamodb().update_item(
-            TableName=settings().runs_table,
-            Key={"run_id": key()},
-            UpdateExpression="SET lease_until = :until",
-            ConditionExpression="holder = :run_id",
-            ExpressionAttributeValues={
-                ":until": clock.epoch() + settings().run_lease_seconds,
+def taking(run_id: str, now: int) -> dict[str, Any]:
+    """Return the part of a transaction that takes the lock for a run if it is free or outlived."""
+    return {
+        "Update": {
+            "TableName": settings().runs_table,
+            "Key": {"run_id": key()},
+            "UpdateExpression": "SET holder = :run_id, lease_until = :until, acquired_at = :now,"
+            " execution_arn = :execution",
+            "ConditionExpression": "attribute_not_exists(run_id) OR holder = :run_id"
+            " OR lease_until < :now",
+            "ExpressionAttributeValues": {
                 ":run_id": run_id,
+                ":until": now + settings().run_lease_seconds,
+                ":now": now,
+                ":execution": execution_of(run_id),
             },
-        )
-    except dynamodb().exceptions.ConditionalCheckFailedException:
-        return False
-    return True
+        }
+    }
+
+
+def releasing(run_id: str) -> dict[str, Any]:
+    """Return the part of a transaction that gives the lock back; none may be another's by then."""
+    return {
+        "Delete": {
+            "TableName": settings().runs_table,
+            "Key": {"run_id": key()},
+            "ConditionExpression": "attribute_not_exists(run_id) OR holder = :run_id",
+            "ExpressionAttributeValues": {":run_id": run_id},
+        }
+    }
 
 
 def release(run_id: str) -> None:
@@ -106,10 +120,9 @@ def is_alive(lock: dict[str, Any]) -> bool:
     return status == "RUNNING"
 
 
-def first_execution(run_id: str) -> str:
-    """Return the ARN that a run's first execution has or will have."""
-    machine = settings().redrive_state_machine_arn
-    return f"{machine.replace(':stateMachine:', ':execution:', 1)}:{run_id}"
+def execution_of(run_id: str) -> str:
+    """Return the ARN that a run's execution has or will have."""
+    return executions.arn_of(settings().redrive_state_machine_arn, run_id)
 
 
 def _seen(lock: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The `Runs` table: one row a redrive run, from its start to however it ended.
 
-A row names the execution that does the work now: a long run goes on in one execution after the
-other. The same table has each dead-letter queue's lock, see `workflows/redrive/run_lock.py`.
+A row names the run's execution. The same table has each dead-letter queue's lock, see
+`run_lock.py`, and what runs leave in flight, see `in_flight.py`.
 """
 
 from typing import Any
@@ -68,9 +68,9 @@ def cancel(run_id: str, actor: audit.Actor) -> dict[str, Any]:
         "run_id": run_id,
         "execution_arn": row["execution_arn"],
     }
-    change = _change(run_id, "SET #status = :cancelling", "#status = :running")
+    cancelling = change(run_id, "SET #status = :cancelling", "#status = :running")
     record = audit.entry(actor, "cancel_run", result="CANCELLING", **about)
-    if transact([change, record]) is not None:
+    if transact([cancelling, record]) is not None:
         # As it is now: another may have cancelled it since we looked.
         status = get(run_id)["status"]
         if status != "CANCELLING":
@@ -154,12 +154,12 @@ def set_right(row: dict[str, Any]) -> dict[str, Any]:
 def end(seen: dict[str, Any], status: str, failure: str) -> dict[str, Any]:
     """End a run for an execution that did not, and return its row as it is then.
 
-    Refused if the machine had the last word since the row was `seen`: it closed the row, the run
-    goes on in another execution, or it has begun (only then has a row `expires_at`).
+    Refused if the machine had the last word since the row was `seen`: it closed the row, or it has
+    begun (only then has a row `expires_at`).
     """
     run_id = seen["run_id"]
     begun = "attribute_exists" if "expires_at" in seen else "attribute_not_exists"
-    change = _change(
+    ending = change(
         run_id,
         "SET #status = :status, finished_at = :now, failure = :failure",
         "#status IN (:running, :cancelling)"
@@ -176,13 +176,21 @@ def end(seen: dict[str, Any], status: str, failure: str) -> dict[str, Any]:
     starter = audit.Actor(seen["requested_by"], seen["trigger"], "", seen.get("trace_id", run_id))
     about: dict[str, Any] = {"run_id": run_id, "execution_arn": seen["execution_arn"]}
     record = audit.entry(starter, "end_run", result=status, input={"reason": failure}, **about)
-    transact([change, record])
+    transact([ending, record])
     return find(run_id) or seen
 
 
-def _change(
+def change(
     run_id: str, expression: str, condition: str, values: dict[str, Any] | None = None
 ) -> dict[str, Any]:
+    """Return the part of a transaction that changes a run's record.
+
+    Args:
+        run_id: whose it is.
+        expression: how; it may use `#status`, `:running` and `:cancelling`, and the `values`.
+        condition: when; likewise.
+        values: of the other placeholders.
+    """
     known = {":running": "RUNNING", ":cancelling": "CANCELLING"}
     return {
         "Update": {

@@ -10,21 +10,18 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchExecuteS
 """
 
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 from workflows.ledger import journey
 from workflows.ledger.status import TRANSITIONS, Status, Trouble
 from workflows.messages.carried import Carried
 from workflows.redrive import run_lock
+from workflows.redrive.lane import Sent
 from workflows.redrive.partiql import Mark, Statement, Where, insert, update
 from workflows.redrive.verdict import DeadLetter, Verdict
 from workflows.runtime import clock
 from workflows.runtime.settings import settings
 
-# As long as SQS keeps a message: by then nothing is in flight any more.
-_HELD_SECONDS = 1_209_600
-# What was received is what became of it, by the machine's counters.
-_RECEIVED = ("redriven", "quarantined", "already_processed", "discarded", "failed")
 _NEVER_REDRIVEN = sorted(
     set(Status)
     - {at for step in TRANSITIONS if step.name.startswith("redrive") for at in step.before}
@@ -41,13 +38,6 @@ class Turn:
     run_id: str
     execution_arn: str
     mark: str
-
-
-class Sent(TypedDict):
-    """A message that SQS took, under that number of redrives."""
-
-    id: str
-    redrives: int
 
 
 def of(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement | None:
@@ -151,37 +141,23 @@ def let_go(sent: Sent, run_id: str) -> Statement:
 def renew_lease(run_id: str) -> Statement:
     """Return what prolongs the run's lock; its condition fails when the run has lost it.
 
-    It goes with every wave of a batch, and prolongs from the batch's judgement on: a batch that
-    takes longer than the lease keeps the lock only while no other run asks for it.
+    It goes with every wave of a batch, and prolongs from then on.
     """
     return update(
         settings().runs_table,
         [("run_id", "=", run_lock.key()), ("holder", "=", run_id)],
-        sets={"lease_until": clock.epoch() + settings().run_lease_seconds},
+        sets={"lease_until": Mark("seconds", settings().run_lease_seconds)},
     )
 
 
-def note_progress(run_id: str) -> Statement:
+def note_progress(run_id: str, counts: dict[str, int]) -> Statement:
     """Return what writes the run's counters; its condition fails when the run was cancelled."""
-    counters = {"received": _RECEIVED} | {name: (name,) for name in (*_RECEIVED, "left")}
+    received = sum(count for name, count in counts.items() if name != "left")
     return update(
         settings().runs_table,
         [("run_id", "=", run_id), ("status", "=", "RUNNING")],
-        sets={name: Mark("count", [*summed]) for name, summed in counters.items()},
+        sets={"received": received} | counts,
     )
-
-
-def hold(run_id: str, number: int, handles: list[str]) -> Statement:
-    """Return what notes the receipt handles of a batch's messages that the run leaves in flight."""
-    columns = {
-        "run_id": f"HELD#{run_id}#{number}",
-        "held_by": run_id,
-        "dead_letter_queue": f"HELD#{settings().dead_letter_queue_name}",
-        "started_at": clock.now(),
-        "receipt_handles": handles,
-        "expires_at": clock.epoch() + _HELD_SECONDS,
-    }
-    return insert(settings().runs_table, columns)
 
 
 def _new_row(
@@ -230,4 +206,4 @@ def _is_the_judged(verdict: Verdict) -> Where:
 
 
 def _of(sent: Sent) -> Where:
-    return [("message_id", "=", sent["id"]), ("redrives", "=", sent["redrives"])]
+    return [("message_id", "=", sent.id), ("redrives", "=", sent.redrives)]

@@ -19,6 +19,11 @@ def epoch() -> int:
     return int(time.time())
 
 
+def milliseconds() -> int:
+    """Return the time in whole milliseconds since 1970, as JSONata's `$millis()`."""
+    return int(time.time() * 1_000)
+
+
 def read(moment: str) -> datetime:
     """Return an ISO 8601 time; one without a zone is UTC.
 

@@ -26,6 +26,7 @@ class Settings(BaseModel):
     dead_letter_queue_url: str = Field(min_length=1)
     retry_state_machine_arn: str = Field(min_length=1)
     redrive_state_machine_arn: str = Field(min_length=1)
+    redrive_lane_state_machine_arn: str = Field(min_length=1)
     token_key_secret: str = Field(min_length=1)
     token_lifetime_seconds: int = Field(ge=60, le=86_400)
     on_dead_letter: Literal["hold", "continue"]

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from functools import cache
 from typing import Any
 from unittest import mock
@@ -18,7 +19,7 @@ from unittest import mock
 import jsonata
 from moto.dynamodb.models import DynamoDBBackend
 from moto.stepfunctions.exceptions import InvalidName
-from moto.stepfunctions.parser.api import HistoryEventType
+from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import (
     ErrorEqualsDecl,
 )
@@ -46,6 +47,7 @@ from moto.stepfunctions.parser.asl.component.state.wait.wait_function import wai
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.utils.boto_client import boto_client_for
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
+from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
@@ -182,6 +184,7 @@ def _client(region: str, service: str, state_credentials: Any = None) -> Any:
 def _executions(begin: Begin) -> list[Any]:
     start_execution = StepFunctionsParserBackend.start_execution
     environment = ExecutionWorker._get_evaluation_environment
+    stop = Execution.stop
     case = ContextVar("case", default="")
 
     def start_case(self: Any, state_machine_arn: str, name: str, *args: Any) -> Any:
@@ -201,10 +204,17 @@ def _executions(begin: Begin) -> list[Any]:
         arn = self._evaluation_details.execution_details.arn
         begin(arn, case.get(), self._execution_logic)
 
+    def stop_at_once(self: Any, *args: Any, **named: Any) -> None:
+        # moto tells of the end only when the state has ended that is at work, a lane's whole leg.
+        stop(self, *args, **named)
+        if self.exec_status == ExecutionStatus.RUNNING:
+            self.exec_status = ExecutionStatus.ABORTED
+
     return [
         mock.patch.object(StepFunctionsParserBackend, "start_execution", start_case),
         mock.patch.object(ExecutionWorker, "_get_evaluation_environment", one_environment),
         mock.patch.object(ExecutionWorker, "start", start),
+        mock.patch.object(Execution, "stop", stop_at_once),
         mock.patch.object(AmazonStateLanguageParser, "parse", _parse),
     ]
 
@@ -253,6 +263,9 @@ def _tasks(invoke: Invoke, mocked: Mocks, task: Task) -> list[Any]:
         mock.patch.object(
             state_task_service_sfn.StateTaskServiceSfn, "_normalise_parameters", _as_boto3_writes
         ),
+        mock.patch.object(
+            state_task_service_sfn.StateTaskServiceSfn, "_normalise_response", _as_aws_writes
+        ),
         mock.patch.object(lambda_eval_utils, "_invoke_lambda_function", invoke_function),
         mock.patch.object(sdk, "_normalise_parameters", _as_boto3_reads),
         mock.patch.object(sdk, "_normalise_response", _as_json_writes),
@@ -288,6 +301,18 @@ def _as_boto3_writes(self: Any, parameters: dict[str, Any], *_: Any, **__: Any) 
         parameters[name[0].lower() + name[1:]] = parameters.pop(name)
     if "input" in parameters and not isinstance(parameters["input"], str):
         parameters["input"] = json.dumps(parameters["input"])
+
+
+def _as_aws_writes(self: Any, response: dict[str, Any], *_: Any, **__: Any) -> None:
+    """Write a `states:` task's answer as AWS does, in place: moto leaves boto3's names and times.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
+    """
+    for name in list(response):
+        value = response.pop(name)
+        if isinstance(value, datetime):
+            value = int(value.timestamp() * 1_000)
+        response[name[0].upper() + name[1:]] = value
 
 
 # Pace

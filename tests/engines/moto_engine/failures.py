@@ -3,6 +3,7 @@
 - moto calls whatever ends a DynamoDB task, and did not come from boto3, AmazonDynamoDBException:
   also a result that is too large for a state, and a mocked error.
 - A Catch that leads to its own state goes, on moto, where the state leads when nothing fails.
+- An execution that was stopped goes on waiting, on moto, for the one that it has started.
 """
 
 from typing import Any
@@ -13,12 +14,15 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
     FailureEventException,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_callback,
     state_task_service_dynamodb,
 )
 from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
 
 _DynamoDBTask = state_task_service_dynamodb.StateTaskServiceDynamoDB
+_Callback = state_task_service_callback.StateTaskServiceCallback
 _from_error = _DynamoDBTask._from_error
+_await_others = _Callback._eval_integration_pattern
 _set_next = CommonStateField._set_next
 
 
@@ -27,6 +31,7 @@ def patches() -> list[Any]:
     return [
         mock.patch.object(_DynamoDBTask, "_from_error", _failure),
         mock.patch.object(CommonStateField, "_set_next", _set_next_or_caught),
+        mock.patch.object(_Callback, "_eval_integration_pattern", _await_unless_stopped),
     ]
 
 
@@ -39,3 +44,8 @@ def _failure(self: Any, env: Any, ex: Exception) -> Any:
 def _set_next_or_caught(self: Any, env: Any) -> None:
     if not (env.stack and env.stack[-1] == CatchOutcome.Caught):  # its Next is set already
         _set_next(self, env)
+
+
+def _await_unless_stopped(self: Any, env: Any, *args: Any, **named: Any) -> None:
+    if env.is_running():
+        _await_others(self, env, *args, **named)

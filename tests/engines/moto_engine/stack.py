@@ -24,14 +24,14 @@ import time_machine
 from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
+from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from lambdas import (
+    conduct_run,
     consume_messages,
-    count_outcomes,
     process_message,
     recover_executions,
-    return_dead_letters,
     validate_messages,
 )
 from local.stack import ROOT
@@ -47,12 +47,11 @@ from workflows.messages.envelope import Message
 
 _TABLES = ("Messages", "Groups", "Runs", "Audit", "Users", "Accounts")
 _QUEUES = {"Work": "local-work.fifo", "DeadLetter": "local-dead-letters.fifo"}
-_MACHINES = ("retry", "redrive")
+_MACHINES = ("retry", "redrive", "redrive_lane")
 _HANDLERS = {
     "ProcessMessage": process_message,
     "ValidateMessages": validate_messages,
-    "CountOutcomes": count_outcomes,
-    "ReturnDeadLetters": return_dead_letters,
+    "ConductRun": conduct_run,
 }
 _VISIBILITY_SECONDS = 180  # the template's
 _ALL_CHANGES = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
@@ -91,7 +90,7 @@ class MotoStack:
         self.outputs = {
             **{f"{name}TableName": name for name in _TABLES},
             **{f"{name}QueueUrl": url for name, url in urls.items()},
-            **{f"{name.capitalize()}StateMachineArn": f"{machines}:{name}" for name in _MACHINES},
+            **{f"{_camel(name)}StateMachineArn": f"{machines}:{name}" for name in _MACHINES},
         }
         self.emulator = _Emulator()
         self.before_state: Callable[[str, str], bool | str] = lambda arn, state: True
@@ -246,8 +245,19 @@ class MotoStack:
             self._started.popleft()()
 
     def _begin_execution(self, execution_arn: str, case: str, run: Callable[[], None]) -> None:
-        self.emulator.began(execution_arn, case)
-        self._started.append(run)
+        run_arn = self.runs_a_lane(execution_arn)
+        self.emulator.began(execution_arn, case, run_arn)
+        if run_arn:
+            run()  # within the turn of the run that waits for it
+        else:
+            self._started.append(run)
+
+    def runs_a_lane(self, execution_arn: str) -> str:
+        """Return the ARN of the run whose lane an execution is; "" if it is none's."""
+        found = self.client("stepfunctions").describe_execution(executionArn=execution_arn)
+        given = json.loads(found["input"])
+        name = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
+        return str(given.get(name, "")) if isinstance(given, dict) else ""
 
     def _answer(self, function: str, payload: Any) -> dict[str, Any]:
         try:
@@ -286,12 +296,23 @@ class MotoStack:
             )
 
 
+def end_alone(execution_arn: str) -> None:
+    """End an execution at once, as StopExecution does, while the one that it waits for goes on."""
+    machines = stepfunctions_parser_backends[ACCOUNT][REGION].state_machines
+    executions: list[Any] = [one for machine in machines for one in machine.executions]
+    (found,) = (one for one in executions if one.execution_arn == execution_arn)
+    found.stop(stop_date=datetime.now(UTC), error=None, cause=None)
+    # moto says so only when it comes to the end of what the execution is about.
+    found.exec_status = ExecutionStatus.ABORTED
+
+
 class _Emulator:
     """The part of `local.emulator.Emulator` that tests use of a stack."""
 
     def __init__(self) -> None:
         self._config: dict[str, Any] = {"StateMachines": {}, "MockedResponses": {}}
         self._cases: dict[str, str] = {}
+        self._parents: dict[str, str] = {}
         self._invocations: Counter[tuple[str, str]] = Counter()
 
     def mock_states(self, config: dict[str, Any]) -> None:
@@ -319,9 +340,10 @@ class _Emulator:
             for message in queue._messages
         ]
 
-    def began(self, execution_arn: str, case: str) -> None:
-        """Take note of the test case of an execution that begins."""
-        self._cases[execution_arn] = case
+    def began(self, execution_arn: str, case: str, parent: str = "") -> None:
+        """Take note of the test case of an execution that begins; one of a lane is its run's."""
+        self._parents[execution_arn] = parent or execution_arn
+        self._cases[execution_arn] = case or self._cases.get(parent, "")
 
     def mocked(self, execution_arn: str, state: str) -> dict[str, Any] | None:
         """Tell what an invocation of a state's task meets instead of its service, if anything.
@@ -333,13 +355,18 @@ class _Emulator:
         name = cases.get(case, {}).get(state)
         if name is None:
             return None
-        number = self._invocations[execution_arn, state]
-        self._invocations[execution_arn, state] += 1
+        counted = (self._parents[execution_arn], state)
+        number = self._invocations[counted]
+        self._invocations[counted] += 1
         for key, response in self._config["MockedResponses"][name].items():
             first, _, last = key.partition("-")
             if int(first) <= number <= int(last or first):
                 return response or None
         raise LookupError(f"{case}: no mocked response for invocation {number} of {state}")
+
+
+def _camel(name: str) -> str:
+    return name.title().replace("_", "")
 
 
 @cache
@@ -368,10 +395,9 @@ def _substitutions(outputs: dict[str, str]) -> dict[str, str]:
         "MaxMessageBytes": ENVIRONMENT["MAX_MESSAGE_BYTES"],
         "BackoffBaseSeconds": "2",
         "BackoffCapSeconds": "8",
-        "TurnsPerExecution": "300",
+        "RedriveLaneStateMachineArn": outputs["RedriveLaneStateMachineArn"],
+        "WavesPerLeg": "300",
         "PollSeconds": "0",
-        "RunLeaseSeconds": "900",
-        "LedgerRetentionDays": "90",
     }
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from local.deadline import DeadlineMissed, wait_until
 from local.machines import MACHINES
-from tests.machines.paths import coverage, redrive_cases, retry_cases
+from tests.machines.paths import coverage, lane_cases, redrive_cases, retry_cases
 from tests.machines.paths.case import Case
 from tests.machines.paths.coverage import Branch
 from tests.support.endpoint import Deployed, machines
 from tests.support.history import Step, read
 
-CASES = [*retry_cases.CASES, *redrive_cases.CASES]
+CASES = [*retry_cases.CASES, *redrive_cases.CASES, *lane_cases.CASES]
 _SECONDS = 540.0  # an endpoint that does not shorten the waits needs six minutes
 
 

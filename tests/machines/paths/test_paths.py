@@ -1,4 +1,4 @@
-"""Every path of both machines, through the shipped ASL, and that none is left out."""
+"""Every path of every machine, through the shipped ASL, and that none is left out."""
 
 import json
 

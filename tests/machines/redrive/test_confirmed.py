@@ -25,7 +25,7 @@ def redriven_while(world, max_messages, *acts):
     polls = iter([lambda: None, *acts])
 
     def before_state(arn, state):
-        if state == "ReceiveDeadLetters" and ":redrive:" in arn:
+        if state == "ReceiveDeadLetters" and ":redrive_lane:" in arn:
             next(polls, lambda: None)()
         return True
 
@@ -61,17 +61,22 @@ def test_message_that_died_again_by_another_hand_is_redriven_again(world, dying)
     assert world.row(dying)["redrives"] == 3
 
 
-def test_message_that_was_sent_twice_is_noted_by_its_later_life(world, dying):
-    healthy = world.message()
+@pytest.mark.parametrize("others", [0, 1], ids=["by the run", "with the next batch"])
+def test_message_that_was_sent_twice_is_noted_by_its_later_life(world, dying, others):
+    healthy = [world.message() for _ in range(others)]
 
     def before_the_second():
         dies_sent_and_sent_by_hand(world, dying)
         # What is quarantined takes the room of the notes, which wait for the next turn.
         world.put_on_dlq("hello", world.name("nobody"))
 
-    run = redriven_while(world, 4, before_the_second, lambda: world.dead_letter(healthy))
+    def before_the_third():
+        for message in healthy:
+            world.dead_letter(message)
+
+    run = redriven_while(world, 3 + others, before_the_second, before_the_third)
 
     assert run.status == "SUCCEEDED"
-    assert (run.output["redriven"], run.output["quarantined"]) == (3, 1)
+    assert (run.output["redriven"], run.output["quarantined"]) == (2 + others, 1)
     assert world.row(dying)["redrives"] == 3
     assert "trouble" not in world.row(dying)

@@ -2,20 +2,25 @@
 
 import pytest
 
+from tests.engines.moto_engine.stack import MotoStack
 from tests.support.redrive_runs import FINISH, JUDGED, NO_MORE, START, WAVE, counters
-from tests.support.stack_fixtures import dead_letter, run_machine, transaction
+from tests.support.stack_fixtures import dead_letters, run_machine
+from workflows.redrive import plan
 
-pytestmark = [pytest.mark.xdist_group("redrive"), pytest.mark.usefixtures("empty_queues")]
+
+@pytest.fixture
+def stack():
+    with MotoStack() as moto:
+        yield moto
 
 
-def test_full_batch_costs_eight_transitions_and_a_run_of_hundred_at_most_ninety(stack):
-    for _ in range(100):
-        dead_letter(stack, transaction())
+def test_full_batch_costs_seven_transitions_and_a_run_of_hundred_at_most_ninety(stack):
+    dead_letters(stack, 100)
 
     run = run_machine(stack, "redrive")
 
     full_batch = [*JUDGED, *WAVE]
-    assert len(full_batch) == 8
+    assert len(full_batch) == plan._STATES_A_BATCH == 7
     assert run.states == [*START, *full_batch * 10, *NO_MORE, *FINISH]
-    assert len(run.states) <= 0.9 * 100
+    assert len(run.states) == plan._STATES_A_RUN + 10 * plan._STATES_A_BATCH <= 0.9 * 100
     assert counters(stack, run) == {"received": 100, "redriven": 100}

@@ -1,120 +1,66 @@
-"""The redrive machine when something breaks: partial answers, crashes, and services that fail."""
-
-import uuid
+"""Runs that fail where no scenario can let them: before they begin, and at their very end."""
 
 import pytest
 
-from tests.machines.scenarios.paths import NOTHING_RECEIVED
-from tests.support.redrive_runs import (
-    FAILED,
-    GIVEN_BACK,
-    LOCK,
-    LOCK_IS_ANOTHERS,
-    NO_RECORD,
-    QUEUE,
-    START,
-    all_visible,
-    audited,
-    counters,
-    on_dlq,
-    redrive,
-    sent,
-    throw,
-)
-from tests.support.stack_fixtures import (
-    dead_letter,
-    put,
-    row,
-    run_machine,
-    transaction,
-)
-
-pytestmark = [pytest.mark.xdist_group("redrive"), pytest.mark.usefixtures("empty_queues")]
+from tests.engines.moto_engine.stack import MotoStack
+from tests.machines.scenarios import given
+from tests.support.redrive_runs import LOCK, audited, counters
+from tests.support.stack_fixtures import put, row
+from tests.support.world import World
 
 
-# Partial failures
+@pytest.fixture
+def world():
+    with MotoStack() as stack:
+        yield World(stack)
 
 
-def guard_answers(*errors):
-    """Return what GuardLoop's statements for messages answer: {} for done, or an error."""
-    done = [{"Error": error} if error else {} for error in errors]
-    responses = [*done, {}, {}, {}]
-    return [{"Return": {"Responses": responses}}]
+def test_run_of_a_person_that_cannot_begin_is_recorded_as_failed(world):
+    given.lock(world, world.next_run)
+    given.run_row(world, world.next_run, status="RUNNING", trigger="api")
 
+    run = world.run({"trigger": "api"}, mocks={"BeginRun": given.throws("Some.ServiceException")})
 
-# Crashes: the execution is stopped while a state is at work, as in the console
-
-
-# Loud failures
-
-
-def assert_failed_loudly(stack, run, state, error="Some.ServiceException"):
-    assert (run.status, run.error) == ("FAILED", error)
-    end = FAILED if state in NOTHING_RECEIVED else GIVEN_BACK
-    assert run.states[-1 - len(end) :] == [state, *end]
-    assert all_visible(stack)
-    recorded = row(stack, "Runs", run.name)
-    assert (recorded["status"], recorded["failure"]) == ("FAILED", error)
+    assert run.states == ["BeginRun", "FailRun", "RunFailed"]
+    recorded = world.run_row(run.name)
+    assert (recorded["status"], recorded["failure"]) == ("FAILED", "Some.ServiceException")
     assert recorded["finished_at"]
-    assert row(stack, "Runs", LOCK) == {}
+    assert row(world.stack, "Runs", LOCK) == {}
 
 
-def test_queue_that_cannot_be_inspected_fails_the_run_before_it_has_a_record(stack):
-    message = transaction()
-    dead_letter(stack, message)
+def test_run_that_lost_its_lease_at_its_end_is_recorded_whole_and_leaves_the_lock(world):
+    world.dead_letter(world.message())
+    new_holder = {"run_id": LOCK, "holder": "another", "lease_until": given.FAR}
 
-    run = redrive(stack, 1, mocks={"InspectQueue": throw("Some.ServiceException")})
-
-    assert (run.status, run.error) == ("FAILED", "Some.ServiceException")
-    assert run.states == ["InspectQueue", *NO_RECORD]
-    assert row(stack, "Runs", run.name) == row(stack, "Runs", LOCK) == {}
-    (record,) = audited(stack, run.name)
-    assert (record["action"], record["result"]) == ("end_run", "FAILED")
-    assert len(on_dlq(stack, message)) == 1
-    assert sent(stack, message) == []
-
-
-def test_run_of_a_person_whose_queue_cannot_be_inspected_is_recorded_as_failed(stack):
-    run_id = f"run-{uuid.uuid4()}"
-    put(stack, "Runs", {"run_id": LOCK, "holder": run_id, "lease_until": 4_102_444_800})
-    put(stack, "Runs", {"run_id": run_id, "status": "RUNNING", "trigger": "api"})
-
-    run = run_machine(
-        stack,
-        "redrive",
-        {"trigger": "api"},
-        name=run_id,
-        mocks={"InspectQueue": throw("Some.ServiceException")},
+    run = world.run(
+        {"request": {"max_messages": 1}},
+        meanwhile=("FinishRun", lambda: put(world.stack, "Runs", new_holder)),
     )
-
-    assert_failed_loudly(stack, run, "InspectQueue")
-
-
-def test_run_whose_failure_cannot_be_recorded_fails_with_the_first_error(stack):
-    run = redrive(
-        stack,
-        1,
-        mocks={"ReceiveDeadLetters": throw("Sqs.First"), "FailRun": throw("DynamoDb.Second")},
-    )
-
-    assert (run.status, run.error) == ("FAILED", "Sqs.First")
-    assert run.states == [*START, "ReceiveDeadLetters", *GIVEN_BACK]
-    # Until its lease ends, or the event of its end frees it.
-    assert row(stack, "Runs", LOCK).get("holder") in (run.name, None)
-
-
-def test_run_that_lost_its_lease_at_its_end_is_recorded_whole_and_leaves_the_lock(stack):
-    message, run_id = transaction(), f"run-{uuid.uuid4()}"
-    dead_letter(stack, message)
-    new_holder = {"run_id": LOCK, "holder": "another", "lease_until": 4_102_444_800}
-    put(stack, "Runs", new_holder)
-    put(stack, "Runs", {"run_id": run_id, "status": "RUNNING", "dead_letter_queue": QUEUE})
-    mocks = {"AcquireRun": [{"Return": {}}], "GuardLoop": guard_answers({})}
-
-    run = redrive(stack, 1, name=run_id, mocks=mocks)
 
     assert (run.status, run.error) == ("FAILED", "LeaseLost")
-    assert run.states[-5:] == ["FinishRun", *LOCK_IS_ANOTHERS]
-    assert counters(stack, run) == {"received": 1, "redriven": 1}
-    assert [entry["result"] for entry in audited(stack, run_id)] == ["FAILED"]
-    assert row(stack, "Runs", LOCK) == new_holder
+    assert run.states[-3:] == ["FinishRun", "FailRun", "RunFailed"]
+    assert counters(world.stack, run) == {"received": 1, "redriven": 1}
+    assert [entry["result"] for entry in audited(world.stack, run.name)] == ["FAILED"]
+    assert row(world.stack, "Runs", LOCK) == new_holder
+
+
+@pytest.mark.parametrize("state", ["FinishRun", "FailRun"])
+def test_end_whose_answer_was_lost_is_recorded_once(world, state):
+    world.dead_letter(world.message())
+    mocks = {"ReceiveDeadLetters": given.throws("Sqs.First")} if state == "FailRun" else {}
+    tries = []
+
+    def task(arn, name, do):
+        do()
+        if name == state:
+            tries.append(arn)
+            return "Lambda.SdkClientException" if len(tries) == 1 else None
+        return None
+
+    world.stack.task = task
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+
+    assert len(tries) == 2
+    assert run.status == ("FAILED" if state == "FailRun" else "SUCCEEDED")
+    assert len(audited(world.stack, run.name)) == 1
+    assert row(world.stack, "Runs", LOCK) == {}

@@ -42,7 +42,7 @@ def start_and_hold(stack):
     dead_letter(stack, transaction())
     request = EUROS | {"canary": {"messages": 1, "watch_seconds": 60}}
     arn = start_machine(stack, "redrive", {"request": request})
-    wait_until(lambda: "CountOutcomes" in history(stack, arn), 20, "the run watches")
+    wait_until(lambda: "WaitForOutcomes" in history(stack, arn), 20, "the run watches")
     return arn, arn.rpartition(":")[2]
 
 

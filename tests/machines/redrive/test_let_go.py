@@ -21,6 +21,7 @@ from tests.support.stack_fixtures import (
     dead_letter,
     ended,
     history,
+    leg_arn,
     queued,
     row,
     start_machine,
@@ -41,7 +42,7 @@ def refused(count=1):
 
 
 def stopped_in(stack, state, **request):
-    """Start a run and stop it, as in the console, while a state's service does not answer."""
+    """Start a run, and stop it and its lane, as in the console, while a service does not answer."""
     with waits_scaled(stack, 1):  # so that the state is still busy with its retries
         arn = start_machine(
             stack,
@@ -50,7 +51,8 @@ def stopped_in(stack, state, **request):
             mocks={state: throw("Some.ServiceException")},
         )
         wait_until(lambda: history(stack, arn)[-1:] == [state], 60, f"the run is in {state}")
-        stack.client("stepfunctions").stop_execution(executionArn=arn)
+        for stopped in (arn, leg_arn(stack, arn)):
+            stack.client("stepfunctions").stop_execution(executionArn=stopped)
     ended(stack, arn)
     return arn.rpartition(":")[2]
 

@@ -1,19 +1,21 @@
 """What a run leaves to be had: what it gives up is visible at once, and what it missed is told."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError
 
 from lambdas.run_record import RunRecord
 from tests.engines.moto_engine.stack import MotoStack
 from tests.machines.scenarios import given
-from tests.machines.scenarios.paths import WITH_A_BATCH
 from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import an_operator
-from tests.support.redrive_expressions import evaluate, evaluate_all, next_of, states
+from tests.support.redrive_expressions import evaluate_all, states
+from tests.support.stack_fixtures import leg_arn
 from tests.support.troubles import in_trouble
 from tests.support.world import World
-from workflows.redrive import requests
+from workflows.redrive import in_flight, requests
 from workflows.redrive.requests import RedriveRequest
 
 
@@ -27,7 +29,10 @@ def letters(world):
     return [letter["IsVisible"] for letter in world.queued("DeadLetter")]
 
 
-@pytest.mark.parametrize("state", sorted({*WITH_A_BATCH} - {"AnyToRedrive", "HoldDeadLetters"}))
+WITH_A_BATCH = ("ValidateMessages", "GuardLoop", "RedriveMessages", "DeleteDeadLetters")
+
+
+@pytest.mark.parametrize("state", WITH_A_BATCH)
 def test_run_after_one_that_failed_finds_at_once_what_that_one_had(world, state):
     group = world.name("group")
     for _ in range(2):
@@ -39,15 +44,37 @@ def test_run_after_one_that_failed_finds_at_once_what_that_one_had(world, state)
     assert world.run().output["received"] == 2
 
 
+@pytest.mark.parametrize("state", [*WITH_A_BATCH, "AnyToRedrive", "HoldDeadLetters", "MoreToDo"])
+def test_run_after_one_whose_lane_was_stopped_finds_at_once_what_that_one_had(world, state):
+    group = world.name("group")
+    for account in ("a", "a", "b"):
+        world.dead_letter(world.message(group_id=group, account_id=world.name(account)))
+    only = {"filter": {"payload": {"account_id": world.name("a")}}}
+    world.stack.before_state = lambda arn, at: ":redrive_lane:" not in arn or at != state
+
+    failed = world.run({"request": only})
+    assert (failed.status, failed.error) == ("FAILED", "LaneStopped")
+    assert set(letters(world)) == {True}
+    recorded = world.run_row(failed.name)
+    assert recorded["lane_execution_arn"] == leg_arn(world.stack, failed.arn)
+
+    world.stack.before_state = lambda *_: True
+    world.recover()
+    assert world.run().output["status"] == "SUCCEEDED"
+    world.consume()
+    assert letters(world) == []
+    assert world.effects(group) == [message.message_id for message in world.messages]
+
+
 def test_run_waits_for_what_comes_back_meanwhile(world):
-    """Nine seconds of polls and twenty of a wait are longer than the other reader's hold."""
+    """Twenty seconds of a wait are longer than the other reader's hold."""
     world.dead_letter(world.message())
     given.receive(world, "DeadLetter", seconds=15)
 
     run = world.run()
 
     assert run.output == run.output | {"status": "SUCCEEDED", "redriven": 1}
-    assert "WaitForOthers" in run.states
+    assert "WaitForQueue" in run.states
     assert "in_flight" not in run.output
 
 
@@ -68,28 +95,29 @@ def test_run_that_was_given_a_number_of_messages_does_not_ask_for_more(world):
     run = world.run({"request": {"max_messages": 1}})
 
     assert run.output["status"] == "SUCCEEDED"
-    assert "InspectRest" not in run.states
+    assert "WaitForQueue" not in run.states
 
 
-def entries(**variables):
-    return evaluate_all(states()["GiveBackDeadLetters"]["Arguments"]["Entries"], **variables)
+def entries(batch, size=10, failure="Some.ServiceException"):
+    given = {"batch": batch, "lane": {"size": size}, "failure": failure}
+    return evaluate_all(states()["GiveBackDeadLetters"]["Arguments"]["Entries"], **given)
 
 
-def test_batch_and_what_was_too_large_are_given_back_ten_at_most():
-    batch = [{"ReceiptHandle": f"b{n}"} for n in range(3)]
+@pytest.mark.parametrize(
+    ("size", "failure", "seconds"),
+    [
+        (10, "Some.ServiceException", 0),
+        (10, "States.DataLimitExceeded", 0),
+        (1, "Some.ServiceException", 0),
+        (1, "States.DataLimitExceeded", 300),  # or it would be handed out before all others
+    ],
+)
+def test_batch_is_given_back_but_for_what_is_too_large_alone(size, failure, seconds):
+    batch = [{"ReceiptHandle": f"b{n}"} for n in range(size)]
 
-    found = entries(batch=batch, too_large=[f"l{n}" for n in range(9)])
-
-    assert [one["ReceiptHandle"] for one in found] == [
-        "b0",
-        "b1",
-        "b2",
-        *(f"l{n}" for n in range(7)),
+    assert entries(batch, size, failure) == [
+        {"Id": str(n), "ReceiptHandle": f"b{n}", "VisibilityTimeout": seconds} for n in range(size)
     ]
-    assert [one["Id"] for one in found] == list("0123456789")
-    assert {one["VisibilityTimeout"] for one in found} == {0}
-    assert len(entries(batch=batch[:1], too_large=[])) == 1
-    assert len(entries(batch=[], too_large=["l"])) == 1
 
 
 @pytest.mark.parametrize(
@@ -105,13 +133,13 @@ def test_run_that_has_nothing_to_give_back_does_not_try_again(world, error):
 
     assert (run.status, run.error) == ("FAILED", "Sqs.First")
     assert states()["GiveBackDeadLetters"]["Retry"][0] == states()["DeleteDeadLetters"]["Retry"][0]
-    assert entries(batch=[], too_large=[]) == []
+    assert entries([]) == []
 
 
 def test_letter_that_was_too_large_is_visible_when_its_run_fails_later(world):
     world.dead_letter(world.message())
     too_large = given.throws("States.DataLimitExceeded")
-    mocks = {"ValidateMessages": too_large, "InspectRest": given.throws("Some.ServiceException")}
+    mocks = {"ValidateMessages": too_large + given.throws("Some.ServiceException")}
 
     with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
         run = world.run(mocks=mocks)
@@ -120,29 +148,41 @@ def test_letter_that_was_too_large_is_visible_when_its_run_fails_later(world):
     assert letters(world) == [True]
 
 
-@pytest.mark.parametrize(
-    ("counts", "rest"),
-    [({"left": 0}, "No more is on the queue."), ({"left": 3}, "3 were left out.")],
-    ids=["none", "some"],
-)
-def test_run_that_left_some_does_not_say_that_the_queue_is_empty(counts, rest):
-    (told,) = [
-        rule["Assign"]["reason"]
-        for rule in states()["AnyDeadLetters"]["Choices"]
-        if "reason" in rule.get("Assign", {})
-    ]
+def test_run_that_cannot_note_what_it_leaves_fails_before_it_holds_any_of_it(world, monkeypatch):
+    world.dead_letter(world.message())
+    busy = ClientError({"Error": {"Code": "ThrottlingException"}}, "PutItem")
+    monkeypatch.setattr(in_flight, "note", Mock(side_effect=busy))
 
-    found = evaluate(told, missing=1, planned=2, in_flight=0, counts=counts)
+    run = world.run({"request": {"filter": {"type": "other"}}})
 
-    assert found == f"The run dealt with 1 of the 2 messages of its plan. {rest}"
+    assert (run.status, run.error) == ("FAILED", "ClientError")
+    assert "GuardLoop" not in run.states
+    assert letters(world) == [True]
 
 
-def test_run_that_cannot_go_on_gives_back_what_it_has():
-    assert next_of("MoreToDo", failure="DynamoDb.ThrottlingError") == "GiveBackDeadLetters"
+@pytest.mark.parametrize("step", ["finish", "fail"])
+def test_run_that_cannot_give_back_what_it_left_ends_as_it_would_and_the_sweep_does_it(
+    world, monkeypatch, step
+):
+    """A service that fails for the function is no reason to fail, or to say less, for the run."""
+    world.dead_letter(world.message(currency="CHF"))
+    world.dead_letter(world.message())
+    only = {"filter": {"payload": {"currency": "EUR"}}, "max_messages": 1}
+    mocks = {"FinishRun": given.throws("Some.ServiceException")} if step == "fail" else {}
+    busy = ClientError({"Error": {"Code": "RequestThrottled"}}, "ChangeMessageVisibilityBatch")
 
+    give_back = Mock(side_effect=busy)
 
-def test_run_that_lost_its_lease_gives_back_its_batch():
-    assert next_of("AnyToRedrive", failure="LeaseLost") == "GiveBackDeadLetters"
+    with monkeypatch.context() as patch:
+        patch.setattr(in_flight, "give_back", give_back)
+        run = world.run({"request": only}, mocks=mocks)
+
+    assert give_back.call_count == 1
+
+    assert run.status == ("FAILED" if step == "fail" else "SUCCEEDED")
+    assert letters(world) == [False]
+    world.recover()
+    assert letters(world) == [True]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tests.machines.scenarios import given
-from tests.machines.scenarios.paths import DONE, JUDGED, START, STORED, WAVE
+from tests.machines.scenarios.paths import FINISH, JUDGED, START, STORED, WAVE
 from tests.machines.scenarios.registry import add, scenario
 from tests.support.messages import a_message
 from tests.support.stack_fixtures import row
@@ -81,7 +81,7 @@ def _play(world: World, bodies: list[str]) -> None:
 
     run = world.run({"request": {"max_messages": len(bodies) + 2}})
 
-    assert run.states == [*START, *JUDGED, *WAVE, *DONE]
+    assert run.states == [*START, *JUDGED, *WAVE, *FINISH]
     for letter, body in zip(letters, bodies, strict=True):
         assert quarantined(world, letter) == ("InvalidEnvelope", body)
     assert sorted(m["Body"] for m in world.queued("Work")) == sorted([before.body(), after.body()])
@@ -118,7 +118,7 @@ def hostile_groups(world: World) -> None:
 
     run = world.run({"request": {"max_messages": len(groups)}})
 
-    assert run.states == [*START, *JUDGED, *STORED, *DONE]
+    assert run.states == [*START, *JUDGED, *STORED, *FINISH]
     for letter, group in letters.items():
         assert row(world.stack, "Messages", f"sqs:{letter}")["group_id"] == group
         assert quarantined(world, letter) == ("InvalidEnvelope", "hello")
@@ -180,7 +180,7 @@ def ten_of_the_largest(world: World) -> None:
 
     run = world.run({"request": {"max_messages": 10}})
 
-    assert run.states == [*START, *JUDGED, *STORED, *DONE]
+    assert run.states == [*START, *JUDGED, *STORED, *FINISH]
     assert {quarantined(world, letter)[0] for letter in letters} == {"InvalidEnvelope"}
 
 
@@ -194,7 +194,7 @@ def one_of_250_kib(world: World) -> None:
         world.dead_letter(healthy)
         run = world.run({"request": {"max_messages": 2}})
 
-    assert run.states == [*START, *JUDGED, *STORED, *JUDGED, *WAVE, *DONE]
+    assert run.states == [*START, *JUDGED, *STORED, *JUDGED, *WAVE, *FINISH]
     assert quarantined(world, letter) == ("InvalidEnvelope", body)
 
 

@@ -4,25 +4,24 @@ from typing import Any
 
 from tests.machines.scenarios import given
 from tests.machines.scenarios.paths import (
+    BEGUN,
     FAILED,
-    FINISH,
     GIVEN_BACK,
     JUDGED,
-    LOCK_IS_ANOTHERS,
-    NO_RECORD,
-    NOTHING_RECEIVED,
+    LEG,
+    LEG_FAILED,
+    LEG_OVER,
     START,
     WAVE,
-    WITH_A_BATCH,
 )
 from tests.machines.scenarios.registry import add, scenario
 from tests.support import stack_fixtures
-from tests.support.redrive_runs import all_visible, quarantine_of
+from tests.support.redrive_runs import LOCK, all_visible, quarantine_of
 from tests.support.verdicts import answer, judged
 from tests.support.world import World
+from workflows.redrive.lane import leg_name
 
 BROKEN = "Some.ServiceException"
-CANCELLED = "DynamoDb.TransactionCanceledException"
 
 
 def refused(*indexes: int) -> list[dict[str, Any]]:
@@ -176,19 +175,6 @@ for _code in ("AccessDenied", "ResourceNotFound", "ValidationError"):
 
 
 @scenario(mocked=True)
-def note_that_fails(world: World) -> None:
-    """A run that cannot note what it left out fails before it holds any of it."""
-    world.dead_letter(world.message())
-    # The lease, the counters, the note.
-    mocks = {"GuardLoop": guarded({}, {}, {"Code": "ThrottlingError"})}
-    run = world.run({"request": {"filter": {"type": "other"}}}, mocks=mocks)
-    assert (run.status, run.error) == ("FAILED", "DynamoDb.ThrottlingError")
-    assert "HoldDeadLetters" not in run.states
-    assert len(world.queued("DeadLetter")) == 1
-    assert all_visible(world.stack)
-
-
-@scenario(mocked=True)
 def verdict_that_time_overtook(world: World) -> None:
     """A message that changed between verdict and guard is refused by its condition, and stays."""
     changes = (
@@ -205,7 +191,7 @@ def verdict_that_time_overtook(world: World) -> None:
     world.dead_letter(stored, status="PROCESSED")
     raced = list(world.messages[:7])
     before = [world.row(message) for message in raced]
-    mark = f"{world.next_run}#0.0"  # of its own lost try
+    mark = f"{world.next_run}#0.1"  # of its own lost try
     world.dead_letter(counted, status="REDRIVEN", redrives=1, redrive_mark=mark)
     world.dead_letter(healthy)
     own: dict[int, dict[str, Any]] = {5: {"redrives": 3}, 6: {"verdict": "quarantine"}}
@@ -247,42 +233,41 @@ def quarantined_and_not_deleted(world: World) -> None:
     assert world.queued("DeadLetter") == []
 
 
+# What a state that fails for good leaves: how the run ends, whether the message was counted and
+# whether it was sent and deleted.
+_ENDS = {
+    "BeginRun": (["FailRun", "RunFailed"], False, False),
+    "RunLane": (FAILED[1:], False, False),
+    "ReceiveDeadLetters": (GIVEN_BACK, False, False),
+    "ValidateMessages": (GIVEN_BACK, False, False),
+    "GuardLoop": (GIVEN_BACK, False, False),
+    "RedriveMessages": (GIVEN_BACK, True, False),
+    "DeleteDeadLetters": (GIVEN_BACK, True, False),
+    "HoldDeadLetters": (GIVEN_BACK, True, False),
+    "DecideNext": (["FailRun", "RunFailed"], True, True),
+    "FinishRun": (["FailRun", "RunFailed"], True, True),
+}
+
+
 def _fails_for_good(world: World, state: str) -> None:
     world.dead_letter(world.message())
     mocks = {state: given.throws(BROKEN)}
     if state == "HoldDeadLetters":
         mocks |= {"RedriveMessages": given.returns({"Failed": refused(0)})}
     run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
-    failed = FAILED if state in NOTHING_RECEIVED else GIVEN_BACK
-    if state == "InspectQueue":
-        failed = NO_RECORD
-    if state == "AcquireRun":
-        failed = FAILED[1:]
-    if state in WITH_A_BATCH:
-        assert all(letter["IsVisible"] for letter in world.queued("DeadLetter"))
+    failed, is_counted, is_deleted = _ENDS[state]
     assert run.states[-1 - len(failed) :] == [state, *failed]
     assert (run.status, run.error) == ("FAILED", BROKEN)
-    assert len(world.queued("DeadLetter")) == (0 if state == "FinishRun" else 1)
-    sent = state in ("DeleteDeadLetters", "FinishRun")
-    assert len(world.queued("Work")) == world.run_row(run.name).get("redriven", 0) == sent
-    counted = state in ("RedriveMessages", "DeleteDeadLetters", "HoldDeadLetters", "FinishRun")
-    assert world.row(world.messages[0])["redrives"] == counted
+    assert len(world.queued("DeadLetter")) == (not is_deleted)
+    assert all_visible(world.stack)
+    is_sent = is_deleted or state == "DeleteDeadLetters"
+    assert len(world.queued("Work")) == world.run_row(run.name).get("redriven", 0) == is_sent
+    assert world.row(world.messages[0])["redrives"] == is_counted
     # Where EventBridge tells of the end, the sweep lets go at once of what was not sent.
     world.recover()
 
 
-for _state in (
-    "InspectQueue",
-    "AcquireRun",
-    "ValidateInput",
-    "ReceiveDeadLetters",
-    "ValidateMessages",
-    "GuardLoop",
-    "RedriveMessages",
-    "DeleteDeadLetters",
-    "HoldDeadLetters",
-    "FinishRun",
-):
+for _state in _ENDS:
     add(
         f"{_state}_fails_for_good",
         "The run fails loudly, gives the lock back, and has deleted nothing that was not sent.",
@@ -291,97 +276,62 @@ for _state in (
     )
 
 
-def _hands_over_and_fails(world: World, state: str, error: str) -> None:
+@scenario(mocked=True)
+def leg_that_does_not_begin(world: World) -> None:
+    """A run whose next leg cannot be started fails, and gives back what the others left out."""
     for currency in ("CHF", "EUR", "EUR"):
         world.dead_letter(world.message(currency=currency))
     short = world.variant("redrive", "$number('300')", "$number('2')", "short")
     request = {"filter": {"payload": {"currency": "EUR"}}, "max_messages": 2}
+    mocks = {"RunLane": [{}, *given.throws(BROKEN)]}
     with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
-        run = world.run({"request": request}, machine=short, mocks={state: given.throws(error)})
-    assert run.states[-1 - len(GIVEN_BACK) :] == [state, *GIVEN_BACK]
-    assert run.error == ("LeaseLost" if error == CANCELLED else error)
+        run = world.run({"request": request}, machine=short, mocks=mocks)
+    assert run.states[-7:] == [*LEG_OVER[1:], "RunLane", *FAILED[1:]]
+    assert run.error == BROKEN
     record = world.run_row(run.name)
     assert (record["redriven"], record["left"]) == (len(world.queued("Work")), 1) == (1, 1)
     assert len(world.queued("DeadLetter")) == 2
-    world.recover()
     assert all_visible(world.stack)
 
 
-for _state, _error in (
-    ("HandOverRun", BROKEN),
-    ("HandOverRun", CANCELLED),
-    ("StartSuccessor", BROKEN),
-):
-    _how = "finds_another_in_its_place" if _error == CANCELLED else "fails_for_good"
-    add(
-        f"{_state}_{_how}",
-        "A run that cannot be handed over fails loudly, with what it did not send on the queue.",
-        lambda world, state=_state, error=_error: _hands_over_and_fails(world, state, error),  # type: ignore[misc]
-        mocked=True,
-    )
-
-
 @scenario(mocked=True)
-def CountOutcomes_fails_for_good(world: World) -> None:  # noqa: N802 - named after its state
+def watch_that_fails_for_good(world: World) -> None:
     """A run that cannot watch its canary fails, and sends nothing more."""
     for _ in range(2):
         world.dead_letter(world.message())
     request = {"canary": {"messages": 1, "watch_seconds": 60}}
-    run = world.run({"request": request}, mocks={"CountOutcomes": given.throws(BROKEN)})
-    assert run.states == [*START, *JUDGED, *WAVE, "WaitForOutcomes", "CountOutcomes", *GIVEN_BACK]
+    run = world.run({"request": request}, mocks={"DecideNext": [{}, *given.throws(BROKEN)]})
+    watched = [*START, *JUDGED, *WAVE, *LEG_OVER, "WaitForOutcomes", "DecideNext"]
+    assert run.states == [*watched, "FailRun", "RunFailed"]
     assert run.error == BROKEN
+    assert world.run_row(run.name)["redriven"] == 1
     assert len(world.queued("DeadLetter")) == 1
     world.recover()
-
-
-def _cannot_let_go(world: World, answer: list[dict[str, Any]], error: str) -> None:
-    world.dead_letter(world.message())
-    mocks = {"RedriveMessages": given.returns({"Failed": refused(0)}), "LetGoMessages": answer}
-    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
-    read = [] if error == BROKEN else ["MoreToDo"]  # An answer is read there.
-    assert run.states[-2 - len(read) - len(GIVEN_BACK) :] == [
-        "MoreToDo", "LetGoMessages", *read, *GIVEN_BACK,
-    ]  # fmt: skip
-    assert run.error == error
-    assert len(world.queued("DeadLetter")) == 1
-    world.recover()
-    assert world.row(world.messages[0])["trouble"] == "DEAD"
-
-
-add(
-    "LetGoMessages_fails_for_good",
-    "A run that cannot let go of what was not sent fails; the sweep lets go of it.",
-    lambda world: _cannot_let_go(world, given.throws(BROKEN), BROKEN),
-    mocked=True,
-)
-add(
-    "LetGoMessages_is_refused",
-    "A statement that cannot let go of a message fails the run; the sweep lets go of it.",
-    lambda world: _cannot_let_go(
-        world,
-        given.returns({"Responses": [{"Error": {"Code": "AccessDenied"}}]}),
-        "DynamoDb.AccessDenied",
-    ),
-    mocked=True,
-)
 
 
 @scenario(mocked=True)
-def SkipRun_fails_for_good(world: World) -> None:  # noqa: N802 - named after its state
-    """A run that has nothing to do and cannot even say so fails."""
-    payload = {"trigger": "schedule", "requested_by": "schedule"}
-    run = world.run(payload, mocks={"SkipRun": given.throws(BROKEN)})
-    assert run.states == [*START[:2], "SkipRun", "RunFailed"]
-    assert run.error == BROKEN
+def let_go_that_fails_for_good(world: World) -> None:
+    """A run that cannot let go of what was not sent fails; the sweep lets go of it."""
+    world.dead_letter(world.message())
+    mocks = {
+        "RedriveMessages": given.returns({"Failed": refused(0)}),
+        "DecideNext": given.throws(BROKEN),
+    }
+    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
+    assert run.states[-5:] == ["MoreToDo", "LegOver", "DecideNext", "FailRun", "RunFailed"]
+    assert (run.error, world.run_row(run.name)["failed"]) == (BROKEN, 1)
+    assert len(world.queued("DeadLetter")) == 1
+    world.recover()
+    assert world.row(world.messages[0])["trouble"] == "DEAD"
 
 
 @scenario(mocked=True)
 def lease_that_was_lost_at_the_end(world: World) -> None:
     """A run whose lock is another's when it finishes fails, with true counters in its record."""
     world.dead_letter(world.message())
-    mocks = {"FinishRun": given.throws(CANCELLED)}
+    mocks = {"FinishRun": given.throws("LeaseLost")}
     run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
-    assert run.states[-1 - len(GIVEN_BACK) :] == ["FinishRun", *GIVEN_BACK]
+    assert run.states[-3:] == ["FinishRun", "FailRun", "RunFailed"]
     assert run.error == "LeaseLost"
     assert world.run_row(run.name)["redriven"] == 1
     world.recover()
@@ -390,11 +340,14 @@ def lease_that_was_lost_at_the_end(world: World) -> None:
 @scenario(mocked=True)
 def failure_and_lease_that_was_lost(world: World) -> None:
     """A run that fails while its lock is another's records its failure, and leaves the lock."""
-    world.dead_letter(world.message())
-    mocks = {"ReceiveDeadLetters": given.throws(BROKEN), "FailRun": given.throws(CANCELLED)}
-    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
-    assert run.states == [*START, "ReceiveDeadLetters", *LOCK_IS_ANOTHERS]
+    given.lock(world, "another", execution_arn="")  # about to start
+    given.run_row(world, world.next_run, status="RUNNING")
+    lock = stack_fixtures.row(world.stack, "Runs", LOCK)
+    mocks = given.begins(given.begun(world)) | {"ReceiveDeadLetters": given.throws(BROKEN)}
+    run = world.run(mocks=mocks)
+    assert run.states == [*START, "ReceiveDeadLetters", *GIVEN_BACK]
     assert run.error == "LeaseLost"
+    assert stack_fixtures.row(world.stack, "Runs", LOCK) == lock
     world.recover()
 
 
@@ -410,61 +363,35 @@ def failure_that_cannot_be_recorded(world: World) -> None:
 
 
 @scenario(mocked=True)
-def failure_that_cannot_be_recorded_without_the_lock(world: World) -> None:
-    """A run that lost its lock and cannot record its failure fails with its first error."""
-    mocks = {
-        "ReceiveDeadLetters": given.throws("Sqs.First"),
-        "FailRun": given.throws(CANCELLED),
-        "FailRunWithoutLock": given.throws(BROKEN),
-    }
-    run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
-    assert run.states == [*START, "ReceiveDeadLetters", *LOCK_IS_ANOTHERS]
-    assert run.error == "Sqs.First"
-    world.recover()
-
-
-@scenario(mocked=True)
 def failure_that_cannot_be_accounted_for(world: World) -> None:
     """A run that has no record, and whose failure cannot be told, fails with its first error."""
-    mocks = {"InspectQueue": given.throws(BROKEN), "AccountForFailure": given.throws("DynamoDb.No")}
+    mocks = {"BeginRun": given.throws(BROKEN), "FailRun": given.throws("DynamoDb.No")}
     run = world.run({"request": {"max_messages": 1}}, mocks=mocks)
-    assert run.states == ["InspectQueue", *NO_RECORD]
+    assert run.states == ["BeginRun", "FailRun", "RunFailed"]
     assert run.error == BROKEN
-
-
-@scenario(mocked=True)
-def left_out_messages_that_are_not_given_back(world: World) -> None:
-    """A run that cannot give back what it left out ends well, and the sweep gives it back."""
-    world.dead_letter(world.message())
-    world.dead_letter(world.message(currency="CHF"))
-    only = {"payload": {"currency": "CHF"}}
-    run = world.run(
-        {"request": {"filter": only, "max_messages": 1}},
-        mocks={"ReturnDeadLetters": given.throws("Lambda.TooManyRequestsException")},
-    )
-    assert run.states[-2:] == ["ReturnDeadLetters", *FINISH]
-    assert [letter["IsVisible"] for letter in world.queued("DeadLetter")] == [False]
-    world.recover()
-    assert [letter["IsVisible"] for letter in world.queued("DeadLetter")] == [True]
 
 
 @scenario()
 def work_queue_that_is_gone(world: World) -> None:
     """A run whose work queue does not exist fails before anything is deleted."""
     url = str(world.stack.outputs["WorkQueueUrl"])
-    broken = world.variant("redrive", url, f"{url[:-5]}-gone.fifo", "broken")
+    lane = world.machines["redrive_lane"]
+    broken_lane = world.variant("redrive_lane", url, f"{url[:-5]}-gone.fifo", "broken lane")
+    broken = world.variant("redrive", lane, world.machines[broken_lane], "broken")
     world.dead_letter(world.message())
     run = world.run({"request": {"max_messages": 1}}, machine=broken)
-    assert run.states == [*START, *JUDGED, *WAVE[:3], *GIVEN_BACK]
+    leg = world.follow(leg_name(run.name, 0, 1), machine=broken_lane)
+    assert leg.states == [*LEG[1:], *JUDGED, *WAVE[:3], *LEG_FAILED[:2]]
+    assert run.states == [*BEGUN, "RunLane", *FAILED[1:]]
     (letter,) = world.queued("DeadLetter")
     assert letter["IsVisible"]
 
 
 @scenario(mocked=True)
-def InspectRest_fails_for_good(world: World) -> None:  # noqa: N802 - named after its state
+def empty_poll_that_cannot_be_looked_into(world: World) -> None:
     """A run that cannot ask what is in flight does not say that the queue is empty."""
-    run = world.run(mocks={"InspectRest": given.throws(BROKEN)})
-    assert run.states == [*START, *JUDGED[:2], "InspectRest", *GIVEN_BACK]
+    run = world.run(mocks={"ValidateMessages": given.throws(BROKEN)})
+    assert run.states == [*START, *JUDGED, *GIVEN_BACK]
     assert run.error == BROKEN
 
 

@@ -9,6 +9,8 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from tests.support import stack_fixtures
 from tests.support.world import World
 from workflows.messages.envelope import Message
+from workflows.redrive.beginning import begin_leg
+from workflows.redrive.run import Run, new
 from workflows.runtime import clock
 
 FAR = 4_102_444_800  # the year 2100, for leases that do not end and fences that no sweep takes
@@ -110,6 +112,21 @@ def lock(world: World, holder: str, lease_until: int = FAR, **columns: Any) -> N
     """Let a run hold the dead-letter queue."""
     row = {"run_id": LOCK + dead_letter_queue(world), "holder": holder, "lease_until": lease_until}
     stack_fixtures.put(world.stack, "Runs", row | {"acquired_at": lease_until} | columns)
+
+
+def begun(world: World, **request: Any) -> Run:
+    """Return the next run as `BeginRun` would let it begin, but for its lock and its record."""
+    machine = world.machines["redrive"].replace(":stateMachine:", ":execution:")
+    with world.application():
+        run = new(world.next_run, f"{machine}:{world.next_run}", {"request": request})
+        run.lane.size, run.waves = 10, 300
+        begin_leg(run)
+    return run
+
+
+def begins(run: Run) -> dict[str, list[dict[str, Any]]]:
+    """Return the answer with which a run begins so, for `mocks`."""
+    return {"BeginRun": returns({"StatusCode": 200, "Payload": run.model_dump()})}
 
 
 def dead_letter_queue(world: World) -> str:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from tests.machines.scenarios import given
-from tests.machines.scenarios.paths import DONE, JUDGED, START, STORED, WAVE
+from tests.machines.scenarios.paths import FINISH, JUDGED, START, STORED, WAVE
 from tests.machines.scenarios.registry import scenario
 from tests.support.redrive_runs import all_visible, quarantine_of
 from tests.support.stack_fixtures import row
@@ -31,7 +31,7 @@ def redrives_left(world: World) -> None:
     message = world.message()
     world.dead_letter(message, redrives=MAX_REDRIVES - 1)
     run = world.run({"request": {"max_messages": 1}})
-    assert run.states == [*START, *JUDGED, *WAVE, *DONE]
+    assert run.states == [*START, *JUDGED, *WAVE, *FINISH]
     assert fate(world, message) == ("REDRIVEN", MAX_REDRIVES)
 
 
@@ -41,7 +41,7 @@ def out_of_redrives(world: World) -> None:
     message = world.message()
     world.dead_letter(message, redrives=MAX_REDRIVES)
     run = world.run({"request": {"max_messages": 1}})
-    assert run.states == [*START, *JUDGED, *STORED, *DONE]
+    assert run.states == [*START, *JUDGED, *STORED, *FINISH]
     assert world.row(message)["reason"]["type"] == "RedriveLimitReached"
     assert fate(world, message) == ("QUARANTINED", MAX_REDRIVES)
 
@@ -64,7 +64,7 @@ def settled_already(world: World) -> None:
     for status in statuses:
         world.dead_letter(world.message(), status=status)
     run = world.run({"request": {"max_messages": len(statuses)}})
-    assert run.states == [*START, *JUDGED, *STORED, *DONE]
+    assert run.states == [*START, *JUDGED, *STORED, *FINISH]
     assert (run.output["already_processed"], run.output["discarded"]) == (3, 1)
     assert [fate(world, message)[0] for message in world.messages] == list(statuses)
     assert world.queued("DeadLetter") == world.queued("Work") == []
@@ -279,7 +279,7 @@ def one_of_each(world: World) -> None:
     twin = world.version(taken, amount=99.0)
     conflicting = world.put_on_dlq(twin.body(), twin.group_id)
     run = world.run({"request": {"max_messages": 8}})
-    assert run.states == [*START, *JUDGED, *WAVE, *DONE]
+    assert run.states == [*START, *JUDGED, *WAVE, *FINISH]
     assert run.output == run.output | {
         "redriven": 1,
         "quarantined": 5,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.machines.scenarios.paths import FAILED, START
+from tests.machines.scenarios.paths import BEGUN
 from tests.machines.scenarios.registry import scenario
 from tests.support.redrive_runs import audited
 from tests.support.world import World
@@ -13,7 +13,7 @@ def input_that_is_not_understood(world: World) -> None:
     """A run whose input has an unknown key fails, names it, and has received nothing."""
     world.dead_letter(world.message())
     run = world.run({"Request": {"max_messages": 1}})
-    assert run.states == [*START, *FAILED]
+    assert run.states == [*BEGUN, "FailRun", "RunFailed"]
     assert (run.status, run.error) == ("FAILED", "InvalidInput")
     (letter,) = world.queued("DeadLetter")
     assert letter["ReceiveCount"] == 0

@@ -5,10 +5,9 @@ from typing import Any
 
 from tests.machines.scenarios import given
 from tests.machines.scenarios.paths import (
-    DONE,
     FINISH,
-    GIVEN_BACK,
     JUDGED,
+    LEG_OVER,
     NO_MORE,
     NOTHING_GOES,
     START,
@@ -17,14 +16,14 @@ from tests.machines.scenarios.paths import (
 )
 from tests.machines.scenarios.registry import scenario
 from tests.support.canonical import once
-from tests.support.redrive_runs import all_visible, batches_sent
-from tests.support.stack_fixtures import FROZEN, Execution
+from tests.support.redrive_runs import LOCK, all_visible, batches_sent
+from tests.support.stack_fixtures import FROZEN, Execution, row
 from tests.support.world import World
 from workflows.ledger import audit
 from workflows.messages.reasons import fingerprint
 from workflows.redrive import runs
 
-WATCH = ["WaitForOutcomes", "CountOutcomes", "CanaryHealthy"]
+WATCH = ["WaitForOutcomes", "DecideNext", "NextStep"]
 
 
 @scenario()
@@ -52,7 +51,7 @@ def filter_that_leaves_all(world: World) -> None:
     world.put_on_dlq("hello", world.name("nobody"))
     run = world.run({"request": {"filter": {"type": "nothing"}}})
     assert run.states == [
-        *START, *JUDGED, *NOTHING_GOES, *STAYS, *NO_MORE, "ReturnDeadLetters", *FINISH,
+        *START, *JUDGED, *NOTHING_GOES, *STAYS, *NO_MORE, *FINISH,
     ]  # fmt: skip
     assert run.output["left"] == 2
     assert world.row(message) == before
@@ -93,7 +92,7 @@ def filter_by_every_field(world: World) -> None:
         "jmespath": "amount > `5`",
     }
     run = world.run({"request": {"filter": chosen, "max_messages": 1}})
-    assert run.states == [*START, *JUDGED, *WAVE, *DONE]
+    assert run.states == [*START, *JUDGED, *WAVE, *FINISH]
 
 
 @scenario()
@@ -102,7 +101,7 @@ def rate(world: World) -> None:
     for _ in range(3):
         world.dead_letter(world.message())
     run = world.run({"request": {"max_messages": 3, "max_per_second": 2}})
-    paused = [*START, *JUDGED, *WAVE, "WaitForRate", "MoreToDo", *JUDGED, *WAVE, *DONE]
+    paused = [*START, *JUDGED, *WAVE, "WaitForRate", "MoreToDo", *JUDGED, *WAVE, *FINISH]
     assert once(run.states) == paused
 
 
@@ -140,7 +139,7 @@ def canary_that_nobody_consumes(world: World) -> None:
         world.dead_letter(world.message())
     canary = {"messages": 1, "watch_seconds": 1}
     run = world.run({"request": {"canary": canary}})
-    assert once(run.states) == [*START, *JUDGED, *WAVE, *WATCH, *DONE]
+    assert once(run.states) == [*START, *JUDGED, *WAVE, *LEG_OVER, *WATCH, "FinishRun"]
     assert (run.output["status"], run.output["reason"]) == (
         "HALTED",
         "1 of 1 redriven messages failed again or had not ended after 1 seconds;"
@@ -151,76 +150,46 @@ def canary_that_nobody_consumes(world: World) -> None:
     assert (other.output["status"], other.output.get("reason")) == ("SUCCEEDED", None)
 
 
-def _counted(*looks: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what the looks at a canary found, for `mocks`."""
-    nothing = {"active": True, "lease_lost": False, "processed": 0, "died_again": 0}
-    return [answer for look in looks for answer in given.returns({"Payload": nothing | look})]
-
-
-def _watched(world: World, *looks: dict[str, Any], **request: Any) -> tuple[Execution, list[int]]:
-    """Redrive with a canary whose looks are mocked; the run, and how many went in each batch."""
+def _watched(world: World, **request: Any) -> tuple[Execution, list[int]]:
+    """Redrive with a canary and a consumer; the run, and how many went in each batch."""
     canary = {"watch_seconds": 60} | request.pop("canary")
-    mocks = {"CountOutcomes": _counted(*looks)}
-    run = world.run({"request": {"canary": canary} | request}, mocks=mocks)
-    assert run.states.count("CountOutcomes") == len(looks)
+    run = world.run({"request": {"canary": canary} | request}, consuming=True)
     return run, batches_sent(world.stack, run)
 
 
-@scenario(mocked=True)
+@scenario()
 def canary_of_more_than_a_batch(world: World) -> None:
     """A step larger than a batch is watched when it is full."""
     for _ in range(14):
         world.dead_letter(world.message())
-    run, batches = _watched(
-        world, {"processed": 12}, {"processed": 14}, canary={"messages": 12}, max_messages=14
-    )
+    run, batches = _watched(world, canary={"messages": 12}, max_messages=14)
     assert (run.output["redriven"], batches) == (14, [10, 2, 2])
+    assert run.states.count("RunLane") == 2
 
 
-@scenario(mocked=True)
+@scenario()
 def canary_beside_what_is_quarantined(world: World) -> None:
     """What is quarantined fills no step; the last, partial one is watched without a limit too."""
     world.dead_letter(world.message(currency="euro"))
     for _ in range(2):
         world.dead_letter(world.message())
-    run, batches = _watched(world, {"processed": 1}, {"processed": 2}, canary={"messages": 1})
+    run, batches = _watched(world, canary={"messages": 1})
     assert (run.output["redriven"], run.output["quarantined"], batches) == (2, 1, [1, 1])
+    assert [world.row(message)["status"] for message in world.messages[1:]] == ["PROCESSED"] * 2
 
 
-@scenario(mocked=True)
+@scenario()
 def canary_that_dies_too_often(world: World) -> None:
     """A canary may die as often as allowed, and no more."""
-    for _ in range(4):
-        world.dead_letter(world.message())
-    run, batches = _watched(
-        world,
-        {"processed": 1, "died_again": 1},
-        {"processed": 1, "died_again": 2},
-        canary={"messages": 2, "max_failures": 1},
-        max_messages=3,
-    )
+    for kind in ("credit", "debit", "debit", "credit"):
+        world.dead_letter(world.message(kind=kind))
+    run, batches = _watched(world, canary={"messages": 2, "max_failures": 1}, max_messages=3)
     assert (run.output["status"], batches) == ("HALTED", [2, 1])
     assert run.output["reason"] == "2 of 3 redriven messages failed again; max_failures is 1."
-    assert len(world.queued("DeadLetter")) == 1
+    assert world.row(world.messages[3])["redrives"] == 0
 
 
-@scenario(mocked=True)
-def canary_that_takes_its_time(world: World) -> None:
-    """A canary that has not ended at the first look is looked at again."""
-    message = world.message()
-    world.dead_letter(message)
-    canary = {"messages": 1, "watch_seconds": 60}
-    run = world.run(
-        {"request": {"max_messages": 1, "canary": canary}},
-        mocks={"CountOutcomes": _counted({})},
-        consuming=True,
-    )
-    assert run.states.count("CountOutcomes") >= 2
-    assert run.output["status"] == "SUCCEEDED"
-    assert world.row(message)["status"] == "PROCESSED"
-
-
-@scenario(mocked=True)
+@scenario()
 def lease_that_was_lost_while_watched(world: World) -> None:
     """A run that finds another in its place while it watches its canary sends nothing more."""
     for _ in range(2):
@@ -228,10 +197,13 @@ def lease_that_was_lost_while_watched(world: World) -> None:
     request = {"canary": {"messages": 1, "watch_seconds": 60}}
     run = world.run(
         {"request": request},
-        mocks={"CountOutcomes": _counted({"active": False, "lease_lost": True})},
+        meanwhile=("WaitForOutcomes", lambda: given.lock(world, "another", execution_arn="")),
     )
-    assert run.states == [*START, *JUDGED, *WAVE, *WATCH, *GIVEN_BACK]
+    assert once(run.states) == [
+        *START, *JUDGED, *WAVE, *LEG_OVER, *WATCH, "FailRun", "RunFailed",
+    ]  # fmt: skip
     assert run.error == "LeaseLost"
+    assert row(world.stack, "Runs", LOCK)["holder"] == "another"
     assert len(world.queued("DeadLetter")) == 1
     # Where EventBridge tells of the end, the sweep did the same already.
     world.recover()
@@ -253,7 +225,7 @@ def cancelled_while_watched(world: World) -> None:
 
     request = {"canary": {"messages": 1, "watch_seconds": 60}}
     run = world.run({"request": request}, meanwhile=("WaitForOutcomes", cancel))
-    assert once(run.states) == [*START, *JUDGED, *WAVE, *WATCH, *DONE]
+    assert once(run.states) == [*START, *JUDGED, *WAVE, *LEG_OVER, *WATCH, "FinishRun"]
     assert (run.output["status"], run.output["redriven"]) == ("CANCELLED", 1)
     assert len(world.queued("DeadLetter")) == 1
     assert json.loads(world.run_row(run_id)["request"]) == request

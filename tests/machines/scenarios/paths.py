@@ -1,31 +1,39 @@
-"""Parts of the two machines' paths, as scenarios expect them."""
+"""Parts of the machines' paths, as scenarios expect them; a run's leg follows its `RunLane`."""
 
-LOCKED = ["InspectQueue", "AnythingToDo", "AcquireRun"]
-START = [*LOCKED, "ValidateInput"]
-EMPTY_POLL = ["ReceiveDeadLetters", "AnyDeadLetters"]
-JUDGED = [*EMPTY_POLL, "ValidateMessages"]
-WAVE = ["GuardLoop", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"]
+from tests.support.redrive_runs import (
+    BEGUN,
+    EMPTY_POLL,
+    FAILED,
+    FINISH,
+    GIVEN_BACK,
+    JUDGED,
+    LEG,
+    LEG_OVER,
+    NO_MORE,
+    START,
+    WAVE,
+)
+
+__all__ = [
+    "BEGUN",
+    "EMPTY_POLL",
+    "FAILED",
+    "FINISH",
+    "GIVEN_BACK",
+    "JUDGED",
+    "LEG",
+    "LEG_OVER",
+    "NO_MORE",
+    "START",
+    "WAVE",
+]
+
 STORED = ["GuardLoop", "AnyToRedrive", "DeleteDeadLetters", "MoreToDo"]
 NOTHING_GOES = ["GuardLoop", "AnyToRedrive", "MoreToDo"]
 STAYS = ["HoldDeadLetters", "MoreToDo"]
-NO_MORE = [*EMPTY_POLL, "InspectRest", *EMPTY_POLL]
-FINISH = ["FinishRun"]
-DONE = ["AnyDeadLetters", *FINISH]
-FAILED = ["FailRun", "RunFailed"]
-NO_RECORD = ["FailRun", "FailRunWithoutLock", "AccountForFailure", "RunFailed"]
-LOCK_IS_ANOTHERS = ["GiveBackDeadLetters", "FailRun", "FailRunWithoutLock", "RunFailed"]
-GIVEN_BACK = ["GiveBackDeadLetters", *FAILED]  # what it had received
-# Before its first poll a run has nothing to give back.
-NOTHING_RECEIVED = ("InspectQueue", "ValidateInput")
-# In these states a run has in flight what it received.
-WITH_A_BATCH = (
-    "ValidateMessages",
-    "GuardLoop",
-    "AnyToRedrive",
-    "RedriveMessages",
-    "DeleteDeadLetters",
-    "HoldDeadLetters",
-)
+# Where a leg ends that could not go on with its batch.
+LEG_FAILED = ["GiveBackDeadLetters", *LEG_OVER]
+SKIPPED = [*BEGUN, "RunSkipped"]
 
 LOOK = ["InspectMessage", "ValidateMessage"]
 ROUND = [*LOOK, "GuardLoop", "WaitBackoff", "ProcessMessage"]

@@ -1,23 +1,29 @@
-"""Runs: empty, full and ordered; the lock, the schedule, cancellation and successors."""
-
-from collections import Counter
+"""Runs: empty, full, ordered and long; the lock, the schedule, and what ends one from outside."""
 
 from tests.machines.scenarios import given
 from tests.machines.scenarios.paths import (
-    DONE,
+    BEGUN,
+    FAILED,
     FINISH,
+    GIVEN_BACK,
     JUDGED,
-    LOCK_IS_ANOTHERS,
-    LOCKED,
+    LEG,
+    LEG_OVER,
     NO_MORE,
+    NOTHING_GOES,
+    SKIPPED,
     START,
+    STAYS,
     STORED,
     WAVE,
 )
 from tests.machines.scenarios.registry import scenario
+from tests.support import engines
 from tests.support.redrive_runs import COUNTERS, LOCK, all_visible, audited
-from tests.support.stack_fixtures import row
+from tests.support.stack_fixtures import leg_arn, row, start_machine
 from tests.support.world import World
+
+WAITED = ["WaitForQueue", "DecideNext", "NextStep"]
 
 
 def bodies(world: World, queue: str, group: str | None = None) -> list[str]:
@@ -42,7 +48,7 @@ def empty_queue_from_the_console(world: World) -> None:
 def empty_queue_on_schedule(world: World) -> None:
     """A scheduled run that finds nothing on the queue ends after three states, accounted for."""
     run = world.run({"trigger": "schedule", "requested_by": "schedule"})
-    assert run.states == [*START[:2], "SkipRun"]
+    assert run.states == SKIPPED
     reason = "The dead-letter queue is empty."
     assert run.output == {"run_id": run.name, "status": "SKIPPED", "reason": reason}
     (record,) = audited(world.stack, run.name)
@@ -63,9 +69,9 @@ def schedule_with_something_to_do(world: World) -> None:
     run = world.run(
         {"trigger": "schedule", "requested_by": "schedule", "request": {"max_messages": 1}}
     )
-    assert run.states == [*START, *JUDGED, *WAVE, *DONE]
+    assert run.states == [*START, *JUDGED, *WAVE, *FINISH]
     record, (end,) = world.run_row(run.name), audited(world.stack, run.name)
-    assert record["request"] == end["input"]["request"] == '{"max_messages":1}'
+    assert record["request"] == end["input"]["request"] == '{"max_messages": 1}'
     assert record["trigger"] == end["role"] == end["actor"] == "schedule"
     assert world.messages[0].message_id not in str(end)  # nothing of a message
 
@@ -76,7 +82,7 @@ def two_batches(world: World) -> None:
     for _ in range(12):
         world.dead_letter(world.message())
     run = world.run({"request": {"max_messages": 12}})
-    assert run.states == [*START, *JUDGED, *WAVE, *JUDGED, *WAVE, *DONE]
+    assert run.states == [*START, *JUDGED, *WAVE, *JUDGED, *WAVE, *FINISH]
     assert run.output["redriven"] == 12
     assert world.queued("DeadLetter") == []
     assert [copy["MessageDeduplicationId"] for copy in world.queued("Work")] == [
@@ -85,9 +91,8 @@ def two_batches(world: World) -> None:
     rows = [world.row(message) for message in world.messages]
     for found in rows:
         assert (found["status"], found["redrives"], found["attempts"]) == ("REDRIVEN", 1, 0)
-        assert found["execution_arns"] == [run.arn]
-    # The next turn notes what was sent; what the last one sent waits for its claim.
-    assert Counter(found.get("trouble") for found in rows) == {None: 10, "REDRIVING": 2}
+        assert found["execution_arns"] == [leg_arn(world.stack, run.arn)]
+        assert "trouble" not in found  # the run knows that it was sent
 
 
 @scenario()
@@ -99,7 +104,7 @@ def group_in_waves(world: World) -> None:
     for message in (first, second, alone, third):
         world.dead_letter(message)
     run = world.run({"request": {"max_messages": 4}})
-    assert run.states == [*START, *JUDGED, *WAVE, *WAVE, *WAVE, *DONE]
+    assert run.states == [*START, *JUDGED, *WAVE, *WAVE, *WAVE, *FINISH]
     assert bodies(world, "Work", group) == [m.body() for m in (first, second, third)]
     assert bodies(world, "Work")[-2] == second.body()  # `alone` went with the first wave
 
@@ -123,7 +128,7 @@ def group_behind_a_quarantined_message(world: World) -> None:
     world.dead_letter(exhausted, redrives=3)
     world.dead_letter(later)
     run = world.run({"request": {"max_messages": 2}})
-    assert run.states == [*START, *JUDGED, *STORED, *WAVE, *DONE]
+    assert run.states == [*START, *JUDGED, *STORED, *WAVE, *FINISH]
     assert bodies(world, "Work") == [later.body()]
 
 
@@ -144,7 +149,7 @@ def queue_of_large_messages(world: World) -> None:
         world.dead_letter(world.message())
     with given.largest_message(world, "DeadLetter", 262_144):
         run = world.run({"request": {"max_messages": 2}})
-    assert run.states == [*START, *JUDGED, *WAVE, *JUDGED, *WAVE, *DONE]
+    assert run.states == [*START, *JUDGED, *WAVE, *JUDGED, *WAVE, *FINISH]
 
 
 @scenario()
@@ -154,7 +159,7 @@ def second_run(world: World) -> None:
     lock = row(world.stack, "Runs", LOCK)
     world.dead_letter(world.message())
     run = world.run({"request": {"max_messages": 1}})
-    assert run.states == [*LOCKED, "SkipRun"]
+    assert run.states == SKIPPED
     reason = "Another run is active on this dead-letter queue."
     assert run.output == {"run_id": run.name, "status": "SKIPPED", "reason": reason}
     assert len(world.queued("DeadLetter")) == 1
@@ -177,11 +182,11 @@ def lease_that_was_lost(world: World) -> None:
     given.run_row(world, world.next_run, status="RUNNING")
     lock = row(world.stack, "Runs", LOCK)
     world.dead_letter(world.message())
-    run = world.run({"request": {"max_messages": 1}}, mocks={"AcquireRun": given.returns({})})
+    run = world.run(mocks=given.begins(given.begun(world)))
     assert row(world.stack, "Runs", LOCK) == lock
     assert world.queued("Work") == []
     assert len(world.queued("DeadLetter")) == 1
-    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *LOCK_IS_ANOTHERS]
+    assert run.states == [*START, *JUDGED, "GuardLoop", "AnyToRedrive", *GIVEN_BACK]
     assert run.error == "LeaseLost"
     # Where EventBridge tells of the end, the sweep did the same already.
     world.recover()
@@ -194,7 +199,7 @@ def run_that_was_closed(world: World) -> None:
     for status in ("CANCELLED", "FAILED", "ABORTED"):
         given.run_row(world, run_id := world.next_run, status=status, trigger="api")
         before = world.run_row(run_id)
-        assert world.run({"request": {"max_messages": 1}}).states == [*LOCKED, "SkipRun"]
+        assert world.run({"request": {"max_messages": 1}}).states == SKIPPED
         assert world.run_row(run_id) == before
     assert row(world.stack, "Runs", LOCK) == {}
     assert len(world.queued("DeadLetter")) == 1
@@ -209,7 +214,7 @@ def cancelled_before_it_began(world: World) -> None:
     for _ in range(12):
         world.dead_letter(world.message())
     run = world.run({"request": {}, "trigger": "api"})
-    assert run.states == [*START, *JUDGED, *WAVE, *DONE]
+    assert run.states == [*START, *JUDGED, *WAVE, *FINISH]
     assert (run.output["status"], run.output["redriven"]) == ("CANCELLED", 10)
     assert len(world.queued("Work")) == 10
     assert len(world.queued("DeadLetter")) == 2
@@ -217,8 +222,8 @@ def cancelled_before_it_began(world: World) -> None:
 
 
 @scenario()
-def successor(world: World) -> None:
-    """A run that took its turns goes on in other executions, with all that it knows."""
+def many_legs(world: World) -> None:
+    """A run that is longer than a leg goes on in others, under one id, with all that it knows."""
     first, left, second = world.message(), world.message(currency="CHF"), world.message()
     for message in (first, left, second):
         world.dead_letter(message)
@@ -226,32 +231,92 @@ def successor(world: World) -> None:
     short = world.variant("redrive", "$number('300')", "$number('1')", "short")
     with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
         run = world.run({"request": request, "requested_by": "o@example.com"}, machine=short)
-        then, last = (world.follow(f"{run.name}-s{part}", machine=short) for part in (1, 2))
-    handed_over = ["HandOverRun", "StartSuccessor", "ContinuedBySuccessor"]
-    assert run.states == [*START, *JUDGED, *WAVE, *handed_over]
-    assert run.output == then.output == {"run_id": run.name, "status": "CONTINUED"}
-    assert (last.output["redriven"], last.output["left"]) == (2, 1)
-    for message, mark in ((first, f"{run.name}#0.0"), (second, f"{run.name}#2.0")):
+    sends, leaves = [*LEG, *JUDGED, *WAVE], [*LEG, *JUDGED, *NOTHING_GOES, *STAYS]
+    assert run.states == [*BEGUN, *sends, *LEG_OVER, *leaves, *LEG_OVER, *sends, *FINISH]
+    assert (run.output["redriven"], run.output["left"]) == (2, 1)
+    for message, leg in ((first, 1), (second, 3)):
         found = world.row(message)
-        assert (found["redrive_mark"], found["redriven_by"]) == (mark, run.name)
+        assert (found["redrive_mark"], found["redriven_by"]) == (f"{run.name}#0.{leg}", run.name)
+        assert found["execution_arns"] == [leg_arn(world.stack, run.arn, leg)]
     record = world.run_row(run.name)
-    assert (record["requested_by"], record["execution_arn"]) == ("o@example.com", last.arn)
-    assert world.run_row(f"{run.name}-s1") == row(world.stack, "Runs", LOCK) == {}
+    assert (record["requested_by"], record["execution_arn"]) == ("o@example.com", run.arn)
+    assert record["lane_execution_arn"] == leg_arn(world.stack, run.arn, 3)
+    assert row(world.stack, "Runs", LOCK) == {}
     assert all_visible(world.stack)
 
 
 @scenario(mocked=True)
-def successor_that_runs_already(world: World) -> None:
-    """A successor that an earlier try started is enough."""
+def leg_whose_answer_was_lost(world: World) -> None:
+    """A leg that an earlier try started is not run again: it is counted as it ended."""
+    given.lock(world, world.next_run)
+    given.run_row(world, world.next_run, status="RUNNING", trigger="api")
     for _ in range(2):
         world.dead_letter(world.message())
-    short = world.variant("redrive", "$number('300')", "$number('1')", "short")
+    leg = given.begun(world, max_messages=1)
+    told = leg.model_dump(include={"run_id", "trace_id", "request", "lane"})
+    start_machine(world.stack, world.machines["redrive_lane"], told, name=leg.lane.name)
+    world.follow(leg.lane.name, machine="redrive_lane")
     exists = given.throws("StepFunctions.ExecutionAlreadyExistsException")
-    with given.largest_message(world, "DeadLetter", 262_144):
+    run = world.run({"request": {"max_messages": 1}}, mocks={"RunLane": exists})
+    assert run.states == [*START, *JUDGED, *WAVE, *FINISH]
+    assert run.output["redriven"] == len(world.queued("Work")) == 1
+    assert "trouble" not in world.row(world.messages[0])
+
+
+@scenario()
+def run_that_was_stopped(world: World) -> None:
+    """The lane of a run that a person stopped notices it and ends; the next run has the rest."""
+    for _ in range(2):
+        world.dead_letter(world.message())
+
+    def stop() -> None:
+        machine = world.machines["redrive"].replace(":stateMachine:", ":execution:")
+        world.stack.client("stepfunctions").stop_execution(executionArn=f"{machine}:{run_id}")
+        world.recover()
+
+    run_id = world.next_run
+    # The pause is long enough to stop it meanwhile.
+    run = world.run({"request": {"max_per_second": 0.2}}, meanwhile=("WaitForRate", stop))
+    leg = world.follow(leg_arn(world.stack, run.arn).rpartition(":")[2], machine="redrive_lane")
+    world.executions.remove(run)
+    run = world.follow(run_id)  # its path is whole only now
+    assert run.status == world.run_row(run_id)["status"] == "ABORTED"
+    assert leg.states[-4:] == ["GuardLoop", "AnyToRedrive", "GiveBackDeadLetters", "LegOver"]
+    assert (leg.status, leg.output["failure"]) == ("SUCCEEDED", "LeaseLost")
+    assert bodies(world, "Work") == [world.messages[0].body()]
+    assert all_visible(world.stack)
+    world.recover()
+    assert world.run({"request": {"max_messages": 1}}).output["redriven"] == 1
+    assert bodies(world, "Work") == [message.body() for message in world.messages]
+    assert world.queued("DeadLetter") == []
+
+
+@scenario(mocked=True)
+def lane_that_was_stopped(world: World) -> None:
+    """A lane that a person stopped is an answer to its run, which gives back what that one had."""
+    world.dead_letter(world.message(currency="CHF"))
+    world.dead_letter(world.message())
+    run_id = world.next_run
+
+    def stop() -> None:
+        machine = world.machines["redrive"].replace(":stateMachine:", ":execution:")
+        leg = leg_arn(world.stack, f"{machine}:{run_id}")
+        world.stack.client("stepfunctions").stop_execution(executionArn=leg)
+
+    with engines.waits_real(world.stack):  # so that the state is still busy with its retries
         run = world.run(
-            {"request": {"max_messages": 2}}, machine=short, mocks={"StartSuccessor": exists}
+            {"request": {"filter": {"payload": {"currency": "EUR"}}}},
+            mocks={"RedriveMessages": given.throws("Some.ServiceException")},
+            meanwhile=("RedriveMessages", stop),
         )
-    assert run.states[-2:] == ["StartSuccessor", "ContinuedBySuccessor"]
+    assert run.states == [*START, *JUDGED, *WAVE[:3], *FAILED[1:]]
+    assert run.error == "LaneStopped"
+    assert row(world.stack, "Runs", LOCK) == {}
+    assert [letter["ReceiveCount"] for letter in world.queued("DeadLetter")] == [1, 1]
+    assert all_visible(world.stack)
+    world.recover()
+    assert world.run({"request": {"max_messages": 2}}).output["redriven"] == 2
+    assert world.queued("DeadLetter") == []
 
 
 @scenario()
@@ -262,7 +327,7 @@ def another_reader(world: World) -> None:
         world.dead_letter(world.message(group_id=group))
     given.receive(world, "DeadLetter")
     run = world.run()
-    assert run.states == [*START, *NO_MORE, *["WaitForOthers", *NO_MORE] * 3, *DONE]
+    assert run.states == [*START, *NO_MORE, *[*LEG_OVER, *WAITED, *LEG, *NO_MORE] * 3, *FINISH]
     assert (run.output["status"], run.output["in_flight"]) == ("HALTED", 1)
     assert world.run_row(run.name)["in_flight"] == 1
 
@@ -272,6 +337,6 @@ def fewer_than_the_plan_held(world: World) -> None:
     """A run that is held to a plan and meets less is no success, though the queue is empty."""
     world.dead_letter(world.message())
     run = world.run({"planned": 3})
-    assert run.states == [*START, *JUDGED, *WAVE, *NO_MORE, *DONE]
+    assert run.states == [*START, *JUDGED, *WAVE, *NO_MORE, *FINISH]
     assert (run.output["status"], run.output["missing"]) == ("HALTED", 2)
     assert world.run_row(run.name)["missing"] == 2

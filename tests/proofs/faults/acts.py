@@ -12,6 +12,7 @@ from tests.support.invariants import broken
 
 VISIBILITY_SECONDS = 181
 TWO_ATTEMPTS = {"MaxAttempts": "2"}
+MACHINES = ("redrive", "redrive_lane", "retry")
 
 
 @cache
@@ -21,7 +22,7 @@ def given(make: Any) -> Given:
 
 
 def text(machine: str) -> str:
-    """Return the definition of a machine, `redrive` or `retry`, as shipped."""
+    """Return the definition of a machine, one of `MACHINES`, as shipped."""
     return (ROOT / "statemachines" / f"{machine}.asl.json").read_text(encoding="utf-8")
 
 
@@ -33,6 +34,10 @@ def tasks(machine: str) -> dict[str, Any]:
 
 
 # Messages
+
+
+def nothing(world: CrashingWorld) -> None:
+    """Make nothing."""
 
 
 def redriven(world: CrashingWorld) -> None:
@@ -100,6 +105,18 @@ def redrive(world: CrashingWorld, trigger: str = "console", **request: Any) -> N
     stack = world.stack
     stack.before_state = lambda arn, state: state != "WaitForOutcomes" or _poll(stack)
     world.begin(trigger=trigger, request=request)
+    world.go_on()
+
+
+def by_a_schedule(world: CrashingWorld) -> None:
+    """Let the schedule start a run."""
+    redrive(world, trigger="schedule")
+
+
+def stop_a_lane(world: CrashingWorld) -> None:
+    """Redrive, and stop the run's lane alone before it sends."""
+    world.stack.before_state = lambda arn, state: state != "RedriveMessages"
+    world.begin()
     world.go_on()
 
 

@@ -1,4 +1,4 @@
-"""Calls of the machines to AWS that fail, lose their answer, or are refused in part."""
+"""Calls to AWS, mostly of the machines, that fail, lose their answer, or are refused in part."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -19,6 +19,7 @@ def failing(
     times: int = 1,
     skip: int = 0,
     lost: bool = False,
+    client: Any = None,
 ) -> Iterator[list[str]]:
     """Let the next calls of an operation (`sqs.SendMessageBatch`) fail; give those that did.
 
@@ -28,6 +29,7 @@ def failing(
         times: how many calls fail.
         skip: how many calls before them do not.
         lost: the calls have their effect, and only their answer is an error.
+        client: whose calls; by default the machines'.
     """
     failed: list[str] = []
     calls = itertools.count()
@@ -43,7 +45,7 @@ def failing(
                 operation,
             )
 
-    with _on(f"{'after' if lost else 'before'}-call.{operation}", fail):
+    with _on(f"{'after' if lost else 'before'}-call.{operation}", fail, client):
         yield failed
 
 
@@ -78,9 +80,10 @@ def shortened(operation: str, **arguments: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _on(event: str, handler: Callable[..., None]) -> Iterator[None]:
+def _on(event: str, handler: Callable[..., None], client: Any = None) -> Iterator[None]:
     service = event.split(".")[1]
-    events = _client_of(REGION, {"sfn": "stepfunctions"}.get(service, service)).meta.events
+    client = client or _client_of(REGION, {"sfn": "stepfunctions"}.get(service, service))
+    events = client.meta.events
     events.register(event, handler)
     try:
         yield

@@ -49,25 +49,40 @@ class CrashingWorld(World):
         self.stack.run_executions()
         return arn
 
-    def stop_before(self, machine: str, number: int, *, ended: bool | str = False) -> list[str]:
+    def stop_before(
+        self,
+        machine: str,
+        number: int,
+        *,
+        ended: bool | str = False,
+        instead: Callable[[str], bool] | None = None,
+    ) -> list[str]:
         """Stop the execution of a machine before its state `number`, counted over executions.
 
         Args:
-            machine: which.
+            machine: which; `redrive` with its lanes.
             number: of the state.
             ended: how it ends; False by StopExecution, `TIMED_OUT` by its own timeout.
+            instead: is told the execution in its place, and answers whether that goes on.
 
         Returns:
-            the states that were to be entered, the last being the one that was not; it grows.
+            the states that were to be entered, the last being the one that was not; it grows. With
+            `instead`, what its execution enters after it as well.
         """
         states: list[str] = []
+        machines = ("redrive", "redrive_lane") if machine == "redrive" else (machine,)
 
         def before(arn: str, state: str) -> bool | str:
-            if f":{machine}:" in arn and len(states) <= number:
+            if arn.split(":")[-2] not in machines:
+                return True
+            if len(states) <= number or (instead and arn in stopped):
                 states.append(state)
-                return len(states) <= number or ended
-            return True
+            if len(states) != number + 1 or stopped:
+                return True
+            stopped.append(arn)
+            return instead(arn) if instead else ended
 
+        stopped: list[str] = []
         self.stack.before_state = before
         return states
 

@@ -84,7 +84,7 @@ ROWS = {
     9: Fault(
         "a message is delivered twice; two workers have one message",
         "one effect",
-        ("unit.test_consume::test_message_in_another_worker_s_hands_stays_on_the_queue",),
+        ("unit.test_consume::test_worker_whose_lease_ran_out_leaves_the_other_one_s_result",),
     ),
     10: Fault(
         "two runs at once, a schedule's and a person's",
@@ -201,8 +201,7 @@ ROWS = {
         "SQS's own redrive is used in place of ours",
         "fence and guard still hold",
         (
-            "unit.test_consume"
-            "::test_native_redrive_is_quarantined_at_the_limit_and_never_processed",
+            "unit.test_consume::test_crash_with_an_exhausted_message_leaves_it_in_quarantine",
             "deployed.test_fence_hold"
             "::test_native_redrive_keeps_order_and_counts_and_quarantine_holds_until_a_discard",
         ),
@@ -212,7 +211,10 @@ ROWS = {
     27: Fault(
         "the secret cannot be read; the table is gone",
         "5xx with a trace id, no partial state",
-        ("unit.lambdas.test_handlers::test_lost_table_is_500_or_not_needed",),
+        (
+            "unit.lambdas.test_handlers"
+            "::test_unexpected_error_is_500_that_tells_nothing_but_where_to_look",
+        ),
     ),
 }
 

@@ -101,49 +101,58 @@ class Dying:
 
 # The function, the messages, what is done, and how often the function is then invoked.
 FUNCTIONS: dict[str, tuple[str, Any, Any, int]] = {
-    "ValidateMessages": (
-        "ValidateMessages",
-        ten.mixed,
-        acts.redrive,
-        2,
-    ),  # the first reads the input
+    # One for what there is, and two for polls that are empty.
+    "ValidateMessages": ("ValidateMessages", ten.mixed, acts.redrive, 3),
     "ValidateMessages, four turns": (
         "ValidateMessages",
         ten.mixed,
         partial(acts.redrive, max_per_second=4),
         5,
     ),
-    "CountOutcomes": (
-        "CountOutcomes",
-        ten.mixed,
-        partial(acts.redrive, canary={"messages": 3, "watch_seconds": 100}),
-        2,
-    ),
-    "CountOutcomes, three steps": (
-        "CountOutcomes",
-        ten.healthy,
-        partial(acts.redrive, canary={"messages": 3, "watch_seconds": 100}),
-        3,
-    ),
-    "ReturnDeadLetters": (
-        "ReturnDeadLetters",
+    "ValidateMessages, what is left": (
+        "ValidateMessages",
         ten.mixed,
         partial(acts.redrive, filter={"type": "entry"}),
-        1,
+        3,
     ),
+    # Begin, decide, finish.
+    "ConductRun": ("ConductRun", ten.mixed, acts.redrive, 3),
+    "ConductRun, what is left": (
+        "ConductRun",
+        ten.mixed,
+        partial(acts.redrive, filter={"type": "entry"}),
+        3,
+    ),
+    "ConductRun, three steps": (
+        "ConductRun",
+        ten.healthy,
+        partial(acts.redrive, canary={"messages": 3, "watch_seconds": 100}),
+        8,
+    ),
+    "ConductRun, the lane is stopped": ("ConductRun", ten.mixed, acts.stop_a_lane, 3),
+    "ConductRun, nothing to do": ("ConductRun", acts.nothing, acts.by_a_schedule, 1),
     "ProcessMessage, out of attempts": ("ProcessMessage", acts.parked, acts.drain, 1),
     "ProcessMessage": ("ProcessMessage", acts.nine_waiting, acts.drain, 10),
 }
 SHARES = {
     "ValidateMessages": 1,
     "ValidateMessages, four turns": 4,
-    "CountOutcomes": 4,
-    "CountOutcomes, three steps": 4,
-    "ReturnDeadLetters": 4,
+    "ValidateMessages, what is left": 2,
+    "ConductRun": 3,
+    "ConductRun, what is left": 3,
+    "ConductRun, three steps": 6,
+    "ConductRun, the lane is stopped": 3,
+    "ConductRun, nothing to do": 1,
     "ProcessMessage, out of attempts": 3,
     "ProcessMessage": 10,
 }
-QUICK = ("ValidateMessages", "CountOutcomes", "ReturnDeadLetters", "ProcessMessage")
+QUICK = (
+    "ValidateMessages",
+    "ConductRun",
+    "ConductRun, what is left",
+    "ConductRun, the lane is stopped",
+    "ProcessMessage",
+)
 
 
 @pytest.mark.fault(5, 19)
@@ -172,7 +181,7 @@ def test_function_of_a_machine_that_dies_at_any_call_of_any_invocation(case, sha
 def test_every_function_of_the_machines_is_among_those_that_die():
     functions = {
         task["Arguments"]["FunctionName"]
-        for machine in ("redrive", "retry")
+        for machine in acts.MACHINES
         for task in acts.tasks(machine).values()
         if task["Resource"].endswith(":lambda:invoke")
     }

@@ -7,7 +7,7 @@ import pytest
 from tests.machines.scenarios.bodies import ENVELOPE, GROUP, KEY_TWICE, NAN
 from tests.proofs.faults.crashing_world import LATER
 from tests.support.invariants import MAX_ATTEMPTS, MAX_REDRIVES, broken
-from tests.support.stack_fixtures import events, row
+from tests.support.stack_fixtures import all_events, row
 from workflows.messages.envelope import parse
 from workflows.runtime import clock
 
@@ -137,7 +137,7 @@ def test_full_batch_of_the_largest_messages_stays_under_the_limit_of_a_state(wor
     world.settle()
 
     assert (run.output["quarantined"], run.output["redriven"]) == (10, 10)
-    largest = max(len(_payload(event)) for event in events(world.stack, run.arn))
+    largest = max(len(_payload(event)) for event in all_events(world.stack, run.arn))
     assert 100_000 < largest <= STATE_BYTES
     assert broken(world, moved=messages) == []
 

@@ -5,12 +5,15 @@ from typing import Any
 import pytest
 
 from lambdas import consume_messages
-from tests.proofs.faults.calls import refusing, shortened
+from tests.proofs.faults.calls import failing, refusing, shortened
 from tests.proofs.faults.crashing_world import LATER
 from tests.support.invariants import MAX_REDRIVES, broken
 from tests.support.invocations import CONTEXT
+from tests.support.stack_fixtures import put
 from workflows.ledger import claims, transitions
 from workflows.messages import message_types
+
+FOR_EVER = 1_000
 
 
 @pytest.fixture
@@ -198,6 +201,60 @@ def test_message_that_is_claimed_since_its_verdict_is_not_quarantined(world):
     assert run.output["already_processed"] == 1  # refused by the condition, and looked at again
     assert world.effects(message.group_id) == [1]
     assert broken(world, moved=[message]) == []
+
+
+@pytest.mark.fault(13)
+@pytest.mark.parametrize("refusals", [1, 2])
+def test_message_that_the_ledger_refused_and_then_took_is_redriven_and_settled_once(
+    world, letters, refusals
+):
+    """Somebody changes its row between its verdict and its guard, so that it is looked at again."""
+    entered = []
+
+    def before(arn, state):
+        entered.append(state)
+        is_new_batch = entered[-2:] == ["ValidateMessages", "GuardLoop"]
+        if is_new_batch and entered.count("ValidateMessages") <= refusals:
+            row = world.row(letters[2])
+            put(world.stack, "Messages", row | {"attempts_total": row["attempts_total"] + 1})
+        return True
+
+    world.stack.before_state = before
+    run = world.redrive()
+
+    assert run.status == "SUCCEEDED"
+    assert (run.output["redriven"], run.output["failed"]) == (3, refusals)
+    assert "trouble" not in world.row(letters[2])  # it is confirmed, and not let go of
+    world.settle()
+    assert broken(world, moved=letters) == []
+
+
+@pytest.mark.fault(2, 13)
+def test_message_that_the_ledger_refused_and_sqs_then_took_without_saying_so_is_not_let_go_of(
+    world, letters
+):
+    entered = []
+
+    def before(arn, state):
+        entered.append(state)
+        if state == "GuardLoop" and entered.count(state) == 1:
+            row = world.row(letters[2])
+            put(world.stack, "Messages", row | {"attempts_total": row["attempts_total"] + 1})
+        return True
+
+    world.stack.before_state = before
+    sends = 2  # the first of the group, and the second
+    with failing("sqs.SendMessageBatch", skip=sends, times=FOR_EVER, lost=True) as failed:
+        run = world.redrive()
+
+    assert failed
+    assert (run.status, run.error) == ("FAILED", "Sqs.SqsException")
+    assert world.row(letters[2])["status"] == "REDRIVEN"  # under which its copy is claimed
+    world.settle()
+    world.stack.elapse(LATER)
+    world.redrive()
+    world.settle()
+    assert broken(world, moved=letters) == []
 
 
 @pytest.mark.fault(22)

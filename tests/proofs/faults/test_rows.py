@@ -22,7 +22,7 @@ def test_missing_test_is_found():
     assert not exists("machines.redrive.test_faults::test_that_is_not_there")
     assert not exists("machines.scenarios::test_that_is_not_there")
     assert not exists("machines.test_that_is_not_there::test_of_nothing")
-    assert not exists("machines.redrive.test_faults::guard_answers")  # no test
+    assert not exists("machines.redrive.test_let_go::stopped_in")  # no test
 
 
 def test_test_that_asks_nothing_is_found(world):

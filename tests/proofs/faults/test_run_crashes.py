@@ -1,4 +1,6 @@
-"""A run of ten messages that is stopped before any of its states, and resumed as a person would.
+"""A run of ten messages that is stopped before any state, and resumed as a person would.
+
+The run, its lane, or both: a lane whose run alone was stopped goes on, and must notice.
 
 Resumed: time passes, the sweep runs, another run starts, the consumer works. The checker then
 knows whether a message was lost, repeated, reordered or counted too low.
@@ -10,9 +12,10 @@ import pytest
 
 from local.stack import ROOT
 from tests.engines.moto_engine.as_aws import TIMED_OUT
-from tests.engines.moto_engine.stack import MotoStack
+from tests.engines.moto_engine.stack import MotoStack, end_alone
 from tests.proofs.faults import ten
 from tests.proofs.faults.crashing_world import LATER, Given
+from tests.proofs.faults.shares import part, shared
 from tests.support.invariants import broken
 
 MIXES = {"mixed": ten.mixed, "healthy": ten.healthy}
@@ -28,38 +31,126 @@ def given(mix):
 
 
 @cache
-def states_of(mix):
-    """Return the states that a run of the mix enters when nothing stops it, in order."""
+def entries_of(mix):
+    """Return what a run of the mix and its lane enter when nothing stops them, in order.
+
+    That is for each the machine and the state.
+    """
     made = given(mix)
     with MotoStack() as stack:
         world = made.on(stack)
-        entered = world.stop_before("redrive", 10_000)
+        entered = []
+
+        def before(arn, state):
+            entered.append((arn.split(":")[-2], state))
+            return True
+
+        stack.before_state = before
         world.begin()
+        world.go_on()
         world.consume()
         world.settle()
         assert broken(world, moved=world.healthy) == []
         return tuple(entered)
 
 
+def states_of(mix):
+    return tuple(state for _, state in entries_of(mix))
+
+
+def lane_numbers(mix):
+    """Return the numbers of the states that are the lane's."""
+    return [n for n, (machine, _) in enumerate(entries_of(mix)) if machine == "redrive_lane"]
+
+
+# What is stopped before a state: the execution that is there, which is the lane or the run; with
+# the lane its run, as who stops a run in the console wants it; or the run alone, and its lane goes
+# on, for which nobody answers.
+
+
+def the_one(world):
+    return None
+
+
+def both(world):
+    def stop(lane):
+        end_alone(world.stack.runs_a_lane(lane))
+        return False
+
+    return stop
+
+
+def run_alone(world):
+    def stop(lane):
+        end_alone(world.stack.runs_a_lane(lane))
+        return True
+
+    return stop
+
+
+def run_alone_and_swept(world):
+    def stop(lane):
+        end_alone(world.stack.runs_a_lane(lane))
+        world.recover()
+        return True
+
+    return stop
+
+
+def run_alone_and_followed(world):
+    """Let another run do all its work while the lane stands still."""
+
+    def stop(lane):
+        end_alone(world.stack.runs_a_lane(lane))
+        world.stack.elapse(LATER)
+        world.recover()
+        world.begin()
+        world.consume()
+        return True
+
+    return stop
+
+
+LANE_ONLY = {
+    "both": both,
+    "run": run_alone,
+    "run, swept": run_alone_and_swept,
+    "run, followed": run_alone_and_followed,
+}
+
+
 def definitions(seconds):
-    text = (ROOT / "statemachines" / "redrive.asl.json").read_text(encoding="utf-8")
+    text = (ROOT / "statemachines" / "redrive_lane.asl.json").read_text(encoding="utf-8")
     visible = f'"VisibilityTimeout": {SOON - 1}'
-    return {"redrive": text.replace('"VisibilityTimeout": 300', visible)} if seconds == SOON else {}
+    replaced = text.replace('"VisibilityTimeout": 300', visible)
+    assert replaced != text
+    return {"redrive_lane": replaced} if seconds == SOON else {}
 
 
-def all_broken(mix, numbers, seconds, *, consumed_first, ended=False):
+def all_broken(mix, numbers, seconds, *, consumed_first, ended=False, stopping=the_one):
     """Stop runs before the states of these numbers, resume each; return what is then broken."""
     made, states, found = given(mix), states_of(mix), {}
     with MotoStack(definitions=definitions(seconds)) as stack:
         for number in numbers:
             world = made.on(stack)
-            entered = world.stop_before("redrive", number, ended=ended)
+            entered = world.stop_before("redrive", number, ended=ended, instead=stopping(world))
             world.begin()
-            assert entered == list(states[: number + 1])
+            assert entered[: number + 1] == list(states[: number + 1])
+            after = entered[number:]
             resume(world, seconds, consumed_first=consumed_first)
-            if sentences := broken(world, moved=world.healthy):
+            sentences = broken(world, moved=world.healthy)
+            if stopping in (run_alone_and_swept, run_alone_and_followed):
+                sentences += goes_on_for_nobody(after)
+            if sentences:
                 found[number, states[number]] = sentences
     return found
+
+
+def goes_on_for_nobody(entered):
+    """Yield what a lane did whose run is over: at its next guard it must notice."""
+    after_its_guard = entered[entered.index("GuardLoop") + 1 :] if "GuardLoop" in entered else []
+    if {"RedriveMessages", "ReceiveDeadLetters"} & set(after_its_guard):
+        yield f"The lane went on: {after_its_guard}"
 
 
 def resume(world, seconds, *, consumed_first):
@@ -76,8 +167,10 @@ def test_run_meets_every_kind_of_dead_letter():
     states = states_of("mixed")
 
     assert states.count("RedriveMessages") == 2  # the second one of a group waits for the first
+    assert states[0] == "BeginRun"
     assert states[-1] == "FinishRun"
     assert len(states) >= 20
+    assert len(lane_numbers("mixed")) == len(states) - 6
 
 
 @pytest.mark.fault(1, 2, 3, 4, 5, 19)
@@ -85,6 +178,14 @@ def test_run_stopped_before_any_state_and_resumed_when_the_deduplication_ids_are
     every = range(len(states_of("mixed")))
 
     assert all_broken("mixed", every, LATER, consumed_first=False) == {}
+
+
+@pytest.mark.fault(1, 2, 3, 4, 5, 19)
+@pytest.mark.parametrize(("share", "how"), shared(dict.fromkeys(LANE_ONLY, 4), LANE_ONLY))
+def test_run_that_is_stopped_while_its_lane_is_before_any_state(share, how):
+    numbers, stopping = part(lane_numbers("mixed"), share), LANE_ONLY[how]
+
+    assert all_broken("mixed", numbers, LATER, consumed_first=False, stopping=stopping) == {}
 
 
 @pytest.mark.soak

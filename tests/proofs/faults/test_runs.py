@@ -179,7 +179,7 @@ def test_dead_letter_moved_back_before_its_retry_could_note_it_is_dead_lettered_
 def test_run_of_the_console_that_is_stopped_gives_its_lock_to_the_next(world):
     message = world.message()
     world.dead_letter(message)
-    world.stop_before("redrive", 3)
+    world.stop_before("redrive", 2)
     run_id = world.begin().rpartition(":")[2]
     world.go_on()
     assert row(world.stack, "Runs", LOCK)["holder"] == run_id

@@ -1,6 +1,7 @@
 """Services that throttle, refuse or are gone: what is loud, and what it leaves."""
 
 import json
+from contextlib import contextmanager
 from functools import cache
 
 import boto3
@@ -16,15 +17,21 @@ from tests.support.invocations import CONTEXT, api_event
 from tests.support.stack_fixtures import row
 from workflows.access import users
 from workflows.redrive import runs
+from workflows.runtime import aws
 
 # Of a run with something to send: the state, and the call that it makes.
 CALLS = {
-    "InspectQueue": "sqs.GetQueueAttributes",
-    "AcquireRun": "dynamodb.TransactWriteItems",
     "ReceiveDeadLetters": "sqs.ReceiveMessage",
     "GuardLoop": "dynamodb.BatchExecuteStatement",
     "RedriveMessages": "sqs.SendMessageBatch",
     "DeleteDeadLetters": "sqs.DeleteMessageBatch",
+}
+# Of the functions of a run: the state, and a call that they make.
+FUNCTIONS = {
+    "BeginRun": ("sqs.GetQueueAttributes", aws.sqs),
+    "BeginRun and its lock": ("dynamodb.TransactWriteItems", aws.dynamodb),
+    "ValidateMessages": ("dynamodb.BatchGetItem", aws.dynamodb),
+    "DecideNext": ("dynamodb.BatchExecuteStatement", aws.dynamodb),
 }
 FOR_EVER = 1_000
 SENT = {"message_id", "type", "group_id", "payload"}
@@ -41,10 +48,10 @@ def letters(world):
 
 @cache
 def tasks():
-    """Return every task of both machines, by machine and state."""
+    """Return every task of the machines, by machine and state."""
     return {
         (machine, name): state
-        for machine in ("retry", "redrive")
+        for machine in ("retry", "redrive", "redrive_lane")
         for name, state in json.loads(
             (ROOT / "statemachines" / f"{machine}.asl.json").read_text(encoding="utf-8")
         )["States"].items()
@@ -86,6 +93,28 @@ def test_call_that_goes_on_failing_is_loud_after_bounded_tries(world, letters, s
     assert len(world.queued("DeadLetter")) == 2
     world.settle()
     assert broken(world) == []
+
+    world.stack.elapse(1_000)
+    world.redrive()
+    world.settle()
+    assert broken(world, moved=letters) == []
+
+
+@pytest.mark.fault(12, 23)
+@pytest.mark.parametrize("state", FUNCTIONS)
+def test_call_of_a_function_that_goes_on_failing_is_loud_after_bounded_tries(world, letters, state):
+    operation, client = FUNCTIONS[state]
+    with failing(operation, "ThrottlingException", times=FOR_EVER, client=client()) as failed:
+        run = world.redrive()
+
+    assert (run.status, run.error) == ("FAILED", "ClientError")
+    assert 6 <= len(failed) <= 12
+    assert run.states[-2:] == ["FailRun", "RunFailed"]
+    world.stack.elapse(1_000)
+    world.settle()
+    sent = 2 if state == "DecideNext" else 0
+    assert world.run_row(run.name).get("redriven", 0) == sent  # what the leg did is not forgotten
+    assert broken(world, moved=letters[:sent]) == []
 
     world.stack.elapse(1_000)
     world.redrive()
@@ -144,6 +173,17 @@ def test_queue_that_is_deleted_during_a_run_fails_it(world, letters, queue):
     assert broken(world, moved=letters) == []
 
 
+@contextmanager
+def lane_with(world, old, new):
+    """Let the lane's machine have another text for a while."""
+    client, arn = world.stack.client("stepfunctions"), world.machines["redrive_lane"]
+    shipped = client.describe_state_machine(stateMachineArn=arn)["definition"]
+    assert old in shipped
+    client.update_state_machine(stateMachineArn=arn, definition=shipped.replace(old, new))
+    yield
+    client.update_state_machine(stateMachineArn=arn, definition=shipped)
+
+
 def other_queue(world, name, **attributes):
     """Create a queue that is not the stack's, and let the world look at it as `Other`."""
     url = world.stack.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
@@ -156,9 +196,9 @@ def test_messages_sent_to_another_queue_lie_there_whole_until_somebody_brings_th
     world, letters
 ):
     url = other_queue(world, "other.fifo", FifoQueue="true")
-    astray = world.variant("redrive", world.stack.outputs["WorkQueueUrl"], url, "astray")
 
-    run = world.run({}, machine=astray)
+    with lane_with(world, world.stack.outputs["WorkQueueUrl"], url):
+        run = world.redrive()
 
     # The role forbids it on AWS; a queue that takes the messages cannot be told from ours.
     assert (run.status, run.output["redriven"]) == ("SUCCEEDED", 2)
@@ -167,9 +207,8 @@ def test_messages_sent_to_another_queue_lie_there_whole_until_somebody_brings_th
     assert [m["MessageGroupId"] for m in found] == [m.group_id for m in letters]
     assert world.queued("Work") == world.queued("DeadLetter") == []
     world.settle()
-    # Not processed for anybody: they are listed as being on their way.
-    rows = [world.row(message) for message in letters]
-    assert [(row["status"], row["trouble"]) for row in rows] == [("REDRIVEN", "REDRIVING")] * 2
+    # Not processed for anybody: SQS took them, so they are said to be on their way.
+    assert [world.row(message)["status"] for message in letters] == ["REDRIVEN"] * 2
 
     for message in letters:
         world.put_copy("Work", message)
@@ -204,9 +243,9 @@ def test_run_that_reads_another_queue_loses_nothing_of_it_and_leaves_ours(world,
     url = other_queue(world, "other.fifo", FifoQueue="true")
     for number in range(3):
         world.put_on("Other", f"somebody's {number}", world.name(f"other{number}"))
-    astray = world.variant("redrive", world.stack.outputs["DeadLetterQueueUrl"], url, "astray")
 
-    run = world.run({}, machine=astray)
+    with lane_with(world, world.stack.outputs["DeadLetterQueueUrl"], url):
+        run = world.redrive()
 
     assert (run.output["quarantined"], run.output["redriven"]) == (3, 0)
     assert [m["Body"] for m in world.queued("DeadLetter")] == [m.body() for m in letters]

@@ -1,4 +1,7 @@
-"""A run that is stopped at one certain place: what is where, and what the counts say."""
+"""A run that is stopped at one certain place: what is where, and what the counts say.
+
+Who stops a run stops its lane with it. Of a lane that is stopped alone its run learns at once.
+"""
 
 from unittest.mock import Mock
 
@@ -7,6 +10,7 @@ import pytest
 from tests.proofs.faults.crashing_world import LATER
 from tests.support.invariants import broken
 from tests.support.messages import an_operator
+from tests.support.redrive_runs import held_records
 from tests.support.stack_fixtures import start_machine
 from workflows.redrive import in_flight, ownership, runs
 
@@ -22,11 +26,39 @@ def letters(world):
     return messages
 
 
-def stop_before(world, state):
-    """Run until just before the first entry of a state; return the run's id."""
-    world.stack.before_state = lambda arn, name: ":redrive:" not in arn or name != state
+BOTH, LANE = "run and lane", "lane"
+ENDS = {
+    BOTH: ("ABORTED", "The execution was ended from outside."),
+    LANE: ("FAILED", "LaneStopped"),
+}
+either = pytest.mark.parametrize("who", [BOTH, LANE])
+
+
+def stop_before(world, state, number=1, *, who=BOTH):
+    """Run until just before a state of the lane is entered for the `number`th time.
+
+    Args:
+        world: where.
+        state: of the lane.
+        number: of its entry.
+        who: is stopped there.
+
+    Returns:
+        the run's id.
+    """
+    entered = []
+
+    def before(arn, name):
+        if ":redrive_lane:" in arn:
+            entered.append(name)
+        elif who == LANE:
+            return True
+        return entered.count(state) < number
+
+    world.stack.before_state = before
     run_id = world.begin().rpartition(":")[2]
     world.go_on()
+    assert entered.count(state) == number
     return run_id
 
 
@@ -34,10 +66,11 @@ def on_dlq(world):
     return [letter["Body"] for letter in world.queued("DeadLetter")]
 
 
+@either
 @pytest.mark.fault(1)
 @pytest.mark.parametrize("state", ["ReceiveDeadLetters", "ValidateMessages", "GuardLoop"])
-def test_crash_before_a_send_leaves_the_messages_where_they_were(world, letters, state):
-    stop_before(world, state)
+def test_crash_before_a_send_leaves_the_messages_where_they_were(world, letters, state, who):
+    stop_before(world, state, who=who)
     world.settle()
 
     assert on_dlq(world) == [message.body() for message in letters]
@@ -45,9 +78,10 @@ def test_crash_before_a_send_leaves_the_messages_where_they_were(world, letters,
     assert broken(world) == []
 
 
+@either
 @pytest.mark.fault(2)
-def test_dead_letter_that_was_sent_and_not_deleted_is_found_processed(world, letters):
-    stop_before(world, "DeleteDeadLetters")
+def test_dead_letter_that_was_sent_and_not_deleted_is_found_processed(world, letters, who):
+    stop_before(world, "DeleteDeadLetters", who=who)
     world.consume()
     world.settle()
 
@@ -59,9 +93,10 @@ def test_dead_letter_that_was_sent_and_not_deleted_is_found_processed(world, let
     assert broken(world, moved=letters) == []
 
 
+@either
 @pytest.mark.fault(3)
-def test_dead_letter_is_sent_again_when_sqs_has_forgotten_the_first_copy(world, letters):
-    stop_before(world, "DeleteDeadLetters")
+def test_dead_letter_is_sent_again_when_sqs_has_forgotten_the_first_copy(world, letters, who):
+    stop_before(world, "DeleteDeadLetters", who=who)
     world.stack.elapse(LATER)
     world.recover()
 
@@ -71,9 +106,10 @@ def test_dead_letter_is_sent_again_when_sqs_has_forgotten_the_first_copy(world, 
     assert broken(world, moved=letters) == []
 
 
+@either
 @pytest.mark.fault(4)
-def test_crash_between_guard_and_send_counts_one_too_many_and_loses_nothing(world, letters):
-    stop_before(world, "RedriveMessages")
+def test_crash_between_guard_and_send_counts_one_too_many_and_loses_nothing(world, letters, who):
+    stop_before(world, "RedriveMessages", who=who)
     world.settle()
 
     assert on_dlq(world) == [message.body() for message in letters]
@@ -86,15 +122,16 @@ def test_crash_between_guard_and_send_counts_one_too_many_and_loses_nothing(worl
     assert broken(world, moved=letters) == []
 
 
+@either
 @pytest.mark.fault(5)
 def test_crash_after_the_delete_leaves_a_run_that_is_marked_and_messages_that_are_safe(
-    world, letters
+    world, letters, who
 ):
-    run_id = stop_before(world, "MoreToDo")
+    run_id = stop_before(world, "MoreToDo", who=who)
     world.settle()
 
     run = runs.get(run_id)
-    assert (run["status"], run["failure"]) == ("ABORTED", "The execution was ended from outside.")
+    assert (run["status"], run["failure"]) == ENDS[who]
     assert world.effects(letters[0].group_id) == [1]
     assert on_dlq(world) == [letters[1].body()]
     assert broken(world, moved=[letters[0], letters[2]]) == []
@@ -113,10 +150,53 @@ def test_batch_of_a_stopped_run_is_visible_as_soon_as_its_lock_is_freed(world, l
     world.recover()
 
     assert {letter["IsVisible"] for letter in world.queued("DeadLetter")} == {True}
-    world.stack.before_state = lambda *_: True
     assert world.redrive().output["received"] == 3
     world.settle()
     assert broken(world, moved=letters) == []
+
+
+@pytest.mark.fault(19)
+@pytest.mark.parametrize("state", ["ValidateMessages", "RedriveMessages", "DeleteDeadLetters"])
+def test_batch_of_a_stopped_lane_is_visible_as_soon_as_its_run_has_failed(world, letters, state):
+    run_id = stop_before(world, state, who=LANE)
+
+    assert (world.run_row(run_id)["status"], world.run_row(run_id)["failure"]) == ENDS[LANE]
+    assert {letter["IsVisible"] for letter in world.queued("DeadLetter")} == {True}
+    assert world.redrive().output["received"] == 3
+    world.settle()
+    assert broken(world, moved=letters) == []
+
+
+@either
+@pytest.mark.fault(19)
+def test_what_a_stopped_run_has_left_out_is_visible_when_its_end_was_noticed(world, who):
+    """Of its records one is of the batch that was under way, which its run never heard of."""
+    left = [world.message(type="entry", group_id=world.name(f"g{n}"), number=1) for n in range(15)]
+    for message in left:
+        world.dead_letter(message)
+    request = {"filter": {"type": "transaction"}}
+    second = []
+
+    def before(arn, name):
+        if ":redrive_lane:" in arn:
+            second.extend([name] if name == "HoldDeadLetters" else [])
+        elif who == LANE:
+            return True
+        return len(second) < 2
+
+    world.stack.before_state = before
+    run_id = world.begin(request=request).rpartition(":")[2]
+    world.go_on()
+    if who == BOTH:
+        assert {letter["IsVisible"] for letter in world.queued("DeadLetter")} == {False}
+        assert held_records(world.stack, run_id) == 2
+        world.recover()
+
+    assert {letter["IsVisible"] for letter in world.queued("DeadLetter")} == {True}
+    assert held_records(world.stack, run_id) == 0
+    world.redrive()
+    world.settle()
+    assert broken(world, moved=left) == []
 
 
 def starts_another(_run_id):
@@ -160,19 +240,6 @@ def test_batch_that_could_not_be_given_back_is_given_back_by_the_next_sweep(
     assert broken(world) == []
 
 
-def stop_before_entry(world, state, number):
-    """Run until just before a state is entered for the `number`th time."""
-    entered = []
-
-    def before(arn, name):
-        entered.extend([name] if ":redrive:" in arn else [])
-        return entered.count(state) < number
-
-    world.stack.before_state = before
-    world.begin()
-    world.stack.before_state = lambda *_: True
-
-
 @pytest.mark.fault(19)
 def test_batch_of_one_group_is_visible_however_many_waves_it_had(world):
     """Each wave leaves some twenty events after those that tell what was received."""
@@ -180,7 +247,7 @@ def test_batch_of_one_group_is_visible_however_many_waves_it_had(world):
     messages = [world.message(type="entry", group_id=group, number=n) for n in range(1, 11)]
     for message in messages:
         world.dead_letter(message)
-    stop_before_entry(world, "RedriveMessages", 6)
+    stop_before(world, "RedriveMessages", 6)
     hidden = [letter["IsVisible"] for letter in world.queued("DeadLetter")]
     assert hidden == [False] * 5
 
@@ -197,7 +264,7 @@ def test_second_batch_of_a_stopped_run_is_visible_and_not_its_first(world):
     messages = [world.message() for _ in range(12)]
     for message in messages:
         world.dead_letter(message)
-    stop_before_entry(world, "RedriveMessages", 2)
+    stop_before(world, "RedriveMessages", 2)
     hidden = [letter["IsVisible"] for letter in world.queued("DeadLetter")]
     assert hidden == [False] * 2
 

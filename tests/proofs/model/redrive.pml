@@ -1,4 +1,6 @@
-/* A redrive run: statemachines/redrive.asl.json and workflows/redrive/judge.py. The verdict is a read; GuardLoop's statements have the last word. */
+/* A redrive run with its lane: statemachines/redrive.asl.json, redrive_lane.asl.json and workflows/redrive. The verdict is a read; GuardLoop's statements have the last word. */
+/* A run that is stopped stops its lane with it here: a lane that goes on without its run does what world.visibility and a lease that is over let a slow run do, until its next guard. */
+/* The code lets go at the end of a leg, here it does so before the next receive: what the run receives again before is left either way, by its mark; and what had none, because the guard refused it, is not let go of any more when the run was asked about it again (workflows/redrive/lane.py tally). */
 #define R_ACQUIRE 1
 #define R_RECEIVE 2
 #define R_VALIDATE 3

@@ -30,12 +30,15 @@ from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.transaction import AccountFrozen
 from workflows.operator import discard, edit, retry_by_hand
 from workflows.operator.discard import DiscardRequest
-from workflows.redrive import judgement, let_go, run_lock, runs, statements
+from workflows.redrive import judgement, let_go, ownership, run_lock, runs, statements
+from workflows.redrive.lane import Sent
+from workflows.redrive.run import new
 
 Condition = Callable[[], list[str]]
 _BODY, _CARRIED = MESSAGE.body(), Carried()
 _FROZEN = AccountFrozen()
 _LEASED = ROW | {"status": "RETRYING", "lease_until": 1_000_010}
+_RUN = new("‹run›", "‹execution›", {})
 _TURN = statements.Turn("‹run›", "‹execution›", "‹mark›")
 _VERDICT = {
     "known": True,
@@ -59,7 +62,7 @@ def _guard(kind: str, *, unnoted: bool = False) -> list[str]:
 
 
 def _let_go() -> list[str]:
-    return of_statement(statements.let_go({"id": "message", "redrives": 1004}, "‹run›"))
+    return of_statement(statements.let_go(Sent(id="message", redrives=1004), "‹run›"))
 
 
 def _waits() -> list[str]:
@@ -144,7 +147,7 @@ SOURCES: dict[str, Condition] = {
         *of_state("retry", "HoldOrContinue"),
     ],
     "redrive.acquire": lambda: [
-        *of_state("redrive", "AcquireRun"),
+        *of_call(lambda: ownership.claim(_RUN)),
         *of_call(lambda: run_lock.take("‹run›", None)),
     ],
     "redrive.validate": lambda: [
@@ -159,7 +162,7 @@ SOURCES: dict[str, Condition] = {
         *_guard("left", unnoted=True),
     ],
     "redrive.let_go": _let_go,
-    "redrive.finish": lambda: of_state("redrive", "FinishRun"),
+    "redrive.finish": lambda: of_call(lambda: ownership.close(_RUN, "‹at›")),
     "operator.retry": lambda: of_call(
         lambda: retry_by_hand.retry("message", retry_by_hand.RetryRequest(), OPERATOR)
     ),

@@ -47,46 +47,45 @@ class Mutant:
                 patch.stop()
 
 
+# By which GuardLoop learns that its run was cancelled or ended.
+_IS_UNWANTED = (
+    " or $states.result.Responses[$count($turn.statement) + 1].Error.Code"
+    ' = "ConditionalCheckFailed"'
+)
+
 MUTANTS = [
     Mutant(
         "Messages are sent under their old deduplication id.",
         "soon_after_it_was_sent",
-        (
-            (
-                "redrive",
-                "RedriveMessages",
-                '$v.ledger_id & ".r" & $string($v.redrives + 1)',
-                "$v.ledger_id",
-            ),
-        ),
+        (("workflows.redrive.batch._entry", "ids.deduplication_id(", "(lambda name, _: name)("),),
     ),
     Mutant(
         "Dead letters are deleted before they are sent.",
         "stopped_after_the_delete",
         (
-            ("redrive", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters"),
-            ("redrive", "DeleteDeadLetters", "MoreToDo", "RedriveMessages"),
-            ("redrive", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"),
+            ("redrive_lane", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters"),
+            ("redrive_lane", "DeleteDeadLetters", "MoreToDo", "RedriveMessages"),
+            ("redrive_lane", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"),
         ),
     ),
     Mutant(
         "SQS's list of what it did not send is ignored.",
         "some_are_not_sent",
-        (("redrive", "RedriveMessages", "$not($string($v.index) in $sent)", "false"),),
+        (("redrive_lane", "RedriveMessages", "$states.result.Successful.Id", "$turn.id"),),
     ),
     Mutant(
         "What SQS or the ledger refused is deleted as well.",
         "some_are_not_sent",
-        (("redrive", "DeleteDeadLetters", '[$not(outcome in ["refused", "left"])]', ""),),
+        (("redrive_lane", "DeleteDeadLetters", "$map($turn,", "$map($verdicts,"),),
     ),
     Mutant(
         "What follows a refused message in its group is sent.",
         "first_of_a_group_is_not_sent",
         (
             (
-                "redrive",
+                "redrive_lane",
                 "MoreToDo",
-                ' and $not(group in [$append($past, $turn)[outcome = "refused"].group])',
+                " and $not(group in $verdicts[wave <= $wave and $not(id in $done)].group)",
                 "",
             ),
         ),
@@ -94,24 +93,30 @@ MUTANTS = [
     Mutant(
         "One empty answer is taken for an empty queue.",
         "queue_looks_empty",
-        (("redrive", "AnyDeadLetters", "$empty_polls >= 2", "$empty_polls >= 1"),),
+        (
+            ("workflows.redrive.lane._next_poll", "empty_polls >= EMPTY_POLLS", "empty_polls >= 1"),
+            (
+                "workflows.redrive.course._has_all",
+                "empty_polls >= lanes.EMPTY_POLLS",
+                "empty_polls >= 1",
+            ),
+        ),
     ),
     Mutant(
         "The lock of the dead-letter queue is taken, whoever has it.",
         "two_at_once",
         (
             (
-                "redrive",
-                "AcquireRun",
-                "attribute_not_exists(run_id) OR holder = :run_id OR lease_until < :now",
-                ":run_id = :run_id OR lease_until < :now",
+                "workflows.redrive.run_lock.taking",
+                "attribute_not_exists(run_id) OR holder = :run_id",
+                ":run_id = :run_id",
             ),
         ),
     ),
     Mutant(
         "A run that was cancelled goes on.",
         "cancelled",
-        (("redrive", "GuardLoop", '"CANCELLED"', "$status"),),
+        (("redrive_lane", "GuardLoop", _IS_UNWANTED, ""),),
     ),
     Mutant(
         "The guard lets a message pass that was processed.",
@@ -139,9 +144,37 @@ MUTANTS = [
         "unknown_to_the_ledger",
         (
             ("workflows.redrive.judgement._verdict", "raise UnknownMessage", "return 'redrive'"),
-            ("redrive", "AnyToRedrive", '"redrive" in $turn.outcome', '"redrive" in $turn.verdict'),
-            ("redrive", "RedriveMessages", 'outcome = "redrive"', 'verdict = "redrive"'),
+            ("redrive_lane", "GuardLoop", "$exists($v.statement) and $exists($error)", "false"),
         ),
+    ),
+    Mutant(
+        "A lane goes on when its run was ended.",
+        "lane_goes_on_alone",
+        (
+            ("redrive_lane", "GuardLoop", '"LeaseLost"', '""'),
+            ("redrive_lane", "GuardLoop", _IS_UNWANTED, ""),
+        ),
+    ),
+    Mutant(
+        "A leg forgets what the ones before it have counted.",
+        "two_legs",
+        (
+            (
+                "workflows.redrive.lane.begin_leg",
+                "lane.leg += 1",
+                "lane.leg, lane.counts = lane.leg + 1, dict.fromkeys(COUNTED, 0)",
+            ),
+        ),
+    ),
+    Mutant(
+        "A leg has the share of the whole run.",
+        "two_legs",
+        (("workflows.redrive.course.begin_leg", "most - run.lane.received", "most"),),
+    ),
+    Mutant(
+        "What a leg did not send is not let go of.",
+        "refused_and_nobody_looks",
+        (("workflows.redrive.lane.tally", "lane.unsent.append(kept)", "pass"),),
     ),
     Mutant(
         "The lock of a run that was stopped is never free.",

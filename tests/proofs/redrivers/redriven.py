@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from tests.engines.moto_engine.stack import end_alone
 from tests.support.messages import an_operator
 from tests.support.world import World
 from workflows.redrive import runs
@@ -23,6 +24,10 @@ class Redriven(World):
     def __init__(self, stack: Any, redriver: Redriver | None = None) -> None:
         super().__init__(stack, redriver=redriver)
         self._other = redriver
+
+    def end_run(self, execution_arn: str) -> None:
+        """Let a person stop an execution, and not its lane with it."""
+        end_alone(execution_arn)
 
     def cancel(self) -> None:
         """Let a person tell whoever redrives to stop, by the means that the redriver has."""

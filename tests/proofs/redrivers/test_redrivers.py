@@ -10,12 +10,13 @@ from tests.proofs.redrivers.fence_stories import FENCE_STORIES
 from tests.proofs.redrivers.hostile_stories import HOSTILE_STORIES
 from tests.proofs.redrivers.mutants import MUTANTS
 from tests.proofs.redrivers.naive import NaiveRedriver
+from tests.proofs.redrivers.run_stories import RUN_STORIES
 from tests.proofs.redrivers.stories import STORIES, Told
 from tests.proofs.redrivers.telling import breaches, tell
 from tests.support.tables import hold
 
 FOR_ANY = (*STORIES, *HOSTILE_STORIES)
-ALL = {told.name: told for told in (*FOR_ANY, *FENCE_STORIES)}
+ALL = {told.name: told for told in (*FOR_ANY, *FENCE_STORIES, *RUN_STORIES)}
 # What the consumer, the ledger and the guard make good even for a redriver that knows of none.
 _NAIVE_FAILS = {
     "soon_after_it_was_sent",
@@ -53,16 +54,23 @@ def test_naive_redriver_breaks_what_it_must() -> None:
         )
         for told in FOR_ANY
     ]
+    others = {
+        "Stories of fence and consumer, in which no redriver can do right or wrong.": FENCE_STORIES,
+        "Stories of a run and its lane, which other redrivers have not.": RUN_STORIES,
+    }
     rows += [
-        (
-            "Stories of fence and consumer, in which no redriver can do right or wrong.",
-            _numbers(_rows_of(FENCE_STORIES) - _rows_of(FOR_ANY)),
-            "not told",
-            _in_words([sentence for told in FENCE_STORIES for sentence in _ours(told.name)]),
+        *(
+            (
+                sentence,
+                _numbers(_rows_of(found_by) - _rows_of(FOR_ANY)),
+                "not told",
+                _in_words([sentence for told in found_by for sentence in _ours(told.name)]),
+            )
+            for sentence, found_by in others.items()
         ),
         (
             "No story: the tests of these rows are named above.",
-            _numbers(ROWS.keys() - _rows_of([*FOR_ANY, *FENCE_STORIES])),
+            _numbers(ROWS.keys() - _rows_of(ALL.values())),
             "not told",
             "not told",
         ),
@@ -102,7 +110,7 @@ def test_mutant_that_changes_nothing_is_refused() -> None:
 def _mutant(old: str):
     from tests.proofs.redrivers.mutants import Mutant
 
-    return Mutant("none", "healthy", (("redrive", "MoreToDo", old, ""),))
+    return Mutant("none", "healthy", (("redrive_lane", "MoreToDo", old, ""),))
 
 
 def _rows_of(stories: Iterable[Told]) -> set[int]:

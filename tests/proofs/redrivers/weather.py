@@ -61,8 +61,8 @@ def stop_before(world: Any, operation: str) -> Iterator[None]:
     A machine is stopped before it enters the state that makes the call.
     """
     stopped: list[str] = []
-    redrive = world.stack.outputs["RedriveStateMachineArn"]
-    machine = world.stack.client("stepfunctions").describe_state_machine(stateMachineArn=redrive)
+    lane = world.stack.outputs["RedriveLaneStateMachineArn"]
+    machine = world.stack.client("stepfunctions").describe_state_machine(stateMachineArn=lane)
     states = json.loads(machine["definition"])["States"]
     task = f":sqs:{operation[0].lower()}{operation[1:]}"
 

@@ -1,4 +1,4 @@
-"""What carries bodies through the redrive machine fits a state, with the longest of everything.
+"""What carries bodies through a lane fits a state, and what a run carries, at its longest.
 
 MiniStack limits no state's size, and moto's limit is met by what a test sends, never by the longest
 of everything at once. So the bytes are counted here: the arguments by the shipped expressions, the
@@ -12,14 +12,17 @@ from typing import Any
 
 import pytest
 
-from tests.statics.test_template import STATE_BYTES, batch_size, evaluate, longest_verdict, states
+from tests.statics.test_template import STATE_BYTES, evaluate, longest_verdict, states
 from tests.support.cloud import forget
 from tests.support.template import template
 from workflows.messages.carried import Carried
 from workflows.messages.envelope import InvalidEnvelope
 from workflows.messages.limits import ATTRIBUTE_RESERVE_BYTES
 from workflows.messages.reasons import reason_of
-from workflows.redrive import batch, runs
+from workflows.redrive import batch, beginning, lane
+from workflows.redrive.lane import COUNTED, Asked, Lane, Sent
+from workflows.redrive.requests import RedriveRequest
+from workflows.redrive.run import Run
 from workflows.redrive.verdict import Verdict
 
 FILTER = {
@@ -28,10 +31,47 @@ FILTER = {
     "jmespath": "amount > `100` && " * 20 + "kind == 'debit'",
 }
 REQUESTS = ["{}", json.dumps({"filter": FILTER})]
-RUN = {"id": "r" * 80, "trace_id": "t" * 128, "part": 99}
+RUN_ID = "r" * 80
 EXECUTION = f"arn:aws-us-gov:states:us-gov-west-1:123456789012:execution:{'m' * 80}:{'e' * 80}"
 CONTEXT = {"context": {"Execution": {"Id": EXECUTION}}}
-CONFIRMED = [{"id": f"{number:c>120}", "redrives": 25} for number in range(10)]
+LANE_MACHINE = "RedriveLaneStateMachine"
+
+
+def ids(count):
+    """Return messages of the longest ids that were guarded under the largest number."""
+    return [Sent(id=f"{number:c>120}", redrives=25) for number in range(count)]
+
+
+def a_lane(asked=0, settling=lane._MOST_UNSETTLED):
+    """Return a lane of which all is as long as it may be, with so many messages to settle."""
+    found = Lane(
+        number=99, leg=99_999, size=10, turns=999_999, polls=999_999, records=999_999,
+        counts=dict.fromkeys(COUNTED, 1_000_000), may_receive=1_000_000, may_redrive=1_000_000,
+        asked=[
+            Asked(verdict="quarantine", id=f"{number:a>128}", redrives=25, after="9")
+            for number in range(asked)
+        ],
+        sent=ids(settling), sent_at=1_800_000_000_000, window=3_000, gap=10_000, empty_polls=2,
+        refusals=5, in_flight=120_000, waves_left=300, until=1_800_000_000, poll=10,
+    )  # fmt: skip
+    found.name = lane.leg_name(RUN_ID, found.number, found.leg)
+    found.attempt_id = f"{'s' * 53}-99-999999"
+    found.mark = f"{RUN_ID}#99.999999"
+    return found
+
+
+def laden(size):
+    """Return a lane with as much as it may carry beside as many messages as fit at once.
+
+    With more it asks for one message less, which makes room for many times what it may carry.
+    """
+    found = a_lane(size, 0)
+    found.size = size
+    while not lane._is_laden(found) and len(found.sent) < lane._MOST_UNSETTLED - 10:
+        found.sent = ids(len(found.sent) + 1)
+    while lane._is_laden(found):
+        (found.sent or found.asked).pop()
+    return found
 
 
 def attribute(value):
@@ -113,7 +153,7 @@ def verdicts(count, **parts):
 
 
 def argument(state, *names):
-    found = states("RedriveStateMachine")[state]["Arguments"]
+    found = states(LANE_MACHINE)[state]["Arguments"]
     for name in names:
         found = found[name]
     return found
@@ -139,7 +179,9 @@ def maxima():
             while low < high:
                 middle = (low + high + 1) // 2
                 low, high = (
-                    (middle, high) if batch_size(middle, request) >= count else (low, middle - 1)
+                    (middle, high)
+                    if beginning._size(middle, json.loads(request)) >= count
+                    else (low, middle - 1)
                 )
             found.add(low)
     return sorted(found)
@@ -156,7 +198,7 @@ every_batch = pytest.mark.parametrize(
 
 
 def test_batches_of_every_size_are_counted():
-    counts = {batch_size(maximum, "{}") for maximum in maxima()}
+    counts = {beginning._size(maximum, {}) for maximum in maxima()}
 
     assert counts == set(range(1, 11))
     assert longest_verdict(0).keys() | {"left_because", "status"} == Verdict.__required_keys__
@@ -172,7 +214,7 @@ def test_reason_is_written_without_an_escape():
 @every_batch
 @pytest.mark.parametrize("attributes", [TEN, OURS], ids=["ten", "ours"])
 def test_received_messages_fit(maximum, request_, attributes):
-    received = letters(maximum, batch_size(maximum, request_), attributes)
+    received = letters(maximum, beginning._size(maximum, json.loads(request_)), attributes)
 
     assert size({"Messages": received}) < STATE_BYTES
 
@@ -180,22 +222,54 @@ def test_received_messages_fit(maximum, request_, attributes):
 @every_batch
 @pytest.mark.parametrize("attributes", [TEN, OURS], ids=["ten", "ours"])
 def test_messages_to_validate_fit(maximum, request_, attributes):
-    received = letters(maximum, batch_size(maximum, request_), attributes)
+    received = letters(maximum, beginning._size(maximum, json.loads(request_)), attributes)
+    received = evaluate(
+        LANE_MACHINE,
+        states(LANE_MACHINE)["ReceiveDeadLetters"]["Assign"]["batch"],
+        states={"result": {"Messages": received}},
+    )
     payload = evaluate_all(
         argument("ValidateMessages", "Payload"),
-        {"batch": received, "run": RUN, "request": json.loads(request_), "turns": 299, "held": 999}
-        | {"confirmed": CONFIRMED},
-        "RedriveStateMachine",
+        {"batch": received, "run": run_of(request_), "lane": laden(len(received)).model_dump()}
+        | {"done": [str(n) for n in range(10)], "sent_at": 1_800_000_000_000},
+        LANE_MACHINE,
     )
 
     assert payload["messages"] == received
     assert size({"FunctionName": "f" * 140, "Payload": payload}) < STATE_BYTES
 
 
+def run_of(request):
+    """Return what a lane knows of its run."""
+    options = RedriveRequest.model_validate(json.loads(request)).options()
+    return {"run_id": RUN_ID, "trace_id": "t" * 128, "request": options}
+
+
+@every_batch
+def test_messages_to_validate_fit_beside_a_lane_that_carries_all_it_can(maximum, request_):
+    size_ = beginning._size(maximum, json.loads(request_))
+    full = a_lane(size_, lane._MOST_UNSETTLED - 10)
+    full.size = size_
+    lane._next_poll(full, RUN_ID, None)
+    payload = {
+        "messages": letters(maximum, full.poll, OURS),
+        "lane": full.model_dump(),
+        "execution_arn": EXECUTION,
+        "done": [str(n) for n in range(10)],
+    }
+
+    assert full.poll == max(1, size_ - 1)
+    assert size({"FunctionName": "f" * 140, "Payload": payload | run_of(request_)}) < STATE_BYTES
+
+
 def answered(batch_, found):
     """Return what ValidateMessages answers on a batch with these verdicts."""
-    given: Any = {"run_id": RUN["id"], "execution_arn": EXECUTION, "turn": "99.299", "held": 999}
-    return batch.guarded(given | {"messages": batch_, "confirmed": CONFIRMED}, found)
+    given: Any = batch_
+    now = laden(len(batch_))
+    # What was asked for before is sent by now, and this batch is asked for.
+    now.sent = ids(len(now.sent) + len(now.asked))
+    now.asked = a_lane(len(batch_)).asked
+    return batch.guarded(RUN_ID, EXECUTION, now, given, found)
 
 
 def invoked(payload):
@@ -220,7 +294,7 @@ def invoked(payload):
 def test_verdicts_on_edited_messages_fit(names, maximum, request_, verdict, unnoted):
     """An edited body comes with the verdict, as large as an edit may make it."""
     edited = quotes(maximum - ATTRIBUTE_RESERVE_BYTES)
-    count = batch_size(maximum, request_)
+    count = beginning._size(maximum, json.loads(request_))
     found = verdicts(count, body=edited, known=True, verdict=verdict, unnoted=unnoted)
     found[0]["unnoted"] &= verdict != "left" or "filter" in request_  # as below
     answer = answered(letters(maximum, count, {}), found)
@@ -233,16 +307,14 @@ def guard(batch_, found):
     """Return the statements of the first wave on a batch with these verdicts."""
     answer = answered(batch_, found)
     statements = evaluate(
-        "RedriveStateMachine",
+        LANE_MACHINE,
         argument("GuardLoop", "Statements"),
         turn=answer["verdicts"],
         common=answer["common"],
-        wave=0,
         batch=batch_,
-        counts=dict.fromkeys(runs.COUNTERS, 1_000_000),
     )
     assert len(statements) <= 25  # DynamoDB's limit
-    assert not re.search(r'"(body|count)":', json.dumps(statements))
+    assert not re.search(r'"(body|seconds)":', json.dumps(statements))
     return statements
 
 
@@ -252,14 +324,16 @@ def guard(batch_, found):
     ("verdict", "known"), [("quarantine", False), ("quarantine", True), ("redrive", True)]
 )
 def test_guard_s_statements_fit(names, maximum, request_, verdict, known, attributes):
-    count = batch_size(maximum, request_)
+    count = beginning._size(maximum, json.loads(request_))
     found = verdicts(count, verdict=verdict, known=known)
 
     statements = guard(letters(maximum, count, attributes), found)
 
     assert json.dumps(statements).count(TRACE) == (0 if verdict == "redrive" else count)
     # Bodies leave no room to note what was sent before; that is noted when there is.
-    assert len(statements) == count + 2 + (len(CONFIRMED) if verdict == "redrive" else 0)
+    confirmed = sum("REMOVE" in one["Statement"] for one in statements if verdict == "redrive")
+    assert len(statements) == count + 2 + confirmed
+    assert (confirmed > 0) == (verdict == "redrive")
     assert size({"Statements": statements}) < STATE_BYTES
 
 
@@ -268,30 +342,68 @@ def test_guard_s_statements_fit(names, maximum, request_, verdict, known, attrib
 @pytest.mark.parametrize("known", [False, True])
 def test_guard_s_statements_on_what_is_left_fit(names, maximum, request_, known, attributes):
     """Only a filter leaves all: the first one that is left without one is noted already."""
-    count = batch_size(maximum, request_)
+    count = beginning._size(maximum, json.loads(request_))
     found = verdicts(count, verdict="left", known=known)
     found[0]["unnoted"] = "filter" in request_
 
     statements = guard(letters(maximum, count, attributes), found)
 
-    assert json.dumps(statements).count("h" * 1_024) == count
     assert size({"Statements": statements}) < STATE_BYTES
 
 
 @every_batch
 @pytest.mark.parametrize("attributes", [TEN, OURS], ids=["ten", "ours"])
-def test_copies_to_send_fit(maximum, request_, attributes):
-    count = batch_size(maximum, request_)
+def test_copies_to_send_fit(names, maximum, request_, attributes):
+    count = beginning._size(maximum, json.loads(request_))
     received = letters(maximum, count, attributes)
     entries = evaluate(
-        "RedriveStateMachine",
+        LANE_MACHINE,
         argument("RedriveMessages", "Entries"),
-        turn=verdicts(count, outcome="redrive", known=True),
+        turn=answered(received, verdicts(count, verdict="redrive", known=True))["verdicts"],
         batch=received,
     )
 
     assert [entry["MessageBody"] for entry in entries] == [letter["Body"] for letter in received]
     assert size({"QueueUrl": "u" * 200, "Entries": entries}) < STATE_BYTES
+
+
+def a_request():
+    """Return the longest request that there may be, as far as its parts are bounded."""
+    canary = {"messages": 1_000, "watch_seconds": 14_400, "max_failures": 100_000}
+    return {"filter": FILTER, "max_messages": 1_000_000, "max_per_second": 2_999.5} | {
+        "canary": canary
+    }
+
+
+def test_leg_s_output_and_the_run_s_state_fit():
+    """What a leg ends with is a result and an input of the run, with the run beside it."""
+    batch_ = letters(1_024, 10, {})
+    leg = evaluate_all(
+        states(LANE_MACHINE)["LegOver"]["Output"],
+        {
+            "lane": a_lane(10).model_dump(),
+            "done": [str(n) for n in range(10)],
+            "sent_at": 1_800_000_000_000,
+            "failure": "DynamoDb.ItemCollectionSizeLimitExceeded",
+            "verdicts": [1],
+            "batch": batch_,
+        },
+        LANE_MACHINE,
+    )
+    run = Run(
+        run_id=RUN_ID, execution_arn=EXECUTION, trace_id="t" * 254, trigger="t" * 254,
+        requested_by=quotes(254), request=a_request(), planned=1_000_000, reason="r" * 1_000,
+        failure="f" * 254, oversized_reason="r" * 200, lost_leg="l" * 254,
+        lane=a_lane(10), watch_from=1_800_000_000, events=17_000,
+    ).model_dump()  # fmt: skip
+
+    assert len(leg["lane"]["sent"]) == lane._MOST_UNSETTLED
+    assert [one.keys() for one in leg["received"]] == [{"MessageId", "ReceiptHandle"}] * 10
+    # Beside it a result says of the execution what it began with, once more and as text.
+    begun = run_of(json.dumps(a_request())) | {"lane": a_lane(10).model_dump()}
+    result = {"Output": leg, "Input": json.dumps(begun), "ExecutionArn": EXECUTION}
+    for state in (invoked(run), result, {"FunctionName": "f" * 140, "Payload": [run, leg]}):
+        assert size(state) < STATE_BYTES
 
 
 @pytest.mark.parametrize("attributes", [{}, TEN], ids=["none", "ten"])

@@ -7,8 +7,10 @@ import boto3
 import pytest
 
 from lambdas.authorize_request import handler
+from tests.support.aws_events import token_request
 from tests.support.cloud import ENVIRONMENT
 from tests.support.invocations import CONTEXT
+from tests.support.template import template
 from workflows.access import tokens
 from workflows.access.users import User
 from workflows.runtime import clock
@@ -16,10 +18,7 @@ from workflows.runtime import clock
 API = "arn:aws:execute-api:us-east-1:123456789012:api1234567"
 ANN = User("ann@example.com", ("operator", "producer"))
 
-
-@pytest.fixture(autouse=True)
-def _key(token_key):
-    """Every test needs the key."""
+pytestmark = pytest.mark.usefixtures("token_key")
 
 
 @pytest.fixture
@@ -28,8 +27,7 @@ def token():
 
 
 def authorize(authorization, method_arn=f"{API}/v1/GET/messages/status"):
-    event = {"type": "TOKEN", "authorizationToken": authorization, "methodArn": method_arn}
-    return handler(event, CONTEXT)
+    return handler(token_request(authorization) | {"methodArn": method_arn}, CONTEXT)
 
 
 def refuse(authorization):
@@ -50,6 +48,8 @@ def test_valid_token_gets_policy_and_context(token):
     assert (context["email"], context["roles"]) == (ANN.email, "operator producer")
     assert int(context["expires_at"]) > time.time() + 21_000
     assert all(isinstance(value, str) for value in context.values())
+    (authorizer,) = template()["Resources"]["Api"]["Properties"]["Auth"]["Authorizers"].values()
+    assert authorizer["FunctionPayloadType"] == token_request(None)["type"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_scheme_has_no_case(token, scheme):
 
 
 @pytest.mark.parametrize(
-    "authorization", [None, "", " ", "Bearer", "Bearer ", "Bearer x", "Basic eDp5"]
+    "authorization", [None, "", " ", "Bearer", "Bearer ", "Bearer x", "Bearer ü", "Basic eDp5"]
 )
 def test_missing_token_is_unauthorized(authorization):
     refuse(authorization)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lambdas import authorize_request, consume_messages, log_in, recover_executions
+from lambdas import consume_messages, log_in, recover_executions
 from tests.support import aws_events
 from tests.support.aws_events import bare, binary, in_base64, sqs_event, sqs_record, status_change
 from tests.support.aws_events import text as text_attribute
@@ -14,15 +14,8 @@ from tests.support.fenced_group import GROUP, fail, generations, row, stop_execu
 from tests.support.invocations import CONTEXT
 from tests.support.messages import a_message
 from tests.support.template import template
-from workflows.access import tokens
-from workflows.access.users import User
 
-pytestmark = pytest.mark.usefixtures("recursion_limit")
-
-
-@pytest.fixture(autouse=True)
-def _cloud(tables, queues, machines, token_key):
-    """Every handler needs some of it."""
+pytestmark = pytest.mark.usefixtures("tables", "queues", "machines", "token_key", "recursion_limit")
 
 
 # --- The sweep ----------------------------------------------------------------------------------
@@ -37,16 +30,13 @@ SWEEPS: dict[str, Any] = {
     "a schedule without an input": aws_events.schedule_notification(),
     "an execution whose input was left out": status_change(None),
     "a run's end": status_change('{"trigger": "api", "request": {}}', machine="redrive"),
-    "a console's empty input": status_change("{}"),
-    "a console's list": status_change("[1]"),
+    "a console's empty input": status_change("{}"), "a console's list": status_change("[1]"),
     "a console's null": status_change("null"),
     "a group that is no text": status_change(an_input(group_id=7)),
     "a group that is nothing": status_change(an_input(group_id="")),
     "a group that no message can have": status_change(an_input(group_id="rück " + 300 * "x")),
-    "no input at all": {},
-    "an input that is a text": "sweep",
-    "an input that is null": None,
-}
+    "no input at all": {}, "an input that is a text": "sweep", "an input that is null": None,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("event", SWEEPS.values(), ids=SWEEPS)
@@ -128,47 +118,6 @@ def test_bytes_that_are_no_text_are_refused(module, method, path, sent):
     assert body["error"]["details"]["fields"] == [
         {"field": "body", "problem": "not JSON: no text in UTF-8"}
     ]
-
-
-def test_headers_of_many_values_are_read_by_any_spelling():
-    sent = {"type": "transaction", "payload": {}, "message_id": "m-1"}
-    request = aws_events.api_request("POST", "/messages/send", sent)
-    for spelled in ("Idempotency-Key", "idempotency-key", "IDEMPOTENCY-KEY"):
-        request["headers"] = {"accept": "*/*", spelled: "another"}
-        request["multiValueHeaders"] = {"accept": ["a", "*/*"], spelled: ["another"]}
-
-        status, body = answer("lambdas.send_message", request)
-
-        assert status == 422
-        assert body["error"]["message"].startswith("Idempotency-Key"), spelled
-
-
-def test_query_parameter_that_stands_twice_is_no_failure():
-    request = aws_events.api_request("GET", "/messages/dlq", query={"limit": "2"})
-    request["multiValueQueryStringParameters"] = {"limit": ["1", "2"]}
-
-    status, _ = answer("lambdas.list_dead_letters", request)
-
-    assert status in (200, 422)
-
-
-# --- The authorizer -----------------------------------------------------------------------------
-
-
-def test_authorizer_reads_the_token_that_api_gateway_gives():
-    token = tokens.issue(User("ann@example.com", ("operator",))).access_token
-
-    policy = authorize_request.handler(aws_events.token_request(f"Bearer {token}"), CONTEXT)
-
-    assert policy["principalId"] == "ann@example.com"
-    (authorizer,) = template()["Resources"]["Api"]["Properties"]["Auth"]["Authorizers"].values()
-    assert authorizer["FunctionPayloadType"] == aws_events.token_request(None)["type"]
-
-
-@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Basic YTpi", "Bearer ü"])
-def test_authorizer_refuses_whatever_is_no_token(authorization):
-    with pytest.raises(Exception, match=r"^Unauthorized$"):
-        authorize_request.handler(aws_events.token_request(authorization), CONTEXT)
 
 
 # --- The work queue -----------------------------------------------------------------------------

@@ -12,15 +12,10 @@ from tests.support.messages import a_message, a_transaction
 from tests.support.troubles import in_trouble, row, sent
 from workflows.ledger import lookup
 
-pytestmark = pytest.mark.usefixtures("recursion_limit")
+pytestmark = pytest.mark.usefixtures("tables", "queues", "machines", "recursion_limit")
 
 CANARY = "canary-7c1f"
 NEW = a_transaction(amount="11.00")
-
-
-@pytest.fixture(autouse=True)
-def _cloud(tables, queues, machines):
-    """Every handler needs some of it."""
 
 
 def call(module, method, path, body=None):
@@ -217,14 +212,16 @@ def test_error_that_nobody_foresaw_is_told_of_its_message_only(calls, output):
 def test_edit_of_many_has_partial_results():
     three()
     in_trouble(message=a_message(message_id="m-4", payload={}))
+    in_trouble(message=a_message(message_id="m-5", payload=NEW))
 
     status, body = call(
         edit_messages, "PATCH", "/messages",
-        {"filter": {"message_ids": ["m-1", "m-4"]}, "merge": {"amount": "11.00"}},
+        {"filter": {"message_ids": ["m-1", "m-4", "m-5"]}, "merge": {"amount": "11.00"}},
     )  # fmt: skip
 
     assert status == 200
     by_id = {result["message_id"]: result for result in body["results"]}
+    assert set(by_id) == {"m-1", "m-4"}  # nothing would change of the other
     assert by_id["m-1"]["status"] == "DEAD"
     assert by_id["m-4"]["error"]["code"] == "invalid_message"
     assert row("m-1")["payload_hash"] == a_message(payload=NEW).payload_hash
@@ -245,16 +242,14 @@ def test_discard_of_many_has_partial_results():
     assert row("m-1")["status"] == "DEAD"
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {}, {"filter": None}, {"filter": {"jmespath": "["}}, {"filter": {"older_than": "x"}},
-        {"filter": {"newer_than": "20261202"}}, {"filter": {"newer_than": 20261202}},
-        {"filter": {}, "limit": 101}, {"filter": {}, "status": "RETRYING"},
-        {"filter": {}, "cursor": "x"}, {"filter": {"payload": {"a": CANARY * 60}}},
-    ],
-    ids=str,
-)  # fmt: skip
+@pytest.mark.parametrize("body", [
+    {}, {"filter": None}, {"filter": {"jmespath": "["}}, {"filter": {"older_than": "x"}},
+    {"filter": {"newer_than": "20261202"}}, {"filter": {"newer_than": 20261202}},
+    {"filter": {}, "limit": 101}, {"filter": {}, "status": "RETRYING"},
+    {"filter": {}, "cursor": "x"}, {"filter": {"payload": {"a": CANARY * 60}}},
+    {"filter": {}, "limit": 0}, {"filter": {"nothing": 1}}, {"filter": {}, "more": 1},
+    {"filter": {}, "merge": {}}, {"filter": {}, "merge": [1]}, {"filter": {}, "merge": None},
+], ids=str)  # fmt: skip
 @pytest.mark.parametrize(
     ("module", "method", "path", "more"),
     [
@@ -268,7 +263,7 @@ def test_bad_selection_is_422_and_acts_on_nothing(module, method, path, more, bo
     in_trouble()
     before = row()
 
-    answer = call(module, method, path, body | more)
+    answer = call(module, method, path, more | body)
 
     assert code(answer) == (422, "invalid_request")
     assert CANARY not in json.dumps(answer)

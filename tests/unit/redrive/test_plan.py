@@ -380,14 +380,14 @@ def test_what_the_ledger_has_not_met_is_told(queues):
 @pytest.mark.parametrize(
     ("count", "request_", "seconds", "transitions"),
     [
-        (0, {}, 7, 10),
-        (1, {}, 8, 18),
-        (10, {}, 8, 18),
-        (11, {}, 8, 26),
-        (40, {}, 9, 42),
-        (40, {"max_per_second": 2}, 27, 42),
-        (40, {"max_per_second": 0.5}, 87, 42),
-        (40, {"max_per_second": 1, "max_messages": 10}, 17, 18),
+        (0, {}, 7, 18),
+        (1, {}, 8, 25),
+        (10, {}, 8, 25),
+        (11, {}, 8, 32),
+        (40, {}, 9, 46),
+        (40, {"max_per_second": 2}, 27, 46),
+        (40, {"max_per_second": 0.5}, 87, 46),
+        (40, {"max_per_second": 1, "max_messages": 10}, 17, 25),
     ],
 )
 def test_estimates_follow_the_messages_and_the_rate(count, request_, seconds, transitions):

@@ -2,14 +2,14 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
+from moto.sqs.models import sqs_backends
 
 from lambdas import note_run_ends, recover_executions
 from lambdas.run_record import RunRecord
 from lambdas.show_run import RunReport
-from tests.support.cloud import ENVIRONMENT
+from tests.support.cloud import ACCOUNT, ENVIRONMENT, REGION
 from tests.support.invocations import CONTEXT
 from tests.support.messages import a_message, an_operator
 from workflows.ledger import lookup, transitions
@@ -84,27 +84,6 @@ def test_unknown_run_cannot_be_cancelled():
         runs.cancel("run-1", an_operator())
 
 
-def test_watch_prolongs_the_lease_of_a_run_that_has_its_lock(begin, later):
-    begin()
-    before = lock()["lease_until"]
-    later(100)
-
-    assert runs.is_wanted("run-1")
-    assert outcome.watch("run-1", 0).active is True
-    assert lock()["lease_until"] >= before + 100
-    lost = outcome.watch("run-2", 0)
-    assert (lost.active, lost.lease_lost) == (False, True)
-
-
-def test_watch_tells_a_cancelled_run_from_one_that_lost_its_lock(begin):
-    begin()
-    runs.cancel("run-1", an_operator())
-
-    watched = outcome.watch("run-1", 0)
-
-    assert (watched.active, watched.lease_lost) == (False, False)
-
-
 def redriven(number, status, run_id="run-1"):
     message = a_message(message_id=f"m-{number}")
     transitions.accept(message)
@@ -128,7 +107,7 @@ def test_outcome_counts_what_became_of_a_run_s_messages():
 
 
 def hold(run_id, number, *group_ids):
-    """Put messages on the dead-letter queue, receive them, and note them as the machine does."""
+    """Put messages on the dead-letter queue, receive them, and note them as a lane does."""
     for group in group_ids:
         aws.sqs().send_message(
             QueueUrl=DLQ,
@@ -138,14 +117,8 @@ def hold(run_id, number, *group_ids):
         )
     handles = [message["ReceiptHandle"] for message in receive()]
     assert len(handles) == len(group_ids)
-    item = {
-        "run_id": f"HELD#{run_id}#{number}",
-        "held_by": run_id,
-        "dead_letter_queue": f"HELD#{QUEUE}",
-        "started_at": clock.now(),
-        "receipt_handles": handles,
-    }
-    aws.dynamodb().put_item(TableName="Runs", Item=item)
+    in_flight.note(run_id, 0, number, handles)
+    return handles
 
 
 def receive():
@@ -158,18 +131,70 @@ def test_what_a_run_holds_is_released_once():
     hold("run-1", 1, "c")
     assert receive() == []
 
-    assert in_flight.give_back("run-1", 3) == 3  # the third record was never written
+    assert in_flight.give_back("run-1", 0, 3) == 3  # the third record was never written
     assert sorted(message["Body"] for message in receive()) == ["a", "b", "c"]
-    assert in_flight.give_back("run-1", 3) == 0
+    assert in_flight.give_back("run-1", 0, 3) == 0
+
+
+def test_records_that_a_stopped_leg_has_made_since_are_released_too():
+    hold("run-1", 0, "a")
+    hold("run-1", 1, "b")
+    hold("run-1", 2, "c")
+
+    assert in_flight.give_back("run-1", 0, 1) == 3
+
+
+def test_record_that_is_gone_by_a_try_before_hides_none_of_the_others():
+    hold("run-1", 0, "a")
+    hold("run-1", 2, "b")
+
+    assert in_flight.give_back("run-1", 0, 3) == 2
+
+
+def test_what_another_lane_or_run_holds_stays():
+    handles = hold("run-1", 0, "a")
+    in_flight.note("run-1", 1, 0, handles)
+    in_flight.note("run-10", 0, 1, handles)
+
+    assert in_flight.give_back("run-1", 0, 1) == 1
+    assert receive()
+    assert in_flight.give_back("run-1", 1, 1) == 1
+
+
+def test_note_that_is_made_again_is_one_record_which_the_index_finds_and_time_forgets(later):
+    handles = hold("run-1", 0, "a")
+    in_flight.note("run-1", 0, 0, handles)
+
+    (record,) = aws.dynamodb().scan(TableName="Runs")["Items"]
+    assert record == {
+        "run_id": "HELD#run-1#0.0", "held_by": "run-1", "receipt_handles": handles,
+        "dead_letter_queue": f"HELD#{QUEUE}", "started_at": record["started_at"],
+        "expires_at": clock.epoch() + 14 * 86_400,
+    }  # fmt: skip
+
+
+def test_message_that_is_left_by_itself_stays_in_flight_for_longer_than_any_run_needs():
+    (handle,) = hold("run-1", 0, "a")
+    aws.sqs().change_message_visibility(QueueUrl=DLQ, ReceiptHandle=handle, VisibilityTimeout=1)
+    in_flight.leave(handle)
+
+    queue = sqs_backends[ACCOUNT][REGION].queues["dead-letter.fifo"]
+    (message,) = queue._messages
+    assert 32_000_000 < message.visible_at - clock.milliseconds() < 43_200_000
+
+
+@pytest.mark.parametrize(("left", "others"), [(0, 2), (1, 1), (2, 0), (5, 0)])
+def test_what_others_have_in_flight_is_all_but_the_run_s_own(left, others):
+    hold("other", 0, "a", "b")
+
+    assert in_flight.elsewhere(left) == others
 
 
 def test_message_that_is_gone_meanwhile_keeps_nothing_from_being_released():
-    hold("run-1", 0, "a", "b")
-    key = {"run_id": "HELD#run-1#0"}
-    record: Any = aws.dynamodb().get_item(TableName="Runs", Key=key)["Item"]
-    aws.sqs().delete_message(QueueUrl=DLQ, ReceiptHandle=record["receipt_handles"][0])
+    handles = hold("run-1", 0, "a", "b")
+    aws.sqs().delete_message(QueueUrl=DLQ, ReceiptHandle=handles[0])
 
-    in_flight.give_back("run-1", 1)
+    in_flight.give_back("run-1", 0, 1)
 
     assert [message["Body"] for message in receive()] == ["b"]
 
@@ -193,7 +218,7 @@ def test_what_is_held_is_no_run():
 
     assert runs.page(10, None) == ([], None)
     with pytest.raises(RunNotFound):
-        runs.get("HELD#run-1#0")
+        runs.get("HELD#run-1#0.0")
 
 
 def progress_of(begin, **columns):
@@ -359,7 +384,7 @@ def test_run_that_works_has_no_end(begin, output):
     assert told(output()) == ([], {})
 
 
-@pytest.mark.parametrize("status", ["CONTINUED", "SKIPPED"])
+@pytest.mark.parametrize("status", ["SKIPPED"])
 def test_execution_that_ends_no_run_tells_of_none(begin, output, status):
     begin()
 

@@ -13,6 +13,7 @@ from tests.support.messages import an_operator
 from workflows.redrive import ownership, requests, run_lock, runs
 from workflows.redrive.ownership import RunActive
 from workflows.redrive.requests import RedriveRequest
+from workflows.redrive.run import new
 from workflows.redrive.runs import RunEnded, RunNotFound
 from workflows.runtime import aws, clock, executions
 from workflows.runtime.paging import InvalidCursor
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("recursion_limit")
 
 QUEUE = "dead-letter.fifo"
 MACHINE = ENVIRONMENT["REDRIVE_STATE_MACHINE_ARN"]
+EXECUTION = MACHINE.replace("stateMachine", "execution") + ":run-1"
 LEASE = int(ENVIRONMENT["RUN_LEASE_SECONDS"])
 ALL = RedriveRequest()
 
@@ -171,82 +173,8 @@ def test_only_the_first_to_notice_a_dead_run_gets_its_lock(begin, sfn, monkeypat
     assert lock()["holder"] == "run-2"
 
 
-SUCCESSOR = MACHINE.replace("stateMachine", "execution") + ":run-1-s2"
-
-
 @pytest.fixture
-def handed_over(begin, sfn, monkeypatch):
-    """Hand a run over to a successor while somebody asks for its execution's status."""
-    begin("run-1")
-    status_of = executions.execution_status
-
-    def hand_over(arn):
-        monkeypatch.setattr(executions, "execution_status", status_of)
-        sfn.start_execution(stateMachineArn=MACHINE, name="run-1-s2", input="{}")
-        for key in ("run-1", f"LOCK#{QUEUE}"):  # as HandOverRun does it
-            aws.dynamodb().update_item(
-                TableName="Runs",
-                Key={"run_id": key},
-                UpdateExpression="SET execution_arn = :successor",
-                ExpressionAttributeValues={":successor": SUCCESSOR},
-            )
-        stop(sfn, "run-1")
-        return "SUCCEEDED" if arn.endswith(":run-1") else status_of(arn)
-
-    monkeypatch.setattr(executions, "execution_status", hand_over)
-
-
-def goes_on():
-    row = runs.get("run-1")
-    assert (row["status"], row["execution_arn"]) == ("RUNNING", SUCCESSOR)
-    assert "failure" not in row
-    assert (lock()["holder"], lock()["execution_arn"]) == ("run-1", SUCCESSOR)
-
-
-@pytest.mark.usefixtures("handed_over")
-@pytest.mark.parametrize(
-    "look", [lambda: runs.get("run-1"), lambda: runs.page(10, None)[0][0]], ids=["get", "list"]
-)
-def test_run_that_is_handed_over_while_somebody_looks_goes_on(look):
-    assert look()["status"] == "RUNNING"
-    goes_on()
-
-
-@pytest.mark.usefixtures("handed_over")
-def test_run_that_is_handed_over_while_it_is_cancelled_is_cancelled():
-    assert runs.cancel("run-1", an_operator())["status"] == "CANCELLING"
-
-
-@pytest.mark.usefixtures("handed_over")
-def test_lock_of_a_run_that_is_handed_over_during_a_sweep_is_kept():
-    assert ownership.recover() is None
-    goes_on()
-
-
-@pytest.mark.usefixtures("handed_over")
-def test_lock_of_a_run_that_is_handed_over_while_another_asks_for_it_is_kept():
-    with pytest.raises(RunActive, match="run-1"):
-        acquire("run-2")
-    goes_on()
-
-
-def test_run_that_began_although_its_start_seemed_to_fail_goes_on(begin):
-    row = begin("run-1")
-    aws.dynamodb().update_item(  # as AcquireRun does it, in the same second
-        TableName="Runs",
-        Key={"run_id": "run-1"},
-        UpdateExpression="SET expires_at = :later",
-        ExpressionAttributeValues={":later": clock.epoch() + 86_400},
-    )
-
-    ownership.abandon(row, "The execution could not be started.")
-
-    assert runs.get("run-1")["status"] == "RUNNING"
-    assert lock()["holder"] == "run-1"
-
-
-@pytest.fixture
-def begun_after_all(begin, later, monkeypatch):
+def begun_since(begin, later, monkeypatch):
     """Let an execution that was given up begin, after somebody asked for its status."""
     begin("run-1")
     later(61)
@@ -254,21 +182,47 @@ def begun_after_all(begin, later, monkeypatch):
 
     def ask(_):
         monkeypatch.setattr(executions, "execution_status", status_of)
-        assert run_lock.renew("run-1")
+        assert ownership.claim(new("run-1", EXECUTION, {}))
 
     monkeypatch.setattr(executions, "execution_status", ask)
 
 
-@pytest.mark.usefixtures("begun_after_all")
-def test_lock_of_a_run_that_begins_after_all_is_kept():
+@pytest.mark.usefixtures("begun_since")
+@pytest.mark.parametrize(
+    "look", [lambda: runs.get("run-1"), lambda: runs.page(10, None)[0][0]], ids=["get", "list"]
+)
+def test_run_that_begins_while_somebody_looks_goes_on(look):
+    row = look()
+
+    assert (row["status"], row["execution_arn"]) == ("RUNNING", EXECUTION)
+    assert "failure" not in row
+
+
+@pytest.mark.usefixtures("begun_since")
+def test_run_that_begins_while_it_is_cancelled_is_cancelled():
+    assert runs.cancel("run-1", an_operator())["status"] == "CANCELLING"
+
+
+@pytest.mark.usefixtures("begun_since")
+def test_lock_of_a_run_that_begins_while_another_asks_for_it_is_kept():
     with pytest.raises(RunActive, match="run-1"):
         acquire("run-2")
-    assert lock()["holder"] == "run-1"
+    assert (lock()["holder"], runs.get("run-1")["status"]) == ("run-1", "RUNNING")
 
 
-@pytest.mark.usefixtures("begun_after_all")
-def test_lock_of_a_run_that_begins_after_all_is_not_swept():
+@pytest.mark.usefixtures("begun_since")
+def test_lock_of_a_run_that_begins_during_a_sweep_is_kept():
     assert ownership.recover() is None
+    assert (lock()["holder"], runs.get("run-1")["status"]) == ("run-1", "RUNNING")
+
+
+def test_run_that_began_although_its_start_seemed_to_fail_goes_on(begin):
+    row = begin("run-1")
+    assert ownership.claim(new("run-1", EXECUTION, {}))
+
+    ownership.abandon(row, "The execution could not be started.")
+
+    assert runs.get("run-1")["status"] == "RUNNING"
     assert lock()["holder"] == "run-1"
 
 

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
 
-from tests.support.redrive_expressions import evaluate, states
 from workflows.ledger.status import Status
-from workflows.messages.ids import deduplication_id
-from workflows.redrive import batch, statements
+from workflows.redrive import statements
+from workflows.redrive.lane import COUNTED, Sent
 
 TURN = statements.Turn("run-1", "arn:run-1", "run-1#0.7")
 NOW = "2026-11-30T12:00:00.000Z"
@@ -49,7 +48,7 @@ def moment(environment, monkeypatch):
 
 def plain(parameter):
     """Return a parameter's value; a mark as it is."""
-    if parameter.keys() & {"body", "count"}:
+    if parameter.keys() & {"body", "seconds"}:
         return parameter
     return TypeDeserializer().deserialize(parameter)
 
@@ -166,14 +165,14 @@ def test_other_verdicts_write_nothing(kind):
 
 
 def test_confirmation_takes_the_note_of_this_very_redrive_away():
-    assert read(statements.confirm({"id": "m-1", "redrives": 3})) == (
+    assert read(statements.confirm(Sent(id="m-1", redrives=3))) == (
         "Messages REMOVE trouble",
         "message_id=‹m-1› AND redrives=‹3› AND trouble=‹REDRIVING›",
     )
 
 
 def test_what_was_not_sent_is_dead_again_and_keeps_its_count():
-    done, condition = read(statements.let_go({"id": "m-1", "redrives": 3}, "run-1"))
+    done, condition = read(statements.let_go(Sent(id="m-1", redrives=3), "run-1"))
 
     event = {"event": "let_go", "at": NOW, "run_id": "run-1"}
     assert done == (
@@ -185,123 +184,22 @@ def test_what_was_not_sent_is_dead_again_and_keeps_its_count():
     )
 
 
-def test_machine_lets_go_by_the_same_statement():
-    """The machine makes this one itself: who is not sent is known only after the judgement."""
-    arguments = states()["LetGoMessages"]["Arguments"]
-    (made,) = evaluate(
-        arguments["Statements"].replace("$now()", f'"{NOW}"'),
-        unsent=[{"id": "m-1", "redrives": 3}],
-        run={"id": "run-1"},
-    )
-
-    made["Statement"] = made["Statement"].replace("t" * 50, "Messages")
-    assert read(made) == read(statements.let_go({"id": "m-1", "redrives": 3}, "run-1"))
-
-
-def test_machine_sends_under_the_deduplication_id_that_a_retry_by_hand_would_use():
-    (entry,) = evaluate(
-        states()["RedriveMessages"]["Arguments"]["Entries"],
-        turn=[verdict("redrive", index=0) | {"outcome": "redrive"}],
-        batch=[LETTER],
-    )
-
-    assert entry["MessageDeduplicationId"] == deduplication_id("m-1", 3)
-
-
 def test_lease_is_prolonged_by_its_holder():
     assert read(statements.renew_lease("run-1")) == (
-        "Runs SET lease_until=‹1900›",
+        "Runs SET lease_until=‹{'seconds': 900}›",  # from when it is executed
         "run_id=‹LOCK#dead-letter.fifo› AND holder=‹run-1›",
     )
 
 
 def test_progress_is_written_while_the_run_is_wanted():
-    done, condition = read(statements.note_progress("run-1"))
+    counts = {name: number for number, name in enumerate(COUNTED)}
+    done, condition = read(statements.note_progress("run-1", counts))
 
-    received = ["redriven", "quarantined", "already_processed", "discarded", "failed"]
-    assert f"SET received=‹{{'count': {received}}}›" in done
-    assert "SET left=‹{'count': ['left']}›" in done
-    assert condition == "run_id=‹run-1› AND status=‹RUNNING›"
-
-
-# A batch
-
-
-def guarded(*judged, confirmed=()):
-    given: Any = {
-        "run_id": "run-1", "execution_arn": "arn:run-1", "turn": "0.7", "held": 2,
-        "messages": [LETTER | {"ReceiptHandle": f"handle-{n}"} for n in range(4)],
-        "confirmed": list(confirmed),
-    }  # fmt: skip
-    return batch.guarded(given, list(judged))
-
-
-def tables(answer):
-    return [statement["Statement"].split('"')[1] for statement in answer["common"]]
-
-
-def test_batch_has_its_verdicts_its_mark_and_what_goes_with_each_wave():
-    answer = guarded(verdict("redrive", index=0), verdict("settled", index=1))
-
-    assert answer["mark"] == "run-1#0.7"
-    assert [shown.keys() for shown in answer["verdicts"]] == [
-        {"verdict", "index", "group", "wave", "ledger_id", "redrives", "statement"},
-        {"verdict", "index", "group", "wave", "ledger_id", "redrives"},
-    ]
-    assert tables(answer) == ["Runs", "Runs"]
-
-
-def test_edited_body_goes_to_the_queue_with_the_verdict_and_to_the_ledger_with_the_statement():
-    redriven, stored = guarded(
-        verdict("redrive", index=0, body="edited"), verdict("quarantine", index=1, body="edited")
-    )["verdicts"]
-
-    assert redriven["body"] == "edited"
-    assert "body" not in stored
-    assert {"S": "edited"} in stored["statement"]["Parameters"]
-
-
-def test_what_is_left_is_noted_with_its_receipt_handles():
-    answer = guarded(
-        verdict("redrive", index=0), verdict("left", index=2), verdict("left", index=3)
+    assert done == (
+        "Runs SET received=‹10› SET redriven=‹0› SET quarantined=‹1› SET already_processed=‹2›"
+        " SET discarded=‹3› SET failed=‹4› SET left=‹5›"
     )
-    (_, _, held) = answer["common"]
-
-    assert {"S": "HELD#run-1#2"} in held["Parameters"]
-    assert {"L": [{"S": "handle-2"}, {"S": "handle-3"}]} in held["Parameters"]
-
-
-def test_what_was_sent_before_is_confirmed_unless_it_is_dealt_with_anew():
-    sent = [{"id": "m-1", "redrives": 2}, {"id": "m-2", "redrives": 1}]
-    answer = guarded(verdict("redrive", index=0), confirmed=sent)
-
-    assert [read(statement)[1] for statement in answer["common"][2:]] == [
-        "message_id=‹m-2› AND redrives=‹1› AND trouble=‹REDRIVING›"
-    ]
-    assert answer["confirmed"] == []
-
-
-@pytest.mark.parametrize(
-    "judged", [verdict("quarantine"), verdict("left", unnoted=True), verdict("redrive", body="e")]
-)
-def test_bodies_leave_no_room_for_confirmations_which_wait(judged):
-    sent = [{"id": "m-2", "redrives": 1}]
-    answer = guarded(judged, confirmed=sent)
-
-    assert "Messages" not in tables(answer)
-    assert answer["confirmed"] == sent
-
-
-def test_no_batch_names_an_item_twice_or_has_more_statements_than_dynamodb_takes():
-    """DynamoDB refuses such a batch whole."""
-    judged = [verdict("redrive", index=n % 4, ledger_id=f"m-{n}") for n in range(10)]
-    sent = [{"id": f"m-{n}", "redrives": 3} for n in range(5, 15)]
-    answer = guarded(*judged, confirmed=sent)
-    made = [shown["statement"] for shown in answer["verdicts"]] + answer["common"]
-
-    confirmed = {read(s)[1].split("›")[0] for s in answer["common"][2:]}
-    assert confirmed == {f"message_id=‹m-{n}" for n in range(10, 15)}
-    assert len(made) <= 25
+    assert condition == "run_id=‹run-1› AND status=‹RUNNING›"
 
 
 def test_statuses_that_no_run_redrives_are_those_that_the_table_lacks():

@@ -29,23 +29,18 @@ from tests.support.invocations import CONTEXT, api_event
 from tests.support.messages import a_transaction
 from tests.support.troubles import in_trouble, sent
 from workflows import recovery
-from workflows.groups import fence
 from workflows.groups.fence import START_GRACE_SECONDS
 from workflows.ledger import lookup, transitions, writes
 from workflows.operator import retry_by_hand
-from workflows.redrive import in_flight, run_lock
+from workflows.redrive import ownership, run_lock, runs
+from workflows.redrive.run import new
 from workflows.runtime import aws
 from workflows.runtime.settings import settings
 
-pytestmark = pytest.mark.usefixtures("recursion_limit")
+pytestmark = pytest.mark.usefixtures("tables", "queues", "machines", "recursion_limit")
 
 TRIES = 6
 FOR_EVER = math.inf
-
-
-@pytest.fixture(autouse=True)
-def _cloud(tables, queues, machines):
-    """Every test needs them."""
 
 
 @pytest.fixture(autouse=True)
@@ -132,30 +127,12 @@ def test_send_that_is_never_noted_is_202_and_sent_once(slept):
     assert (row(1)["status"], len(sent())) == ("QUEUED", 1)
 
 
-def test_message_whose_send_was_never_noted_is_processed():
-    with meeting("update_item", FOR_EVER):
-        send()
-
-    assert consume_all(delivery(1)) == ["PROCESSED"]
-
-
 def test_send_that_cannot_be_recorded_is_500_and_sends_nothing(slept):
     with meeting("put_item", FOR_EVER):
         assert send() == 500
 
     assert briefly(slept)
     assert sent() == []
-
-
-@pytest.mark.parametrize("skip", [0, 1], ids=["claim", "processed"])
-def test_worker_that_meets_a_transaction_processes_the_message(skip):
-    with meeting("update_item", skip=skip) as refused:
-        assert consume_all(delivery(1)) == ["PROCESSED"]
-
-    assert refused
-    assert (row(1)["status"], row(1)["attempts"], balance(), fence_of()) == (
-        "PROCESSED", 1, 10, None,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize("skip", [0, 1], ids=["claim", "processed"])
@@ -176,16 +153,6 @@ def given_holder(**columns):
     """Let a message that failed, and whose execution is over, hold its group."""
     fail()
     change(1, **columns)
-
-
-def test_fence_that_meets_a_transaction_goes():
-    given_holder(status="PROCESSED")
-
-    with meeting("delete_item") as refused:
-        fence.release(fence_of(), 0)
-
-    assert refused
-    assert fence_of() is None
 
 
 def test_fence_that_never_goes_is_settled_with_the_next_delivery():
@@ -247,17 +214,6 @@ def retry():
     return call(retry_messages, "/messages/m-1/retry", None)[0]
 
 
-def test_retry_that_meets_a_transaction_is_202_and_noted():
-    in_trouble()
-
-    with meeting("update_item") as refused:
-        assert retry() == 202
-
-    assert refused
-    assert "trouble" not in lookup.get("m-1")
-    assert (results(), len(sent())) == (["REDRIVEN"], 1)
-
-
 def test_retry_that_is_never_noted_is_202_and_the_sweep_notes_it(later):
     in_trouble()
 
@@ -272,24 +228,15 @@ def test_retry_that_is_never_noted_is_202_and_the_sweep_notes_it(later):
     assert (results(), len(sent())) == (["REDRIVEN"], 1)
 
 
-def test_lock_that_meets_transactions_is_taken_renewed_and_released():
-    with meeting("update_item", 2) as refused:
-        assert run_lock.take("run-1", None) is None
-        assert run_lock.renew("run-1")
-    with meeting("delete_item") as refused_too:
-        run_lock.release("run-1")
+def test_run_that_meets_a_transaction_begins_goes_on_and_ends():
+    run = new("run-1", "arn:run-1", {})
+    with meeting("transact_write_items", 2, error=cancelled("TransactionConflict")) as refused:
+        assert ownership.claim(run)
+    with meeting("transact_write_items", error=cancelled("TransactionConflict")) as refused_too:
+        ownership.close(run, "2026-11-30T12:00:00.000Z")
 
     assert (len(refused), len(refused_too), run_lock.find()) == (2, 1, None)
-
-
-def test_record_of_what_is_held_that_meets_a_transaction_goes():
-    item = {"run_id": "HELD#run-1#0", "receipt_handles": ["a"]}
-    aws.dynamodb().put_item(TableName="Runs", Item=item)
-
-    with meeting("delete_item") as refused:
-        assert in_flight.give_back("run-1", 1) == 1
-    assert refused
-    assert aws.dynamodb().scan(TableName="Runs")["Items"] == []
+    assert runs.get("run-1")["status"] == "SUCCEEDED"
 
 
 @pytest.mark.parametrize(

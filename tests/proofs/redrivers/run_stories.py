@@ -1,0 +1,88 @@
+"""What can happen to a run and its lane: told as `stories` are, and judged by its record too."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from tests.proofs.redrivers import stories
+from tests.proofs.redrivers.redriven import Redriven
+from tests.proofs.redrivers.stories import Told, all_processed, entries
+from tests.proofs.redrivers.weather import before_call, refusing
+from tests.support import engines
+from tests.support.world import World
+
+RUN_STORIES: list[Told] = []
+story = partial(stories.story, among=RUN_STORIES)
+
+_BATCH = 10
+_LEG_SECONDS = 200  # more than one begins a batch in
+_LATER = 301
+
+
+def _dead(world: World, count: int) -> None:
+    for message in entries(world, count):
+        world.dead_letter(message)
+
+
+@story(19)
+def lane_goes_on_alone(world: Redriven) -> Iterator[str]:
+    """A person stops a run while its lane sends the first of three batches; the lane goes on."""
+    _dead(world, 2 * _BATCH + 1)
+    lane: list[str] = []
+
+    def before(arn: str, state: str) -> bool:
+        if state == "RedriveMessages" and not lane:
+            lane.append(arn)
+            world.end_run(world.stack.runs_a_lane(arn))
+            world.recover()
+        return bool(not lane or arn == lane[0])
+
+    world.stack.before_state = before
+    world.redrive()
+    world.stack.before_state = lambda arn, state: True
+    sent = len(world.queued("Work"))
+    if sent > _BATCH:
+        yield f"Sent after the stop: more than its batch; {sent} were sent in all."
+    engines.elapse(world.stack, _LATER)
+    world.settle()
+    world.redrive()
+    world.settle()
+    yield from all_processed(world)
+
+
+@story(24)
+def two_legs(world: Redriven) -> Iterator[str]:
+    """A run that may take twelve of fifteen is so slow that its lane needs a second leg."""
+    _dead(world, 15)
+    slow = before_call(lambda: engines.elapse(world.stack, _LEG_SECONDS), "ReceiveMessage")
+    with slow:
+        run = world.redrive(max_messages=12)
+    if run.states.count("RunLane") != 2:
+        yield f"Raised: it had {run.states.count('RunLane')} legs."
+    sent = len(world.queued("Work"))
+    if sent != 12:
+        yield f"Share: {sent} were sent, and it might take 12."
+    yield from _counted(world, run, sent)
+    world.redrive()
+    world.settle()
+    yield from all_processed(world)
+
+
+@story(6)
+def refused_and_nobody_looks(world: Redriven) -> Iterator[str]:
+    """SQS refuses two of four messages, and no other run comes."""
+    _dead(world, 4)
+    with refusing("SendMessageBatch", 0, 2):
+        run = world.redrive()
+    yield from _counted(world, run, 2)
+    world.settle()
+    for message in world.messages:
+        row = world.row(message)
+        if row["status"] != "PROCESSED" and row.get("trouble") != "DEAD":
+            yield f"Two states: {message.message_id} was not sent, and is not listed as dead."
+
+
+def _counted(world: World, run: Any, sent: int) -> Iterator[str]:
+    for counted in (run.output.get("redriven"), world.run_row(run.name)["redriven"]):
+        if counted != sent:
+            yield f"Run: it counts {counted} redriven, and sent {sent}."

@@ -1,0 +1,187 @@
+"""One batch: what the machine is told of each message, and the statements that go with a wave.
+
+The machine pairs answers with statements by their order, and sends what `entry` says.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.redrive.test_statements import LETTER, TURN, read, verdict
+from workflows.messages.ids import deduplication_id
+from workflows.redrive import batch, statements
+from workflows.redrive.lane import COUNTED, Lane, Sent
+
+COUNTS = dict.fromkeys(COUNTED, 0) | {"redriven": 4}
+pytestmark = pytest.mark.usefixtures("environment", "later")  # which stops the clock
+
+
+def one(kind, **parts):
+    return verdict(kind, **{"index": 0} | parts)
+
+
+def letters(count=4) -> Any:
+    return [LETTER | {"ReceiptHandle": f"handle-{n}"} for n in range(count)]
+
+
+def guarded(*judged, sent=(), messages=None):
+    """Return what the machine goes on with, and the lane as it was told."""
+    lane = Lane(mark=TURN.mark, counts=COUNTS, sent=list(sent))
+    found = batch.guarded("run-1", "arn:run-1", lane, messages or letters(10), list(judged))
+    assert found["lane"] == lane.model_dump()
+    assert json.loads(json.dumps(found)) == found
+    return found
+
+
+def sent(*numbers, redrives=1):
+    return [Sent(id=f"m-{n}", redrives=redrives) for n in numbers]
+
+
+def shown(judged):
+    (found,) = guarded(judged)["verdicts"]
+    return found
+
+
+ENTRY = {
+    "Id": "0",
+    "MessageGroupId": "g-1",
+    "MessageDeduplicationId": deduplication_id("m-1", 3),
+    "MessageSystemAttributes": {
+        "AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1-2"}
+    },
+}
+KNOWN = {"id": "0", "index": 0, "wave": 1, "hold": 0, "group": "g-1"}
+LEFT = {"id": "0", "index": 0, "wave": 1, "hold": 32_400}
+
+
+@pytest.mark.parametrize(
+    ("judged", "expected", "statement"),
+    [
+        (one("redrive"), KNOWN | {"entry": ENTRY}, True),
+        (one("redrive", body="edited"), KNOWN | {"entry": ENTRY | {"MessageBody": "edited"}},
+         True),
+        (one("quarantine", body="edited"), KNOWN, True),
+        (one("settled"), KNOWN, False),
+        (one("discarded"), KNOWN, False),
+        (one("left"), LEFT, False),
+        (one("left", unnoted=True), LEFT, True),
+    ],
+    ids=["redrive", "edited", "quarantine", "settled", "discarded", "left", "left unnoted"],
+)  # fmt: skip
+def test_message_is_shown_as_the_machine_acts_on_it(judged, expected, statement):
+    found = shown(judged)
+
+    assert found.pop("statement", None) == (
+        statements.of(judged, letters(10)[0], TURN) if statement else None
+    )
+    assert found == expected
+
+
+def test_copy_is_sent_under_the_deduplication_id_that_a_retry_by_hand_would_use():
+    assert shown(one("redrive", redrives=7))["entry"]["MessageDeduplicationId"] == (
+        deduplication_id("m-1", 8)
+    )
+
+
+@pytest.mark.parametrize("attributes", [{"MessageGroupId": "g-1"}, None], ids=["none", "no"])
+def test_message_without_a_trace_is_sent_without_one(attributes):
+    bare: Any = {k: v for k, v in LETTER.items() if k != "Attributes"}
+    if attributes:
+        bare["Attributes"] = attributes
+    (found,) = guarded(verdict("redrive", index=0), messages=[bare])["verdicts"]
+
+    assert found["entry"].keys() == {"Id", "MessageGroupId", "MessageDeduplicationId"}
+
+
+def test_body_that_is_edited_goes_to_the_ledger_with_the_statement_alone():
+    found = shown(one("quarantine", body="edited"))
+
+    assert {"S": "edited"} in found["statement"]["Parameters"]
+    assert "entry" not in found
+
+
+def test_verdicts_with_a_statement_come_first_in_their_order():
+    """The answers of a wave are paired with the messages by place."""
+    judged = [
+        verdict("settled", index=0), verdict("redrive", index=1), verdict("left", index=2),
+        verdict("quarantine", index=3), verdict("left", unnoted=True, index=4),
+    ]  # fmt: skip
+    found = guarded(*judged)["verdicts"]
+
+    assert [one["index"] for one in found] == [1, 3, 4, 0, 2]
+    assert ["statement" in one for one in found] == [True, True, True, False, False]
+
+
+def test_each_wave_prolongs_the_lease_and_writes_the_progress():
+    """The machine reads their answers at the two places behind the turn's own."""
+    found = guarded(verdict("redrive", index=0))
+
+    assert found["common"] == [
+        statements.renew_lease("run-1"), statements.note_progress("run-1", COUNTS),
+    ]  # fmt: skip
+
+
+def test_empty_poll_writes_both_too_and_confirms():
+    found = guarded(sent=sent(1, 2))
+
+    assert found["verdicts"] == []
+    assert found["common"][:2] == guarded()["common"]
+    assert [read(one)[0] for one in found["common"][2:]] == ["Messages REMOVE trouble"] * 2
+
+
+def confirmed(found):
+    return [read(one)[1].split("›")[0].partition("‹")[2] for one in found["common"][2:]]
+
+
+def test_what_was_sent_before_is_confirmed_unless_it_is_dealt_with_anew():
+    found = guarded(verdict("redrive", index=0), sent=sent(1, 2))
+
+    assert confirmed(found) == ["m-2"]
+    assert found["lane"]["sent"] == []
+
+
+@pytest.mark.parametrize("kind", ["settled", "left"])
+def test_what_is_dealt_with_anew_and_writes_nothing_is_confirmed(kind):
+    found = guarded(verdict(kind, index=0), sent=sent(1))
+
+    assert confirmed(found) == ["m-1"]
+
+
+@pytest.mark.parametrize(
+    "judged", [one("quarantine"), one("left", unnoted=True), one("redrive", body="e")]
+)
+def test_bodies_leave_no_room_for_confirmations_which_wait(judged):
+    found = guarded(judged, sent=sent(2))
+
+    assert confirmed(found) == []
+    assert found["lane"]["sent"] == [{"id": "m-2", "redrives": 1}]
+
+
+@pytest.mark.parametrize(("count", "room"), [(10, 13), (1, 22), (0, 23)])
+def test_no_batch_has_more_statements_than_dynamodb_takes_and_the_others_wait(count, room):
+    judged = [verdict("redrive", index=n, ledger_id=f"m-{n}") for n in range(count)]
+    waiting = sent(*range(50, 80))
+    found = guarded(*judged, sent=waiting)
+
+    assert confirmed(found) == [one.id for one in waiting[:room]]
+    assert found["lane"]["sent"] == [one.model_dump() for one in waiting[room:]]
+    made = [one["statement"] for one in found["verdicts"]] + found["common"]
+    assert len(made) == 25
+
+
+def test_no_batch_names_an_item_twice():
+    """DynamoDB refuses such a batch whole."""
+    judged = [verdict("redrive", index=n, ledger_id=f"m-{n}") for n in range(10)]
+    found = guarded(*judged, sent=sent(*range(5, 15)))
+
+    assert confirmed(found) == [f"m-{n}" for n in range(10, 15)]
+
+
+def test_receipt_handles_of_what_is_left_are_those_to_note():
+    judged: Any = [
+        verdict("redrive", index=0), verdict("left", index=2), verdict("left", index=3),
+    ]  # fmt: skip
+
+    assert batch.left(letters(), judged) == ["handle-2", "handle-3"]
+    assert batch.left(letters(), judged[:1]) == []

@@ -1,0 +1,543 @@
+"""The course of a run: what it does next, after each leg of its lane and after each wait."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.cloud import ENVIRONMENT
+from tests.support.messages import a_message, an_operator
+from tests.support.troubles import in_trouble, row
+from workflows.redrive import course, in_flight, legs, outcome, ownership, runs
+from workflows.redrive.lane import COUNTED, EMPTY_POLLS, REFUSALS, TOO_LARGE, Asked, Lane, Sent
+from workflows.redrive.legs import Received, Told
+from workflows.redrive.outcome import Outcome
+from workflows.redrive.run import Run, new
+from workflows.runtime import aws, clock, executions
+
+QUEUE = "dead-letter.fifo"
+LANES = ENVIRONMENT["REDRIVE_LANE_STATE_MACHINE_ARN"]
+ALL_DONE = {"empty_polls": EMPTY_POLLS}
+
+
+@pytest.fixture(autouse=True)
+def sfn(tables, queues, machines, later):
+    ownership.acquire("run-1", "api", an_operator(), {})
+    return machines
+
+
+def a_run(request=None, **fields):
+    run = new("run-1", "arn:run-1", {"request": request or {}})
+    run.waves = 300
+    return run.model_copy(update=fields)
+
+
+def a_lane(redriven=0, **fields):
+    counts = dict.fromkeys(COUNTED, 0) | {"redriven": redriven}
+    return Lane(**{"size": 10, "leg": 1, "name": "run-1-l0-1", "counts": counts} | fields)
+
+
+def after_leg(run, lane=None, **told):
+    """Decide after a leg that came to its own end, or as `told`."""
+    return course.decide(run, Told(lane=lane or a_lane(), **told))
+
+
+def after_wait(run, lane=None):
+    run.lane = lane or run.lane
+    return course.decide(run, None)
+
+
+def put(key, **columns):
+    found = aws.dynamodb().get_item(TableName="Runs", Key={"run_id": key})["Item"]
+    aws.dynamodb().put_item(TableName="Runs", Item=found | columns)
+
+
+def lock():
+    return aws.dynamodb().get_item(TableName="Runs", Key={"run_id": f"LOCK#{QUEUE}"})["Item"]
+
+
+# How it goes on, and ends
+
+
+def test_run_goes_on_with_the_next_leg_and_notes_it():
+    run = after_leg(a_run(), a_lane(redriven=3))
+
+    assert (run.next, run.lane.leg, run.lane.name) == ("lane", 2, "run-1-l0-2")
+    found = runs.get("run-1")
+    assert found["lane_execution_arn"] == legs.execution_of(run.lane)
+    assert found["lane_execution_arn"].endswith(":execution:redrive_lane:run-1-l0-2")
+    assert found["redriven"] == 3
+
+
+@pytest.mark.parametrize(
+    ("request_", "lane", "ends"),
+    [
+        ({}, a_lane(**ALL_DONE), True),
+        ({}, a_lane(empty_polls=1), False),
+        ({"max_messages": 3}, a_lane(redriven=3), True),
+        ({"max_messages": 4}, a_lane(redriven=3), False),
+        ({}, a_lane(refusals=REFUSALS), True),
+        ({}, a_lane(refusals=REFUSALS - 1), False),
+    ],
+)
+def test_run_succeeds_when_it_has_all(request_, lane, ends):
+    run = after_leg(a_run(request_), lane)
+
+    assert run.next == ("finish" if ends else "lane")
+    assert (run.status, run.reason) == ("SUCCEEDED", "")
+
+
+def test_next_leg_has_the_shares_that_are_left():
+    run = after_leg(
+        a_run({"max_messages": 20, "canary": {"messages": 5, "watch_seconds": 60}}, step=5),
+        a_lane(redriven=3),
+    )
+
+    assert (run.lane.may_receive, run.lane.may_redrive, run.lane.poll) == (17, 2, 2)
+
+
+def test_no_next_leg_begins_within_the_pause_of_the_rate(later):
+    run = a_run({"max_per_second": 0.1})
+    lane = a_lane(gap=10_000, sent_at=clock.milliseconds())
+    run = after_leg(run, lane, sent_at=lane.sent_at)
+    assert (run.next, run.wait, run.lane.leg) == ("queue", 10, 1)
+
+    later(9.5)
+    run = after_wait(run)
+    assert (run.next, run.wait) == ("queue", 1)
+    later(0.5)
+    assert after_wait(run).next == "lane"
+
+
+def test_history_of_a_run_is_counted_and_ends_it_with_room_for_what_is_tried_again():
+    run = a_run(events=16_990)
+    run = after_leg(run)
+    assert (run.next, run.events) == ("lane", 17_003)
+    run = after_leg(run)
+
+    assert (run.next, run.status) == ("finish", "HALTED")
+    assert run.reason == (
+        "It has gone on for as long as a run may; start another one for the rest."
+    )
+
+
+def test_wait_is_counted_too():
+    run = after_leg(a_run({"max_per_second": 0.1}), a_lane(gap=9_000), sent_at=clock.milliseconds())
+
+    assert (run.next, run.events) == ("queue", 9)
+
+
+def test_reason_and_wait_of_the_step_before_are_forgotten():
+    run = after_leg(a_run(wait=20, reason="as it was"))
+
+    assert (run.wait, run.reason) == (0, "")
+
+
+# What others have in flight, and what a plan misses
+
+
+def test_run_looks_three_times_for_what_others_have_in_flight(later):
+    run, seen = a_run(), []
+    for _ in range(4):
+        run = after_leg(run, a_lane(in_flight=2, **ALL_DONE))
+        seen.append((run.next, run.wait, run.looks, run.lane.empty_polls))
+        if run.next == "queue":
+            assert after_wait(run).next == "lane"  # a leg, which polls anew
+
+    assert seen[:3] == [("queue", 20, looks, 0) for looks in (1, 2, 3)]
+    assert (run.next, run.status, run.in_flight) == ("finish", "HALTED", 2)
+    assert run.reason == (
+        "2 are in flight elsewhere, and hide what is behind them in their groups:"
+        " start another run when they are visible."
+    )
+
+
+@pytest.mark.parametrize("lane", [{"refusals": REFUSALS}, {"redriven": 5}])
+def test_run_that_did_not_find_the_queue_empty_looks_for_no_others(lane):
+    run = after_leg(a_run({"max_messages": 5}, planned=9), a_lane(in_flight=2, **lane))
+
+    assert (run.next, run.status) == ("finish", "SUCCEEDED")
+
+
+@pytest.mark.parametrize(
+    ("planned", "left", "in_flight_", "reason"),
+    [
+        (3, 0, 0, ""),
+        (2, 0, 0, ""),
+        (5, 0, 0, "The run dealt with 3 of the 5 messages of its plan. No more is on the queue."),
+        (5, 4, 0, "The run dealt with 3 of the 5 messages of its plan. 4 were left out."),
+        (
+            5, 4, 2,
+            "The run dealt with 3 of the 5 messages of its plan. 2 are in flight elsewhere, and"
+            " hide what is behind them in their groups: start another run when they are visible.",
+        ),
+    ],
+)  # fmt: skip
+def test_run_that_did_less_than_its_plan_says_so(planned, left, in_flight_, reason):
+    lane = a_lane(redriven=3, in_flight=in_flight_, **ALL_DONE)
+    lane.counts["left"] = left
+    run = after_leg(a_run(planned=planned, looks=3), lane)
+
+    assert (run.next, run.status) == ("finish", "HALTED" if reason else "SUCCEEDED")
+    assert (run.reason, run.missing) == (reason, max(0, planned - 3))
+
+
+# The canary
+
+CANARY = {"canary": {"messages": 5, "watch_seconds": 300, "max_failures": 1}}
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Let the outcomes of the run's messages be what a test sets."""
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(outcome, "count", lambda run_id, redriven: Outcome(**found))
+    return found
+
+
+def watching(found, step=5, redriven=5, watched=0, request=None, **outcomes):
+    found |= outcomes
+    run = a_run(request or CANARY, step=step, watched=watched)
+    return after_leg(run, a_lane(redriven=redriven))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ({"processed": 5}, "lane"),
+        ({"processed": 4, "died_again": 1}, "lane"),
+        ({"processed": 3, "died_again": 2}, "finish"),
+        ({"processed": 4, "pending": 1}, "outcomes"),
+        ({"processed": 3, "retrying": 1, "died_again": 1}, "outcomes"),
+        ({}, "outcomes"),
+    ],
+    ids=["healthy", "one fails", "two fail", "one pending", "one retrying", "none is seen yet"],
+)
+def test_canary_says_whether_a_run_goes_on_halts_or_waits(found, outcomes, expected):
+    run = watching(found, **outcomes)
+
+    assert run.next == expected
+    if expected == "outcomes":
+        assert (run.wait, run.watch_from, run.events) == (3, clock.epoch(), 9)
+    if expected == "finish":
+        assert run.status == "HALTED"
+        assert run.reason == "2 of 5 redriven messages failed again; max_failures is 1."
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ({"processed": 4, "pending": 1}, "lane"),  # one may fail
+        ({"processed": 3, "died_again": 1, "pending": 1}, "finish"),
+        ({"processed": 3, "moved_on": 2}, "finish"),
+    ],
+)
+def test_canary_counts_what_has_not_ended_in_time_as_failed(found, later, outcomes, expected):
+    run = watching(found, **{"pending": 5} | outcomes)
+    assert run.next == "outcomes"
+    later(299)
+    run = after_wait(run)
+    assert run.next == "outcomes"
+    later(1)
+    run = after_wait(run)
+
+    assert run.next == expected
+    if expected == "finish":
+        assert run.reason == (
+            "2 of 5 redriven messages failed again or had not ended after 300 seconds;"
+            " max_failures is 1."
+        )
+
+
+def test_step_of_a_canary_doubles_and_each_is_watched_anew(found, later):
+    run, steps = a_run(CANARY, step=5), []
+    for redriven in (5, 15, 35):
+        found |= {"processed": 0}
+        run = after_leg(run, a_lane(redriven=redriven))
+        assert (run.next, run.watch_from) == ("outcomes", clock.epoch())
+        later(60)
+        found |= {"processed": redriven}
+        run = after_wait(run)
+        assert (run.next, run.watched, run.watch_from) == ("lane", redriven, 0)
+        steps.append((run.step, run.lane.may_redrive))
+
+    assert steps == [(15, 10), (35, 20), (75, 40)]
+
+
+@pytest.mark.parametrize(
+    ("step", "redriven", "watched", "lane", "expected"),
+    [
+        (0, 5, 0, {}, "lane"),  # no canary
+        (5, 4, 0, {}, "lane"),
+        (15, 5, 5, {}, "lane"),
+        (15, 5, 5, ALL_DONE, "finish"),  # nothing since
+        (5, 4, 0, ALL_DONE, "outcomes"),
+        (15, 6, 5, {"refusals": REFUSALS}, "outcomes"),
+    ],
+)
+def test_canary_is_watched_after_each_step_and_at_the_end(
+    found, step, redriven, watched, lane, expected
+):
+    run = a_run(CANARY, step=step, watched=watched)
+    run = after_leg(run, a_lane(redriven=redriven, **lane))
+
+    assert run.next == expected
+
+
+@pytest.mark.parametrize(("seconds", "wait"), [(1, 1), (100, 1), (101, 2), (14_400, 144)])
+def test_watch_is_about_a_hundred_looks(found, seconds, wait):
+    request = {"canary": {"messages": 5, "watch_seconds": seconds}}
+
+    assert watching(found, request=request, pending=5).wait == wait
+
+
+# The lock, and whoever cancels
+
+
+def test_every_step_prolongs_the_lease(later):
+    before = lock()["lease_until"]
+    later(100)
+    after_leg(a_run())
+    assert lock()["lease_until"] == before + 100
+    later(100)
+    after_wait(a_run())
+    assert lock()["lease_until"] == before + 200
+
+
+@pytest.mark.parametrize("step", [after_leg, after_wait])
+def test_run_that_lost_its_lock_fails_whatever_its_record_says(step):
+    put(f"LOCK#{QUEUE}", holder="run-2")
+    put("run-1", status="CANCELLING")
+    run = step(a_run(), a_lane())
+
+    assert (run.next, run.failure) == ("fail", "LeaseLost")
+
+
+@pytest.mark.parametrize("step", [after_leg, after_wait])
+def test_cancelled_run_ends_without_another_leg(step):
+    runs.cancel("run-1", an_operator())
+    run = step(a_run(), a_lane())
+
+    assert (run.next, run.status) == ("finish", "CANCELLED")
+    assert "lane_execution_arn" not in runs.get("run-1")
+
+
+# Legs that failed
+
+
+def test_failure_within_a_leg_fails_the_run_with_what_was_done():
+    asked = [Asked(verdict="quarantine", id=f"m-{n}", redrives=0) for n in range(2)]
+    told = {"done": ["0"], "failure": "Sqs.SqsException", "cut_short": True}
+    run = after_leg(a_run(), a_lane(asked=asked), **told)
+
+    assert (run.next, run.failure) == ("fail", "Sqs.SqsException")
+    assert run.lane.counts == dict.fromkeys(COUNTED, 0) | {"quarantined": 1}
+
+
+def test_failure_between_two_batches_cuts_none_short():
+    asked = [Asked(verdict="quarantine", id=f"m-{n}", redrives=0) for n in range(2)]
+    run = after_leg(a_run(), a_lane(asked=asked), done=["0"], failure="Sqs.SqsException")
+
+    assert run.lane.counts == dict.fromkeys(COUNTED, 0) | {"quarantined": 1, "failed": 1}
+
+
+def test_failure_is_told_and_not_the_lock_that_was_lost_with_it():
+    put(f"LOCK#{QUEUE}", holder="run-2")
+    run = after_leg(a_run(), failure="DynamoDb.ValidationError")
+
+    assert run.failure == "DynamoDb.ValidationError"
+
+
+class Executions:
+    """What Step Functions says of the leg."""
+
+    def __init__(self, monkeypatch):
+        self.said: tuple[str | None, str] = (None, "")
+        self.asked: list[str] = []
+        monkeypatch.setattr(executions, "result", self._result)
+
+    def _result(self, arn):
+        self.asked.append(arn)
+        return self.said
+
+
+@pytest.fixture
+def leg(monkeypatch):
+    return Executions(monkeypatch)
+
+
+def lost(run=None):
+    """Decide after a leg whose answer did not come."""
+    run = run or a_run(lane=a_lane(redriven=1))
+    return course.decide(run, Told(error="States.Timeout"))
+
+
+def test_leg_that_still_works_is_waited_for_and_asked_again(leg):
+    leg.said = ("RUNNING", "")
+    run = lost()
+    assert (run.next, run.wait, run.lost_leg) == ("queue", 5, "States.Timeout")
+    run = after_wait(run)
+    assert (run.next, run.lost_leg) == ("queue", "States.Timeout")
+    leg.said = ("SUCCEEDED", json.dumps({"lane": a_lane(redriven=7).model_dump()}))
+    run = after_wait(run)
+
+    assert (run.next, run.lost_leg, run.lane.counts["redriven"]) == ("lane", "", 7)
+    assert leg.asked == [legs.execution_of(a_lane())] * 3
+
+
+def test_leg_that_ended_although_its_answer_was_lost_counts_as_it_ended(leg):
+    lane = a_lane(redriven=4, asked=[Asked(verdict="redrive", id="m-1", redrives=0)])
+    leg.said = ("SUCCEEDED", json.dumps({"lane": lane.model_dump(), "done": ["0"]}))
+
+    assert lost().lane.counts["redriven"] == 5
+
+
+def test_leg_that_failed_within_although_its_answer_was_lost_fails_the_run(leg):
+    told = {"lane": a_lane().model_dump(), "failure": "Sqs.SqsException"}
+    leg.said = ("SUCCEEDED", json.dumps(told))
+    run = lost()
+
+    assert (run.next, run.failure) == ("fail", "Sqs.SqsException")
+
+
+def test_leg_that_never_began_fails_the_run(leg):
+    run = lost()
+
+    assert (run.next, run.failure) == ("fail", "States.Timeout")
+    assert run.reason == "Lane 0 did not begin."
+
+
+@pytest.mark.parametrize("status", ["FAILED", "ABORTED", "TIMED_OUT"])
+def test_leg_that_was_ended_from_outside_gives_back_its_batch_and_its_counts(
+    leg, monkeypatch, status
+):
+    leg.said = (status, "")
+    given_back: list[str] = []
+    monkeypatch.setattr(in_flight, "give_back_batch", given_back.append)
+    put("run-1", redriven=6, left=2)  # as its guards wrote it
+    run = lost()
+
+    assert (run.next, run.failure) == ("fail", "LaneStopped")
+    assert run.reason == f"Lane 0 was ended from outside: {status}."
+    assert (run.lane.counts["redriven"], run.lane.counts["left"]) == (6, 2)
+    assert given_back == [legs.execution_of(a_lane())]
+
+
+# What was sent, and was not, in the ledger
+
+
+def guarded_rows(*ids):
+    for message_id in ids:
+        in_trouble(
+            message=a_message(message_id=message_id), status="REDRIVEN", trouble="REDRIVING",
+            redrives=2, redriven_by="run-1",
+        )  # fmt: skip
+
+
+def test_leg_that_is_over_is_settled_and_settled_once(calls):
+    guarded_rows("m-1", "m-2", "m-3")
+    lane = a_lane(
+        sent=[Sent(id="m-1", redrives=2), Sent(id="m-3", redrives=1)],
+        unsent=[Sent(id="m-2", redrives=2)],
+        asked=[Asked(verdict="redrive", id="m-3", redrives=1)],  # anew, and refused
+    )
+    for _ in range(2):  # as if DecideNext were tried again
+        run = after_leg(a_run(), lane.model_copy(deep=True))
+        assert (run.lane.sent, run.lane.unsent) == ([], [])
+
+    rows = {n: row(f"m-{n}") for n in (1, 2, 3)}
+    assert "trouble" not in rows[1]
+    assert [(rows[n]["status"], rows[n]["trouble"]) for n in (2, 3)] == [("DEAD", "DEAD")] * 2
+    assert [len(found["journey"]) for found in rows.values()] == [
+        len(rows[1]["journey"]), len(rows[1]["journey"]) + 1, len(rows[1]["journey"]) + 1,
+    ]  # fmt: skip
+
+
+def test_failed_leg_is_settled_too():
+    guarded_rows("m-1")
+    after_leg(a_run(), a_lane(sent=[Sent(id="m-1", redrives=2)]), failure="Sqs.SqsException")
+
+    assert "trouble" not in row("m-1")
+
+
+# What is too large for a state
+
+
+def in_hand(*numbers):
+    return [Received(MessageId=f"sqs-{n}", ReceiptHandle=f"handle-{n}") for n in numbers]
+
+
+def too_large(run, size, received=()):
+    return after_leg(run, a_lane(size=size), failure=TOO_LARGE, received=list(received))
+
+
+def held(number=0):
+    key = {"run_id": f"HELD#run-1#0.{number}"}
+    return aws.dynamodb().get_item(TableName="Runs", Key=key).get("Item", {}).get("receipt_handles")
+
+
+@pytest.fixture
+def left(monkeypatch):
+    """Give the receipt handles of what was left in flight."""
+    handles: list[str] = []
+    monkeypatch.setattr(in_flight, "leave", handles.append)
+    return handles
+
+
+def test_batch_that_is_too_large_is_received_one_at_a_time(left):
+    run = too_large(a_run(), 10, in_hand(1, 2))
+
+    assert (run.next, run.lane.size, run.lane.poll, run.oversized) == ("lane", 1, 1, 0)
+    assert (left, held()) == ([], None)
+
+
+def test_batch_that_could_not_even_be_received_is_waited_for_until_it_is_visible():
+    run = too_large(a_run(), 10)
+
+    assert (run.next, run.wait, run.lane.size) == ("queue", 300, 1)
+    assert after_wait(run).next == "lane"
+
+
+def test_message_that_is_too_large_alone_is_left_in_flight_and_the_run_goes_on_to_fail(left):
+    run = too_large(a_run(), 1, in_hand(1))
+
+    assert (run.next, run.oversized, run.lane.records) == ("lane", 1, 1)
+    assert (left, held()) == (["handle-1"], ["handle-1"])
+    run = after_leg(run, a_lane(size=1, **ALL_DONE))
+    assert (run.next, run.failure) == ("fail", TOO_LARGE)
+    assert run.reason == (
+        "Message sqs-1 of the dead-letter queue is too large for a state (256 KiB);"
+        " receive it by hand."
+    )
+
+
+def test_message_that_could_not_even_be_received_alone_has_no_name(left):
+    run = too_large(a_run(), 1)
+
+    assert (run.next, run.oversized, left) == ("lane", 1, [])
+    assert run.oversized_reason.startswith("A message of the dead-letter queue")
+
+
+@pytest.mark.parametrize(("oversized", "expected"), [(98, "lane"), (99, "fail")])
+def test_run_that_meets_a_hundred_of_them_ends(left, oversized, expected):
+    assert too_large(a_run(oversized=oversized), 1, in_hand(1)).next == expected
+
+
+def test_queue_that_was_empty_before_what_is_too_large_is_not_taken_for_empty(left):
+    run = after_leg(a_run(), a_lane(size=1, empty_polls=2), failure=TOO_LARGE, received=in_hand(1))
+
+    assert (run.next, run.lane.empty_polls) == ("lane", 0)
+
+
+def test_cancelled_run_and_a_full_history_end_it_before_it_goes_around(left):
+    run = too_large(a_run(events=17_000), 1, in_hand(1))
+    assert (run.next, run.status, left) == ("finish", "HALTED", [])
+    runs.cancel("run-1", an_operator())
+    run = too_large(a_run(), 1, in_hand(1))
+    assert (run.next, run.status, left) == ("finish", "CANCELLED", [])
+
+
+def test_run_can_be_written_and_read_between_any_two_steps(found):
+    run = watching(found, pending=5)
+
+    assert Run.model_validate(json.loads(json.dumps(run.model_dump()))) == run

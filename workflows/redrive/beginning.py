@@ -1,0 +1,86 @@
+"""How a redrive run begins: it looks at the queue, takes the lock, and reads what is asked for."""
+
+from typing import Any
+
+from workflows.redrive import lane, legs, ownership, requests, run_record
+from workflows.redrive.run import Run, new
+from workflows.runtime.aws import sqs
+from workflows.runtime.settings import settings
+
+_DEPTHS = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
+# What fits a state's 256 KiB even if each byte must be escaped, with so much around each message;
+# more under a filter, which may leave out all ten, and room for the filter itself.
+_STATE_BYTES, _AROUND_BYTES = 260_000, 2_000
+_FILTERED_STATE_BYTES, _FILTERED_AROUND_BYTES = 257_000, 3_000
+
+
+def begin(run_id: str, execution_arn: str, given: Any, at: str, waves: int) -> Run:
+    """Begin a run.
+
+    Before the lock it touches nothing. The input is read after that, so that the record says what
+    was wrong, and before anything is received: what is not understood would mean everything. May be
+    repeated.
+
+    Args:
+        run_id: the execution's name.
+        execution_arn: its ARN.
+        given: its whole input, as it was started.
+        at: when the machine asked first.
+        waves: how many a leg has room for.
+    """
+    run = new(run_id, execution_arn, given)
+    run.waves = waves
+    queue: Any = sqs().get_queue_attributes(
+        QueueUrl=settings().dead_letter_queue_url,
+        AttributeNames=["MaximumMessageSize", *_DEPTHS],  # type: ignore[list-item]
+    )["Attributes"]
+    # These numbers are approximate: a person's run asks the queue itself.
+    if run.trigger == "schedule" and sum(int(queue[name]) for name in _DEPTHS) == 0:
+        return _skip(run, "The dead-letter queue is empty.", at)
+    if not ownership.claim(run):
+        return _skip(run, "Another run is active on this dead-letter queue.", at)
+    try:
+        asked = requests.read(given)
+    except requests.InvalidInput as error:
+        run.failure, run.reason = "InvalidInput", str(error)
+        return run
+    run.request, run.planned = asked.request.options(), asked.planned or 0
+    run.step = run.request["canary"]["messages"] if "canary" in run.request else 0
+    run.lane.size = _size(int(queue["MaximumMessageSize"]), run.request)
+    begin_leg(run)
+    return run
+
+
+def begin_leg(run: Run) -> None:
+    """Let the run's lane begin another leg."""
+    most = run.request.get("max_messages")
+    lane.begin_leg(
+        run.lane,
+        run.run_id,
+        may_receive=None if most is None else most - run.lane.received,
+        may_redrive=run.step - run.lane.counts["redriven"] if run.step else None,
+        rate=run.request.get("max_per_second"),
+        waves=run.waves,
+    )
+    run_record.note_leg(run.run_id, legs.execution_of(run.lane))
+    run.next = "lane"
+
+
+def _skip(run: Run, reason: str, at: str) -> Run:
+    """Leave a run undone, quietly but accounted for."""
+    run.next, run.status, run.reason = "skip", "SKIPPED", reason
+    ownership.account_for_skipped(run, at)
+    return run
+
+
+def _size(maximum: int, request: dict[str, Any]) -> int:
+    """Return how many messages of at most `maximum` bytes fit a state."""
+    if "filter" in request:
+        room, around = _FILTERED_STATE_BYTES, _FILTERED_AROUND_BYTES
+    else:
+        room, around = _STATE_BYTES, _AROUND_BYTES
+    return max(1, min(10, room // (2 * maximum + around)))

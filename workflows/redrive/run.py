@@ -1,0 +1,66 @@
+"""A redrive run, as its machine carries it from one step to the next. Its record is `runs.py`'s."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from workflows.redrive.lane import Lane
+
+Next = Literal["lane", "outcomes", "queue", "finish", "fail", "skip"]
+
+
+class Run(BaseModel):
+    """A run between two of its steps: the machine does what `next` says, and hands on the rest.
+
+    `wait` are the seconds of a wait. `status` is how it will have ended, `reason` and `failure` say
+    why. `step` is after how many messages the canary is watched, 0 for none; `watched` of how many
+    it is known that they ended well, `watch_from` (seconds since 1970) since when it watches now,
+    or 0. `looks` counts how often it waited for what others had in flight, `events` those of its
+    history, `oversized` what is too large for a state. `lost_leg` is the error of a leg that may
+    still go on. `waves` is how many a leg has room for.
+    """
+
+    run_id: str
+    execution_arn: str
+    trace_id: str
+    trigger: str
+    requested_by: str
+    request: Any
+    planned: int = 0
+    next: Next = "fail"
+    wait: int = 0
+    status: str = "SUCCEEDED"
+    reason: str = ""
+    failure: str = ""
+    lane: Lane = Lane()
+    lost_leg: str = ""
+    step: int = 0
+    watched: int = 0
+    watch_from: int = 0
+    looks: int = 0
+    oversized: int = 0
+    oversized_reason: str = ""
+    in_flight: int = 0
+    missing: int = 0
+    events: int = 0
+    waves: int = 0
+
+
+def new(run_id: str, execution_arn: str, given: Any) -> Run:
+    """Return a run of which nothing is known but its input, which may be anything."""
+    said = given if isinstance(given, dict) else {}
+    request = said.get("request")
+    if isinstance(request, dict):
+        request = {name: value for name, value in request.items() if value is not None}
+    return Run(
+        run_id=run_id,
+        execution_arn=execution_arn,
+        trace_id=_text(said.get("trace_id"), run_id),
+        trigger=_text(said.get("trigger"), "console"),
+        requested_by=_text(said.get("requested_by"), "console"),
+        request={} if request is None else request,
+    )
+
+
+def _text(value: Any, usual: str) -> str:
+    return value if isinstance(value, str) and 0 < len(value) <= 254 else usual
