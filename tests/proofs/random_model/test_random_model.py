@@ -66,7 +66,7 @@ def _tell(service: Service, stories: int, seed: int) -> int:
 
 
 @pytest.mark.timeout(900)  # one that fails is made as short as can be
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])  # in parallel; 2,000 steps in all
+@pytest.mark.parametrize("seed", [1, 2])  # in parallel; 1,000 steps in all
 def test_every_story_ends_well(service: Service, seed: int) -> None:
     assert _tell(service, 15, seed) >= 500
 
