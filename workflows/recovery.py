@@ -103,10 +103,14 @@ def _recover_runs(parts: Parts) -> Recovered:
 def _end_run(row: dict[str, Any]) -> None:
     """Give back what a run had in flight, then tell how it ended, whoever noticed its end first.
 
-    That may have been somebody who looked at it, or a new run that took its lock.
+    That may have been somebody who looked at it, or a new run that took its lock. While its lane
+    still works, the next sweep does it: the lane may yet be stopped, with a batch in hand.
     """
     if row["status"] in run_ends.FAILED:
-        in_flight.give_back_batch(str(row.get("lane_execution_arn", "")))
+        lane = str(row.get("lane_execution_arn", ""))
+        if executions.execution_status(lane) == "RUNNING":
+            return
+        in_flight.give_back_batch(lane)
     run_ends.note(row["run_id"])
 
 

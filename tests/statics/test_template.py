@@ -17,7 +17,7 @@ from tests.support.template import TEMPLATE, template, template_tables
 from workflows import recovery
 from workflows.groups import execution
 from workflows.ledger import audit, trouble
-from workflows.redrive import beginning, course, in_flight, lane, outcome, runs, verdict
+from workflows.redrive import course, in_flight, lane, outcome, runs, state_bytes, verdict
 from workflows.redrive.requests import Canary
 from workflows.runtime import aws
 from workflows.runtime.settings import Settings
@@ -638,8 +638,8 @@ def test_ten_messages_of_the_default_size_fit_a_state_with_every_byte_escaped():
     escaped = len(json.dumps('"' * DEFAULTS["MaxMessageBytes"])) - 2
 
     assert escaped == 2 * DEFAULTS["MaxMessageBytes"]
-    assert 10 * (escaped + beginning._AROUND_BYTES) < STATE_BYTES
-    assert beginning._size(DEFAULTS["MaxMessageBytes"], {}) == 10
+    assert 10 * (escaped + state_bytes._AROUND_BYTES) < STATE_BYTES
+    assert state_bytes.batch_size(DEFAULTS["MaxMessageBytes"], {}) == 10
 
 
 def longest_verdict(index):

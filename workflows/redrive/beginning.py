@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workflows.redrive import lane, legs, ownership, requests, run_record
+from workflows.redrive import lane, legs, ownership, requests, run_record, state_bytes
 from workflows.redrive.run import Run, new
 from workflows.runtime.aws import sqs
 from workflows.runtime.settings import settings
@@ -12,10 +12,6 @@ _DEPTHS = (
     "ApproximateNumberOfMessagesNotVisible",
     "ApproximateNumberOfMessagesDelayed",
 )
-# What fits a state's 256 KiB even if each byte must be escaped, with so much around each message;
-# more under a filter, which may leave out all ten, and room for the filter itself.
-_STATE_BYTES, _AROUND_BYTES = 260_000, 2_000
-_FILTERED_STATE_BYTES, _FILTERED_AROUND_BYTES = 257_000, 3_000
 
 
 def begin(run_id: str, execution_arn: str, given: Any, at: str, waves: int) -> Run:
@@ -50,7 +46,7 @@ def begin(run_id: str, execution_arn: str, given: Any, at: str, waves: int) -> R
         return run
     run.request, run.planned = asked.request.options(), asked.planned or 0
     run.step = run.request["canary"]["messages"] if "canary" in run.request else 0
-    run.lane.size = _size(int(queue["MaximumMessageSize"]), run.request)
+    run.lane.size = state_bytes.batch_size(int(queue["MaximumMessageSize"]), run.request)
     begin_leg(run)
     return run
 
@@ -75,12 +71,3 @@ def _skip(run: Run, reason: str, at: str) -> Run:
     run.next, run.status, run.reason = "skip", "SKIPPED", reason
     ownership.account_for_skipped(run, at)
     return run
-
-
-def _size(maximum: int, request: dict[str, Any]) -> int:
-    """Return how many messages of at most `maximum` bytes fit a state."""
-    if "filter" in request:
-        room, around = _FILTERED_STATE_BYTES, _FILTERED_AROUND_BYTES
-    else:
-        room, around = _STATE_BYTES, _AROUND_BYTES
-    return max(1, min(10, room // (2 * maximum + around)))

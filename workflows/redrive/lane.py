@@ -12,6 +12,7 @@ from collections import Counter
 from pydantic import BaseModel, Field
 
 from workflows.messages.ids import stem
+from workflows.redrive import state_bytes
 from workflows.redrive.verdict import Kind, Verdict
 from workflows.runtime import clock
 
@@ -31,12 +32,9 @@ _LEG_SECONDS = 180
 EMPTY_POLLS = 2
 # In so many batches one after the other SQS or the ledger refused all.
 REFUSALS = 5
-# A batch brings ten at most, and all of them are carried from state to state, beside the next one:
-# so many bytes of them fit where a batch of `size` messages does, in any case.
+# A batch brings ten at most, and all of them are carried from state to state, beside the next one.
 _MOST_UNSETTLED = 30
 _MOST_AT_ONCE = 10
-_CARRIED_BYTES, _CARRIED_BYTES_EACH = 550, 125
-_AROUND_ASKED, _AROUND_SENT = 70, 30
 # Of AWS's 80 letters for a name, what leaves room for the lane and the leg.
 _NAME_LETTERS = 56
 
@@ -67,7 +65,8 @@ class Lane(BaseModel):
     `waves_left`, and ends after `until` (seconds since 1970).
 
     The machine reads `name` of the leg's execution, `poll` and `attempt_id` of the next receive,
-    `mark` of the batch in the rows that it guards, `size`, `gap`, and whether the leg is `over`.
+    `mark` of the batch in the rows that it guards, `size`, `gap`, and whether the leg is `over`;
+    people read `over_because`.
     """
 
     number: int = 0
@@ -95,6 +94,7 @@ class Lane(BaseModel):
     attempt_id: str = ""
     mark: str = ""
     over: bool = False
+    over_because: str = ""
 
     @property
     def received(self) -> int:
@@ -134,7 +134,7 @@ def begin_leg(
     lane.name = leg_name(run_id, lane.number, lane.leg)
     lane.may_receive, lane.may_redrive = may_receive, may_redrive
     lane.waves_left, lane.until = waves, clock.epoch() + _LEG_SECONDS
-    lane.over, lane.gap, lane.asked = False, 0, []
+    lane.gap, lane.asked = 0, []
     _next_poll(lane, run_id, rate)
 
 
@@ -216,35 +216,35 @@ def _spend(lane: Lane, count: int, rate: float) -> None:
     if clock.milliseconds() - lane.sent_at >= pause:
         lane.window = 0
     lane.window += count
-    if lane.window >= _at_once(rate):
+    if lane.window >= max(1, int(rate)):
         lane.gap, lane.window = round(pause), 0
 
 
-def _at_once(rate: float) -> int:
-    return max(1, int(rate))
-
-
-def _is_laden(lane: Lane) -> bool:
-    """Tell whether a lane carries so much that a batch must be smaller by a message."""
-    carried = sum(_AROUND_ASKED + len(one.id) for one in lane.asked)
-    carried += sum(_AROUND_SENT + len(one.id) for one in (*lane.sent, *lane.unsent))
-    return lane.size > 1 and carried > _CARRIED_BYTES + _CARRIED_BYTES_EACH * lane.size
-
-
 def _next_poll(lane: Lane, run_id: str, rate: float | None) -> None:
-    rooms = [lane.size - _is_laden(lane), _MOST_AT_ONCE, lane.may_receive, lane.may_redrive]
+    unsettled = [one.id for one in (*lane.sent, *lane.unsent)]
+    fitting = state_bytes.room_for(lane.size, (one.id for one in lane.asked), unsettled)
+    rooms = [fitting, _MOST_AT_ONCE, lane.may_receive, lane.may_redrive]
     if rate is not None:
-        rooms.append(_at_once(rate) - lane.window)
+        rooms.append(max(1, int(rate)) - lane.window)
     room = min(room for room in rooms if room is not None)
     lane.polls += 1
     lane.poll = max(1, room)
     # A retry of one poll brings the same messages, instead of waiting for them to be visible again.
     lane.attempt_id = f"{stem(run_id)}-{lane.number}-{lane.polls}"
-    lane.over = (
-        room < 1
-        or lane.empty_polls >= EMPTY_POLLS
-        or lane.refusals >= REFUSALS - 1  # of the batch that is asked for now nobody knows yet
-        or lane.waves_left <= 0
-        or clock.epoch() >= lane.until
-        or len(lane.sent) + len(lane.unsent) + _MOST_AT_ONCE > _MOST_UNSETTLED
-    )
+    lane.over_because = _why_over(lane, room)
+    lane.over = lane.over_because != ""
+
+
+def _why_over(lane: Lane, room: int) -> str:
+    """Return why a leg is over after the batch that is asked for now; "" if it is not."""
+    unsettled = len(lane.sent) + len(lane.unsent)
+    reasons = {
+        "Its share is used up.": room < 1,
+        "The queue was empty twice.": lane.empty_polls >= EMPTY_POLLS,
+        # Of the batch that is asked for now nobody knows yet.
+        "Batch after batch was refused.": lane.refusals >= REFUSALS - 1,
+        "Its history is full.": lane.waves_left <= 0,
+        "Its time is over.": clock.epoch() >= lane.until,
+        "It carries what it can.": unsettled + _MOST_AT_ONCE > _MOST_UNSETTLED,
+    }
+    return next((why for why, holds in reasons.items() if holds), "")

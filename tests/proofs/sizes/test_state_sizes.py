@@ -19,7 +19,7 @@ from workflows.messages.carried import Carried
 from workflows.messages.envelope import InvalidEnvelope
 from workflows.messages.limits import ATTRIBUTE_RESERVE_BYTES
 from workflows.messages.reasons import reason_of
-from workflows.redrive import batch, beginning, lane
+from workflows.redrive import batch, lane, state_bytes
 from workflows.redrive.lane import COUNTED, Asked, Lane, Sent
 from workflows.redrive.requests import RedriveRequest
 from workflows.redrive.run import Run
@@ -67,11 +67,17 @@ def laden(size):
     """
     found = a_lane(size, 0)
     found.size = size
-    while not lane._is_laden(found) and len(found.sent) < lane._MOST_UNSETTLED - 10:
+    while fits_whole(found) and len(found.sent) < lane._MOST_UNSETTLED - 10:
         found.sent = ids(len(found.sent) + 1)
-    while lane._is_laden(found):
+    while not fits_whole(found):
         (found.sent or found.asked).pop()
     return found
+
+
+def fits_whole(found):
+    """Tell whether a batch beside what a lane carries need not be smaller."""
+    carried = ((one.id for one in part) for part in (found.asked, found.sent))
+    return state_bytes.room_for(found.size, *carried) == found.size
 
 
 def attribute(value):
@@ -180,7 +186,7 @@ def maxima():
                 middle = (low + high + 1) // 2
                 low, high = (
                     (middle, high)
-                    if beginning._size(middle, json.loads(request)) >= count
+                    if state_bytes.batch_size(middle, json.loads(request)) >= count
                     else (low, middle - 1)
                 )
             found.add(low)
@@ -198,7 +204,7 @@ every_batch = pytest.mark.parametrize(
 
 
 def test_batches_of_every_size_are_counted():
-    counts = {beginning._size(maximum, {}) for maximum in maxima()}
+    counts = {state_bytes.batch_size(maximum, {}) for maximum in maxima()}
 
     assert counts == set(range(1, 11))
     assert longest_verdict(0).keys() | {"left_because", "status"} == Verdict.__required_keys__
@@ -214,7 +220,7 @@ def test_reason_is_written_without_an_escape():
 @every_batch
 @pytest.mark.parametrize("attributes", [TEN, OURS], ids=["ten", "ours"])
 def test_received_messages_fit(maximum, request_, attributes):
-    received = letters(maximum, beginning._size(maximum, json.loads(request_)), attributes)
+    received = letters(maximum, state_bytes.batch_size(maximum, json.loads(request_)), attributes)
 
     assert size({"Messages": received}) < STATE_BYTES
 
@@ -222,7 +228,7 @@ def test_received_messages_fit(maximum, request_, attributes):
 @every_batch
 @pytest.mark.parametrize("attributes", [TEN, OURS], ids=["ten", "ours"])
 def test_messages_to_validate_fit(maximum, request_, attributes):
-    received = letters(maximum, beginning._size(maximum, json.loads(request_)), attributes)
+    received = letters(maximum, state_bytes.batch_size(maximum, json.loads(request_)), attributes)
     received = evaluate(
         LANE_MACHINE,
         states(LANE_MACHINE)["ReceiveDeadLetters"]["Assign"]["batch"],
@@ -247,7 +253,7 @@ def run_of(request):
 
 @every_batch
 def test_messages_to_validate_fit_beside_a_lane_that_carries_all_it_can(maximum, request_):
-    size_ = beginning._size(maximum, json.loads(request_))
+    size_ = state_bytes.batch_size(maximum, json.loads(request_))
     full = a_lane(size_, lane._MOST_UNSETTLED - 10)
     full.size = size_
     lane._next_poll(full, RUN_ID, None)
@@ -294,7 +300,7 @@ def invoked(payload):
 def test_verdicts_on_edited_messages_fit(names, maximum, request_, verdict, unnoted):
     """An edited body comes with the verdict, as large as an edit may make it."""
     edited = quotes(maximum - ATTRIBUTE_RESERVE_BYTES)
-    count = beginning._size(maximum, json.loads(request_))
+    count = state_bytes.batch_size(maximum, json.loads(request_))
     found = verdicts(count, body=edited, known=True, verdict=verdict, unnoted=unnoted)
     found[0]["unnoted"] &= verdict != "left" or "filter" in request_  # as below
     answer = answered(letters(maximum, count, {}), found)
@@ -324,7 +330,7 @@ def guard(batch_, found):
     ("verdict", "known"), [("quarantine", False), ("quarantine", True), ("redrive", True)]
 )
 def test_guard_s_statements_fit(names, maximum, request_, verdict, known, attributes):
-    count = beginning._size(maximum, json.loads(request_))
+    count = state_bytes.batch_size(maximum, json.loads(request_))
     found = verdicts(count, verdict=verdict, known=known)
 
     statements = guard(letters(maximum, count, attributes), found)
@@ -342,7 +348,7 @@ def test_guard_s_statements_fit(names, maximum, request_, verdict, known, attrib
 @pytest.mark.parametrize("known", [False, True])
 def test_guard_s_statements_on_what_is_left_fit(names, maximum, request_, known, attributes):
     """Only a filter leaves all: the first one that is left without one is noted already."""
-    count = beginning._size(maximum, json.loads(request_))
+    count = state_bytes.batch_size(maximum, json.loads(request_))
     found = verdicts(count, verdict="left", known=known)
     found[0]["unnoted"] = "filter" in request_
 
@@ -354,7 +360,7 @@ def test_guard_s_statements_on_what_is_left_fit(names, maximum, request_, known,
 @every_batch
 @pytest.mark.parametrize("attributes", [TEN, OURS], ids=["ten", "ours"])
 def test_copies_to_send_fit(names, maximum, request_, attributes):
-    count = beginning._size(maximum, json.loads(request_))
+    count = state_bytes.batch_size(maximum, json.loads(request_))
     received = letters(maximum, count, attributes)
     entries = evaluate(
         LANE_MACHINE,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.support.cloud import ENVIRONMENT, audited
 from tests.support.messages import an_operator
 from workflows.redrive import beginning, ownership, run_lock, runs
-from workflows.redrive.beginning import _size
 from workflows.redrive.run import new
+from workflows.redrive.state_bytes import batch_size
 from workflows.runtime import aws
 
 DLQ = ENVIRONMENT["DEAD_LETTER_QUEUE_URL"]
@@ -220,12 +220,12 @@ FILTERED = {"filter": {"type": "transaction"}}
     ],
 )  # fmt: skip
 def test_batch_is_as_large_as_a_state_takes(maximum, request_, size):
-    assert _size(maximum, request_) == size
+    assert batch_size(maximum, request_) == size
 
 
 @given(st.integers(1_024, 122_880))
 def test_no_batch_is_larger_than_a_state(maximum):
-    size = _size(maximum, {})
+    size = batch_size(maximum, {})
 
     assert 1 <= size <= 10
     assert size == 1 or size * (2 * maximum + 2_000) < STATE_BYTES

@@ -170,7 +170,7 @@ def test_next_poll_brings_no_more_than_the_shares_leave(given_, kinds, poll, ove
     ask(lane, *kinds)
 
     assert len(kinds) <= first
-    assert (lane.poll, lane.over) == (poll, over)
+    assert (lane.poll, lane.over_because) == (poll, "Its share is used up." if over else "")
 
 
 def test_leg_is_over_when_the_queue_was_empty_twice_in_a_row():
@@ -178,9 +178,9 @@ def test_leg_is_over_when_the_queue_was_empty_twice_in_a_row():
     seen = []
     for kinds in ([], ["redrive"], [], []):
         ask(lane, *kinds)
-        seen.append((lane.empty_polls, lane.over))
+        seen.append((lane.empty_polls, lane.over_because))
 
-    assert seen == [(1, False), (0, False), (1, False), (2, True)]
+    assert seen == [(1, ""), (0, ""), (1, ""), (2, "The queue was empty twice.")]
 
 
 def test_messages_in_flight_elsewhere_are_forgotten_when_some_come():
@@ -191,12 +191,15 @@ def test_messages_in_flight_elsewhere_are_forgotten_when_some_come():
     assert lane.in_flight == 0
 
 
-@pytest.mark.parametrize(("refusals", "over"), [(REFUSALS - 2, False), (REFUSALS - 1, True)])
-def test_leg_is_over_when_the_batch_asked_for_may_be_the_last_refusal(refusals, over):
+@pytest.mark.parametrize(
+    ("refusals", "why"),
+    [(REFUSALS - 2, ""), (REFUSALS - 1, "Batch after batch was refused.")],
+)
+def test_leg_is_over_when_the_batch_asked_for_may_be_the_last_refusal(refusals, why):
     lane = begun(refusals=refusals)
     ask(lane, "redrive")
 
-    assert lane.over is over
+    assert (lane.over_because, lane.over) == (why, why != "")
 
 
 @pytest.mark.parametrize(
@@ -210,32 +213,34 @@ def test_each_wave_and_each_poll_takes_its_room_in_the_history(waves, left):
     assert (lane.waves_left, lane.over) == (left, False)
 
 
-@pytest.mark.parametrize(("waves", "over"), [(1, True), (2, False)])
-def test_leg_is_over_when_its_waves_are_used_up(waves, over):
+@pytest.mark.parametrize(("waves", "why"), [(1, "Its history is full."), (2, "")])
+def test_leg_is_over_when_its_waves_are_used_up(waves, why):
     lane = begun(waves=waves)
     ask(lane, "redrive")
 
-    assert lane.over is over
+    assert (lane.over_because, lane.over) == (why, why != "")
 
 
-@pytest.mark.parametrize(("seconds", "over"), [(179, False), (180, True)])
-def test_leg_is_over_after_three_minutes(at, seconds, over):
+@pytest.mark.parametrize(("seconds", "why"), [(179, ""), (180, "Its time is over.")])
+def test_leg_is_over_after_three_minutes(at, seconds, why):
     lane = begun()
     at[0] += seconds * 1_000
     ask(lane, "redrive")
 
-    assert lane.over is over
+    assert (lane.over_because, lane.over) == (why, why != "")
     lanes.begin_leg(lane, RUN, may_receive=None, may_redrive=None, rate=None, waves=300)
     assert lane.over is False
 
 
-@pytest.mark.parametrize(("sent", "unsent", "over"), [(15, 5, False), (15, 6, True)])
-def test_leg_is_over_when_a_state_has_no_room_for_more_to_settle(sent, unsent, over):
+@pytest.mark.parametrize(
+    ("sent", "unsent", "why"), [(15, 5, ""), (15, 6, "It carries what it can.")]
+)
+def test_leg_is_over_when_a_state_has_no_room_for_more_to_settle(sent, unsent, why):
     known = [Sent(id="m", redrives=1)]
     lane = begun(sent=known * sent, unsent=known * unsent)
     ask(lane, "redrive")
 
-    assert lane.over is over
+    assert (lane.over_because, lane.over) == (why, why != "")
 
 
 @pytest.mark.parametrize(

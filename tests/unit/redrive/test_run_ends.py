@@ -361,6 +361,22 @@ def test_what_a_stopped_run_had_redriven_is_counted(begin, sfn, output):
     assert (sums["MessagesReprocessed"], sums["Errors"]) == (4, 3)
 
 
+def test_end_of_a_stopped_run_whose_lane_works_still_waits_for_the_lane(begin, sfn, output):
+    begin()
+    lane_machine = ENVIRONMENT["REDRIVE_LANE_STATE_MACHINE_ARN"]
+    leg = sfn.start_execution(stateMachineArn=lane_machine, name="run-1-l0-1", input="{}")
+    change(**COUNTS, lane_execution_arn=leg["executionArn"])
+    stop(sfn)
+
+    recover_executions.handler({}, CONTEXT)
+    assert told(output()) == ([], {})
+
+    sfn.stop_execution(executionArn=leg["executionArn"])  # with a batch in hand, maybe
+    recover_executions.handler({}, CONTEXT)
+    (line,), _ = told(output())
+    assert line["details"]["run_status"] == "ABORTED"
+
+
 def test_end_is_told_of_a_record_that_lacks_a_counter(begin, output):
     begin()
     change(status="FAILED", **COUNTS, **TIMES)
