@@ -24,7 +24,7 @@ class _StatusChange(BaseModel):
 def handler(event: Any, context: LambdaContext) -> None:
     """Take the status change of an execution that succeeded.
 
-    One that handed its run over, or skipped it, has ended none. What names no run is for the sweep.
+    One that skipped its run has ended none. What names no run is for the sweep.
     """
     try:
         change = _StatusChange.model_validate(event)
