@@ -107,13 +107,13 @@ FUNCTIONS: dict[str, tuple[str, Any, Any, int]] = {
         "ValidateMessages",
         ten.mixed,
         partial(acts.redrive, max_per_second=4),
-        5,
+        6,
     ),
     "ValidateMessages, what is left": (
         "ValidateMessages",
         ten.mixed,
         partial(acts.redrive, filter={"type": "entry"}),
-        3,
+        4,
     ),
     # Begin, decide, finish.
     "ConductRun": ("ConductRun", ten.mixed, acts.redrive, 3),
