@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workflows.redrive import lane, legs, ownership, requests, run_record, state_bytes
+from workflows.redrive import lane, legs, ownership, requests, run_record, runs, state_bytes
 from workflows.redrive.run import Run, new
 from workflows.runtime.aws import sqs
 from workflows.runtime.settings import settings
@@ -34,8 +34,10 @@ def begin(run_id: str, execution_arn: str, given: Any, at: str, waves: int) -> R
         QueueUrl=settings().dead_letter_queue_url,
         AttributeNames=["MaximumMessageSize", *_DEPTHS],  # type: ignore[list-item]
     )["Attributes"]
-    # These numbers are approximate: a person's run asks the queue itself.
-    if run.trigger == "schedule" and sum(int(queue[name]) for name in _DEPTHS) == 0:
+    # These numbers are approximate: a person's run asks the queue itself, and so does one that has
+    # the lock, because the answer of a try before this one was lost.
+    is_empty = sum(int(queue[name]) for name in _DEPTHS) == 0
+    if run.trigger == "schedule" and is_empty and runs.find(run_id) is None:
         return _skip(run, "The dead-letter queue is empty.", at)
     if not ownership.claim(run):
         return _skip(run, "Another run is active on this dead-letter queue.", at)

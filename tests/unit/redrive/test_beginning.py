@@ -105,6 +105,15 @@ def test_scheduled_run_begins_with_a_message_wherever_it_is(where):
     assert begin(SCHEDULED).next == "lane"
 
 
+def test_scheduled_run_that_has_begun_is_not_skipped_when_it_is_asked_again():
+    dead_letter()
+    begin(SCHEDULED)  # whose answer is lost
+    aws.sqs().purge_queue(QueueUrl=DLQ)
+
+    assert begin(SCHEDULED).next == "lane"
+    assert actions() == []
+
+
 def test_run_of_a_person_asks_the_empty_queue_itself():
     assert begin({}).next == "lane"
 
