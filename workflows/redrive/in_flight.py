@@ -168,17 +168,19 @@ def _give_back_record(key: str) -> int:
     if record is None:
         return 0
     handles = record["receipt_handles"]
-    _make_visible(handles)
-    dynamodb().delete_item(**table)
+    if _make_visible(handles):  # else the sweep tries it again
+        dynamodb().delete_item(**table)
     return len(handles)
 
 
-def _make_visible(handles: list[str]) -> None:
-    # A handle that is out of date fails alone, and its message is visible already.
-    sqs().change_message_visibility_batch(
+def _make_visible(handles: list[str]) -> bool:
+    """Make messages visible; tell whether SQS failed with none of them by its own fault."""
+    # A handle that is out of date fails alone, by ours, and its message is visible already.
+    answer = sqs().change_message_visibility_batch(
         QueueUrl=settings().dead_letter_queue_url,
         Entries=[
             {"Id": str(index), "ReceiptHandle": handle, "VisibilityTimeout": 0}
             for index, handle in enumerate(handles)
         ],
     )
+    return all(failed["SenderFault"] for failed in answer.get("Failed", []))

@@ -199,6 +199,24 @@ def test_message_that_is_gone_meanwhile_keeps_nothing_from_being_released():
     assert [message["Body"] for message in receive()] == ["b"]
 
 
+def test_message_that_sqs_fails_to_show_by_its_own_fault_is_left_to_the_sweep(monkeypatch):
+    hold("run-1", 0, "a", "b")
+    change, why = aws.sqs().change_message_visibility_batch, {"Code": "InternalError"}
+
+    def fail_with_the_first(QueueUrl, Entries):  # noqa: N803 - boto3's
+        change(QueueUrl=QueueUrl, Entries=Entries[1:])
+        return {"Successful": [], "Failed": [why | {"Id": "0", "SenderFault": False}]}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aws.sqs(), "change_message_visibility_batch", fail_with_the_first)
+        assert in_flight.give_back("run-1", 0, 1) == 2
+    assert [message["Body"] for message in receive()] == ["b"]
+
+    assert in_flight.recover() == ["run-1"]
+    assert "a" in [message["Body"] for message in receive()]
+    assert in_flight.recover() == []
+
+
 def test_recovery_releases_what_ended_runs_hold_and_nothing_else(begin, sfn):
     begin("run-1")
     stop(sfn, "run-1")
