@@ -104,7 +104,8 @@ def _end_run(row: dict[str, Any]) -> None:
     """Give back what a run had in flight, then tell how it ended, whoever noticed its end first.
 
     That may have been somebody who looked at it, or a new run that took its lock. While its lane
-    still works, the next sweep does it: the lane may yet be stopped, with a batch in hand.
+    still works, which Step Functions stops a moment after the run or not at all, there is nothing
+    to give back yet: the lane's own end has it done, or else the next sweep.
     """
     if row["status"] in run_ends.FAILED:
         lane = str(row.get("lane_execution_arn", ""))

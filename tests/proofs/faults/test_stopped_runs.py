@@ -7,6 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from tests.engines.moto_engine.stack import end_alone
 from tests.proofs.faults.crashing_world import LATER
 from tests.support.invariants import broken
 from tests.support.messages import an_operator
@@ -222,6 +223,29 @@ def test_batch_of_a_stopped_run_is_visible_whoever_noticed_its_end_first(world, 
     assert runs.get("another")["received"] == 3
     world.settle()
     assert broken(world, moved=letters) == []
+
+
+@pytest.mark.fault(19)
+def test_batch_of_a_lane_that_is_stopped_after_its_run_was_told_of_is_given_back(world, letters):
+    """Step Functions stops them one after the other, and the run's own event may be faster."""
+
+    def before(arn, name):
+        if ":redrive_lane:" not in arn or name != "ValidateMessages":
+            return True
+        end_alone(world.stack.runs_a_lane(arn))
+        world.recover()
+        return False
+
+    world.stack.before_state = before
+    world.begin()
+    world.go_on()
+    assert {letter["IsVisible"] for letter in world.queued("DeadLetter")} == {False}
+
+    world.recover()  # as the lane's event lets it
+
+    assert {letter["IsVisible"] for letter in world.queued("DeadLetter")} == {True}
+    world.settle()
+    assert broken(world) == []
 
 
 @pytest.mark.fault(19)
