@@ -1,5 +1,7 @@
 """Runs that fail where no scenario can let them: before they begin, and at their very end."""
 
+import json
+
 import pytest
 
 from tests.engines.moto_engine.stack import MotoStack
@@ -26,6 +28,22 @@ def test_run_of_a_person_that_cannot_begin_is_recorded_as_failed(world):
     assert (recorded["status"], recorded["failure"]) == ("FAILED", "Some.ServiceException")
     assert recorded["finished_at"]
     assert row(world.stack, "Runs", LOCK) == {}
+
+
+def test_input_that_is_not_understood_and_fills_half_a_state_is_given_to_each_step_once(world):
+    """Neither engine measures a task's arguments; Step Functions takes 256 KiB of them."""
+    invoke, sizes = world.stack.invoke, []
+
+    def measured(function, payload):
+        sizes.append(len(json.dumps(payload)))
+        return invoke(function, payload)
+
+    world.stack.invoke = measured
+    run = world.run({"request": {"no_option": "x" * 140_000}})
+
+    assert (run.error, run.states[-2:]) == ("InvalidInput", ["FailRun", "RunFailed"])
+    assert world.run_row(run.name)["failure"] == "InvalidInput"
+    assert [140_000 < size < 256 * 1_024 for size in sizes] == [True, True]
 
 
 def test_run_that_lost_its_lease_at_its_end_is_recorded_whole_and_leaves_the_lock(world):
