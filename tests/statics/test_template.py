@@ -214,9 +214,8 @@ def test_what_a_run_leaves_stays_in_flight_for_hours_and_is_noted_while_it_can_b
 
 
 def test_comments_of_the_redrive_tell_the_numbers_that_it_uses():
-    found = states("RedriveLaneStateMachine")
-
-    assert "the queue was empty twice" in found["MoreToDo"]["Comment"]
+    assert "lane.over_because" in states("RedriveLaneStateMachine")["MoreToDo"]["Comment"]
+    assert "The queue was empty twice." in Path("workflows/redrive/lane.py").read_text()
     assert lane.EMPTY_POLLS == 2
     assert "or else SQS nine hours after" in Path("lambdas/conduct_run.py").read_text()
     assert in_flight.LEFT_SECONDS == 9 * 3_600

@@ -140,7 +140,7 @@ def _go_around(run: Run, ended: Ended) -> Run:
             legs.leave(run.run_id, lane, in_hand[0])
     elif not in_hand:
         return _wait(run, "queue", _VISIBILITY_SECONDS)
-    return _go_on_or_end(run)
+    return _watch(run) or _go_on_or_end(run)
 
 
 def _next_leg(run: Run) -> Run:

@@ -79,12 +79,6 @@ def cancel(run_id: str, actor: audit.Actor) -> dict[str, Any]:
     return get(run_id)
 
 
-def is_wanted(run_id: str) -> bool:
-    """Tell whether a run goes on: it has not ended, and nobody cancelled it."""
-    row = find(run_id)
-    return row is not None and row["status"] == "RUNNING"
-
-
 def is_active(run_id: str) -> bool:
     """Tell whether a run's execution still works."""
     row = find(run_id)
