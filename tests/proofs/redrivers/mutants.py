@@ -94,7 +94,7 @@ MUTANTS = [
         "One empty answer is taken for an empty queue.",
         "queue_looks_empty",
         (
-            ("workflows.redrive.lane._next_poll", "empty_polls >= EMPTY_POLLS", "empty_polls >= 1"),
+            ("workflows.redrive.lane._why_over", "empty_polls >= EMPTY_POLLS", "empty_polls >= 1"),
             (
                 "workflows.redrive.course._has_all",
                 "empty_polls >= lanes.EMPTY_POLLS",
