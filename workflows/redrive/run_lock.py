@@ -5,6 +5,7 @@ whose execution was stopped, failed or timed out loses it at once to whoever ask
 latest when the lease ends. It names the run's execution.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from workflows.runtime import clock, executions
@@ -23,31 +24,18 @@ def find() -> dict[str, Any] | None:
     return answer.get("Item")
 
 
-# A lock whose run is dead may be taken or freed only as it was seen: a run that went on, be it in
-# another execution, has renewed it since.
+# A lock whose run is dead may be taken or freed only as it was seen: who has it since renewed it.
 _AS_SEEN = "holder = :seen_holder AND execution_arn = :seen_execution AND lease_until = :seen_lease"
 
 
 def take(run_id: str, dead: dict[str, Any] | None) -> dict[str, Any] | None:
     """Take the lock if it is free, outlived or still the `dead` run's; return the row if not."""
-    now = clock.epoch()
-    own = f"holder = :run_id OR ({_AS_SEEN})" if dead else "holder = :run_id"
-    values: dict[str, Any] = {
-        ":run_id": run_id,
-        ":until": now + settings().run_lease_seconds,
-        ":now": now,
-        ":execution": execution_of(run_id),
-    }
+    part = taking(run_id, clock.epoch())["Update"]
+    if dead:
+        part["ConditionExpression"] += f" OR ({_AS_SEEN})"
+        part["ExpressionAttributeValues"] |= _seen(dead)
     try:
-        dynamodb().update_item(
-            TableName=settings().runs_table,
-            Key={"run_id": key()},
-            UpdateExpression="SET holder = :run_id, lease_until = :until, acquired_at = :now,"
-            " execution_arn = :execution",
-            ConditionExpression=f"attribute_not_exists(run_id) OR lease_until < :now OR {own}",
-            ExpressionAttributeValues=values | (_seen(dead) if dead else {}),
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-        )
+        dynamodb().update_item(**part, ReturnValuesOnConditionCheckFailure="ALL_OLD")
     except dynamodb().exceptions.ConditionalCheckFailedException as error:
         return plain(error.response)
     return None
@@ -87,15 +75,8 @@ def releasing(run_id: str) -> dict[str, Any]:
 
 def release(run_id: str) -> None:
     """Give the lock back, if this run still has it."""
-    try:
-        dynamodb().delete_item(
-            TableName=settings().runs_table,
-            Key={"run_id": key()},
-            ConditionExpression="holder = :run_id",
-            ExpressionAttributeValues={":run_id": run_id},
-        )
-    except dynamodb().exceptions.ConditionalCheckFailedException:
-        return  # Somebody else has it already.
+    with suppress(dynamodb().exceptions.ConditionalCheckFailedException):  # another has it already
+        dynamodb().delete_item(**releasing(run_id)["Delete"])
 
 
 def free(dead: dict[str, Any]) -> bool:
