@@ -65,8 +65,8 @@ class Lane(BaseModel):
     `waves_left`, and ends after `until` (seconds since 1970).
 
     The machine reads `name` of the leg's execution, `poll` and `attempt_id` of the next receive,
-    `mark` of the batch in the rows that it guards, `size`, `gap`, and whether the leg is `over`;
-    people read `over_because`.
+    `mark` of the batch in the rows that it guards, `size`, `gap`, and `over_because`, why the leg
+    is over; "" where it is not.
     """
 
     number: int = 0
@@ -93,7 +93,6 @@ class Lane(BaseModel):
     poll: int = 1
     attempt_id: str = ""
     mark: str = ""
-    over: bool = False
     over_because: str = ""
 
     @property
@@ -232,7 +231,6 @@ def _next_poll(lane: Lane, run_id: str, rate: float | None) -> None:
     # A retry of one poll brings the same messages, instead of waiting for them to be visible again.
     lane.attempt_id = f"{stem(run_id)}-{lane.number}-{lane.polls}"
     lane.over_because = _why_over(lane, room)
-    lane.over = lane.over_because != ""
 
 
 def _why_over(lane: Lane, room: int) -> str:
