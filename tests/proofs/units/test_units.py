@@ -1,0 +1,41 @@
+"""What each path takes of DynamoDB, held against the page that tells of it."""
+
+import pytest
+
+from local.stack import ROOT
+from tests.proofs.units.paths import Part, measure
+from tests.support import tables
+
+DOCUMENT = ROOT / "docs" / "performance.md"
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return measure()
+
+
+@pytest.mark.tables
+def test_page_tells_the_units_of_each_path(parts):
+    header = ("path", "write units", "read units", "of the writes", "hottest keys")
+    rows = [
+        (part.name, f"{part.write_units:.1f}", f"{part.read_units:.1f}", _places(part), _hot(part))
+        for part in parts
+    ]
+
+    tables.hold("units", header, rows, DOCUMENT)
+
+
+def _places(part: Part) -> str:
+    found = sorted(part.bill.by_place(), key=lambda place: -part.at(place))
+    return ", ".join(f"{place} {part.at(place):.1f}" for place in found if part.at(place) >= 0.05)
+
+
+def _hot(part: Part) -> str:
+    """Return the hottest key of each place, where messages share any: its units a message."""
+    found = {}
+    for place, units in part.bill.by_place().items():
+        _, hottest = part.bill.hottest(place)
+        if hottest >= units * 2 / part.messages:
+            found[place] = hottest / part.messages
+    hot = sorted(found.items(), key=lambda one: -one[1])
+    return ", ".join(f"{place} {units:.1f}" for place, units in hot if units >= 0.05) or "none"
