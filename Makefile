@@ -21,7 +21,7 @@ SAM_CONFIG_ENV ?= default
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-run: $(DEV) ## Serve the local stack on PORT (4566) until Ctrl-C
+run: $(DEV) ## Serve the local stack on PORT (4566) until Ctrl-C, each Task LATENCY_MS (0) longer
 	@$(PYTHON) -m local.run
 
 demo: $(DEV) ## Send, fail, retry, dead-letter and redrive real messages on a local stack

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # What the commands take from it; for anything else a `.env` may hold, such as a region or an AWS
 # profile, the environment of the shell is asked alone.
-NAMES = ("PORT", "SFN_MOCK_CONFIG", "APP_USER_EMAIL", "APP_USER_PASSWORD")
+NAMES = ("PORT", "LATENCY_MS", "SFN_MOCK_CONFIG", "APP_USER_EMAIL", "APP_USER_PASSWORD")
 
 
 def load(path: Path = ROOT / ".env") -> None:

@@ -5,6 +5,7 @@ fails when the version changes or when a quirk is gone: then delete what is no l
 """
 
 import json
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from local import (
     ministack_dynamodb,
     ministack_executions,
     ministack_lambda,
+    ministack_latency,
     ministack_nested,
     ministack_sqs,
 )
@@ -75,6 +77,7 @@ def patch() -> None:
     ministack_executions.patch(stepfunctions)
     ministack_nested.patch(stepfunctions)
     ministack_sqs.patch(sqs)
+    ministack_latency.patch(stepfunctions, os.environ.get(ministack_latency.VARIABLE, ""))
     _create_resources_as_aws_does(_RESOURCE_HANDLERS)
     _notify_of_schedules_as_aws_does(eventbridge)
     iam_actions.extract_iam_action = authorize_batches_as_aws_does(iam_actions.extract_iam_action)

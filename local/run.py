@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 
-from local import env_file, foreground
+from local import env_file, foreground, ministack_latency
 from local.stack import STATE_FILE, Stack
 from local.state_file import StateFile
 
@@ -25,6 +25,7 @@ def _stack() -> Stack:
     bind_host = os.environ.get("BIND_HOST")
     return Stack(
         foreground.port_or(DEFAULT_PORT),
+        latency_ms=ministack_latency.milliseconds(os.environ.get("LATENCY_MS", "")),
         state_file=STATE_FILE,
         operator=_operator(),
         settings={"BIND_HOST": bind_host} if bind_host else None,

@@ -29,6 +29,7 @@ class Stack:
         port: on 127.0.0.1; 0 takes a free one.
         enforce_iam: let every Lambda do only what its role in the template allows.
         wait_scale: factor on Wait states and retry intervals of the state machines; None is 1.
+        latency_ms: how much longer each Task of a machine takes, and 0.4 of it each Choice.
         parameters: template parameters that win over `samconfig.toml`'s `local` ones.
         state_file: where to describe the stack for other processes; None for nowhere.
         with_users: add an operator and a producer.
@@ -43,6 +44,7 @@ class Stack:
         *,
         enforce_iam: bool = False,
         wait_scale: float | None = None,
+        latency_ms: float = 0,
         parameters: dict[str, str] | None = None,
         state_file: Path | None = None,
         with_users: bool = True,
@@ -54,7 +56,11 @@ class Stack:
         self.outputs: dict[str, str] = {}
         self.users: dict[str, dict[str, str]] = {}
         self.emulator = Emulator(
-            port, enforce_iam=enforce_iam, wait_scale=wait_scale, settings=settings
+            port,
+            enforce_iam=enforce_iam,
+            wait_scale=wait_scale,
+            latency_ms=latency_ms,
+            settings=settings,
         )
         self._parameters = parameters or {}
         self._state_file = StateFile(state_file) if state_file else None
