@@ -69,7 +69,7 @@ format: $(DEV) ## Format the code and mend what ruff can mend
 	.venv/bin/ruff check --fix-only
 	.venv/bin/ruff format
 
-bench: $(DEV) ## Measure throughput and state transitions on a local stack
+bench: $(DEV) ## Measure rates, count what AWS would bill, and price it; WRITE=1 writes docs/performance.md
 	@$(PYTHON) -m local.bench
 
 # Without a terminal there is nobody to confirm a changeset, and SAM would abort.

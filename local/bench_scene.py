@@ -1,14 +1,40 @@
 """The scene of `make bench`: a stack whose consumer is off, and what its queues and tables have."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from local.client import Client
+from local.deadline import wait_until
 from local.stack import Stack
 from workflows.messages.envelope import Message
 from workflows.runtime import clock
+
+_SECONDS = 60.0
+_CONCERNED = ("MessagesTableName", "GroupsTableName")
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A dead letter: what lies on the queue, and the items that the tables have of it."""
+
+    message: Message
+    body: str
+    attributes: dict[str, Any]
+    items: dict[str, list[dict[str, Any]]]
+
+    def copy(self) -> "DeadLetter":
+        """Return another message's that died of the same."""
+        old = self.message
+        new = {old.message_id: str(uuid.uuid4()), old.group_id: str(uuid.uuid4())}
+        message = Message.model_validate_json(_replaced(self.body, new))
+        new[old.payload_hash] = message.payload_hash
+        items = json.loads(_replaced(json.dumps(self.items), new))
+        return DeadLetter(message, _replaced(self.body, new), self.attributes, items)
 
 
 class Scene:
@@ -19,7 +45,8 @@ class Scene:
         self.work = stack.outputs["WorkQueueUrl"]
         self.dead = stack.outputs["DeadLetterQueueUrl"]
         self.sqs = stack.client("sqs")
-        self.consume(False)
+        self.operator = Client(stack.api_url).signed_in(**stack.users["operator"])
+        self.pattern = self._die()
 
     def consume(self, enabled: bool) -> None:
         """Turn the consumer on or off."""
@@ -39,15 +66,17 @@ class Scene:
         return sum(int(attributes["Attributes"][name]) for name in names)
 
     def fill(self, count: int) -> None:
-        """Make dead letters: on the queue, and in the ledger, as the retry machine leaves them."""
-        messages = [_message(str(uuid.uuid4())) for _ in range(count)]
-        self._send(self.dead, messages)
-        rows = [{"PutRequest": {"Item": _ledger_row(message)}} for message in messages]
-        self._write("MessagesTableName", rows)
+        """Make dead letters, on the queue and in the tables, each alone in its group."""
+        letters = [self.pattern.copy() for _ in range(count)]
+        for table in _CONCERNED:
+            items = [item for letter in letters for item in letter.items[table]]
+            self._write(table, [{"PutRequest": {"Item": item}} for item in items])
+        self._send(self.dead, [(one.message, one.body, one.attributes) for one in letters])
 
     def send_healthy(self, count: int) -> None:
         """Put messages that succeed on the work queue, each in a group of its own."""
-        self._send(self.work, [_message(str(uuid.uuid4())) for _ in range(count)])
+        messages = [_message(str(uuid.uuid4())) for _ in range(count)]
+        self._send(self.work, [(message, message.body(), {}) for message in messages])
 
     @contextmanager
     def fenced_groups(self, count: int) -> Iterator[None]:
@@ -58,18 +87,46 @@ class Scene:
         keys = [{name: item[name] for name in ("group_id", "item")} for item in items]
         self._write("GroupsTableName", [{"DeleteRequest": {"Key": key}} for key in keys])
 
-    def _send(self, queue: str, messages: list[Message]) -> None:
+    def _die(self) -> DeadLetter:
+        """Let a message fail until it is a dead letter, and return what there is of it."""
+        account, message_id = str(uuid.uuid4()), str(uuid.uuid4())
+        frozen = {"account_id": {"S": account}, "status": {"S": "FROZEN"}}
+        self._write("AccountsTableName", [{"PutRequest": {"Item": frozen}}])
+        payload = {"account_id": account, "kind": "credit", "amount": 19.99, "currency": "EUR"}
+        self.operator.send(payload, message_id=message_id).expect(202)
+
+        def is_dead() -> bool:
+            found = self.operator.message(message_id).expect(200)
+            return bool(found["status"] == "DEAD") and self.depth(self.dead) == 1
+
+        wait_until(is_dead, _SECONDS, "a message is dead")
+        self.consume(False)
+        (letter,) = self.sqs.receive_message(QueueUrl=self.dead, MessageAttributeNames=["All"])[
+            "Messages"
+        ]
+        items = {table: self._items_of(table, message_id) for table in _CONCERNED}
+        message = Message.model_validate_json(letter["Body"])
+        return DeadLetter(message, letter["Body"], letter.get("MessageAttributes", {}), items)
+
+    def _items_of(self, table: str, message_id: str) -> list[dict[str, Any]]:
+        found = self.stack.client("dynamodb").scan(TableName=self.stack.outputs[table])["Items"]
+        return [item for item in found if message_id in json.dumps(item)]
+
+    def _send(self, queue: str, messages: list[tuple[Message, str, dict[str, Any]]]) -> None:
         for start in range(0, len(messages), 10):
             self.sqs.send_message_batch(
                 QueueUrl=queue,
                 Entries=[
                     {
                         "Id": str(index),
-                        "MessageBody": message.body(),
+                        "MessageBody": body,
                         "MessageGroupId": message.group_id,
                         "MessageDeduplicationId": f"{message.message_id}.r0",
+                        "MessageAttributes": attributes,
                     }
-                    for index, message in enumerate(messages[start : start + 10])
+                    for index, (message, body, attributes) in enumerate(
+                        messages[start : start + 10]
+                    )
                 ],
             )
 
@@ -78,6 +135,12 @@ class Scene:
             self.stack.client("dynamodb").batch_write_item(
                 RequestItems={self.stack.outputs[table_name]: requests[start : start + 25]}
             )
+
+
+def _replaced(text: str, new: dict[str, str]) -> str:
+    for old, other in new.items():
+        text = text.replace(old, other)
+    return text
 
 
 def _message(message_id: str) -> Message:
@@ -91,16 +154,6 @@ def _message(message_id: str) -> Message:
         trace_id=message_id,
         submitted_by="bench@example.com",
     )
-
-
-def _ledger_row(message: Message) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        name: {"S": getattr(message, name)}
-        for name in ("message_id", "type", "group_id", "payload_hash")
-    }
-    row |= {"status": {"S": "DEAD"}, "trouble": {"S": "DEAD"}, "updated_at": {"S": clock.now()}}
-    row |= {"attempts": {"N": "4"}, "attempts_total": {"N": "4"}, "redrives": {"N": "0"}}
-    return row | {"execution_arns": {"L": []}, "journey": {"L": []}}
 
 
 def _fence(group_id: str) -> dict[str, Any]:

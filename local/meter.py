@@ -156,7 +156,7 @@ class Meter:
         table = self._table(name)
         if any(key not in item for key in table.key):
             return size(item)  # no more of it can be known
-        whole = self._image(name, item)
+        whole = self._image(name, {key: item[key] for key in table.key})
         of_index = [projected(one, whole) for one in table.indexes if one.name == index]
         return size(of_index[0] if of_index else whole)
 

@@ -71,8 +71,7 @@ def _describe(name: str) -> dict[str, Any]:
 
 
 def _image(table: str, key: Item) -> Item | None:
-    names = _backend().tables[table].table_key_attrs
-    item = _backend().get_item(table, {name: key[name] for name in names})
+    item = _backend().get_item(table, key)
     return copy.deepcopy(item.to_json()["Attributes"]) if item else None
 
 

@@ -5,10 +5,10 @@ test.
 """
 
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from local import pages
 from local.stack import ROOT
 
 DOCUMENT = ROOT / "docs" / "testing.md"
@@ -31,8 +31,7 @@ def hold(
     Raises:
         AssertionError: the document says something else.
     """
-    lines = [header, tuple("---" for _ in header), *rows]
-    hold_text(name, "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines), document)
+    hold_text(name, pages.markdown(header, rows), document)
 
 
 def hold_text(name: str, part: str, document: Path) -> None:
@@ -41,14 +40,8 @@ def hold_text(name: str, part: str, document: Path) -> None:
     Raises:
         AssertionError: the document says something else.
     """
-    text = document.read_text(encoding="utf-8")
-    found = re.search(rf"(<!-- {name} -->\n)(.*?)(<!-- /{name} -->)", text, re.DOTALL)
-    assert found, f"{document.name} has no part {name}"
     if os.environ.get("WRITE_TABLES"):
-        document.write_text(text[: found.start(2)] + part + text[found.end(2) :], encoding="utf-8")
+        pages.write(document, name, part)
         return
-    assert found[2] == part, f"{document.name} tells of {name} otherwise: run `make tables`"
-
-
-def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|")
+    found = pages.part(document, name)[2]
+    assert found == part, f"{document.name} tells of {name} otherwise: run `make tables`"
