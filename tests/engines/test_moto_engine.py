@@ -1,13 +1,18 @@
 """The second engine: what was mended in moto, so that it is AWS's behaviour that is compared."""
 
 import json
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
+from typing import Any
+from unittest import mock
 
 import pytest
+from botocore.exceptions import ClientError
 
+from tests.engines.moto_engine import quick
 from tests.engines.moto_engine.stack import MotoStack
 from tests.support.redrive_runs import GIVEN_BACK, START
 from tests.support.stack_fixtures import (
+    all_events,
     dead_letter,
     ended,
     events,
@@ -365,3 +370,58 @@ def test_history_is_told_in_pages_and_from_its_end(moto):
     assert [event["id"] for event in first["events"]] == [whole[-1]["id"], whole[-2]["id"]]
     assert first["events"] + after["events"] == whole[::-1]
     assert "nextToken" not in after
+
+
+def transacted(moto):
+    """Let a transaction succeed and another fail; return rows and what the stream told of them."""
+    put(moto, "Accounts", {"account_id": "a", "balance": 1, "log": ["x"], "of": {"n": 1}})
+    update = {
+        "TableName": "Messages",
+        "Key": {"message_id": {"S": "m"}},
+        "UpdateExpression": "SET #l = list_append(if_not_exists(#l, :none), :one), #s = :s",
+        "ExpressionAttributeNames": {"#l": "journey", "#s": "status"},
+        "ExpressionAttributeValues": {
+            ":none": {"L": []}, ":one": {"L": [{"M": {"at": {"N": "1"}}}]}, ":s": {"S": "QUEUED"},
+        },
+    }  # fmt: skip
+    check = {
+        "TableName": "Accounts",
+        "Key": {"account_id": {"S": "a"}},
+        "ConditionExpression": "balance = :b",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    told: list[Any] = []
+    for balance in ("1", "2", "1"):
+        values = {":b": {"N": balance}}
+        items = [{"Update": update},
+                 {"ConditionCheck": check | {"ExpressionAttributeValues": values}}]  # fmt: skip
+        try:
+            moto.client("dynamodb").transact_write_items(TransactItems=items)
+        except ClientError as error:
+            told.append(error.response["CancellationReasons"])
+        told.append(row(moto, "Messages", "m"))
+    return [told, row(moto, "Accounts", "a"), moto.strange_moves()]
+
+
+def told_of_a_run(moto):
+    """Redrive a message; return which fields each event of the run and its lane has."""
+    dead_letter(moto, transaction())
+    run = run_machine(moto, "redrive")
+    details = [
+        {name: sorted(value) if isinstance(value, dict) else name for name, value in event.items()}
+        for event in all_events(moto, run.arn)
+    ]
+    return [run.states, details, row(moto, "Runs", run.name).keys()]
+
+
+@pytest.mark.parametrize("look", [transacted, told_of_a_run])
+def test_what_makes_moto_quick_changes_no_answer(look):
+    with MotoStack() as moto:
+        quickly = look(moto)
+    with ExitStack() as patches:
+        patches.enter_context(mock.patch.object(quick, "patches", list))
+        with MotoStack() as moto:
+            slowly = look(moto)
+
+    assert len(quickly) > 2
+    assert quickly == slowly

@@ -1,19 +1,29 @@
-"""What makes moto quick enough for thousands of calls; it computes what it computes without.
+"""What makes moto quick enough for thousands of calls; it answers what it answers without.
 
 moto reads every expression anew, several times a call, and walks its tree ten times with the means
 of an abstract class. What depends on the expression alone is done once for each expression here.
+Requests are not signed, and do not say from what they come: moto asks for neither.
 """
 
 import copy
 import pickle
 from collections import deque
 from functools import cache
+from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+from urllib.parse import unquote, urlsplit
 
+from botocore.signers import RequestSigner
+from botocore.useragent import UserAgentString
 from moto.core import responses
-from moto.core.serialize import ResponseSerializer
+from moto.core.request import Request, environ_key_for_header
+from moto.core.serialize import AttributePickerContext, ResponseSerializer
+from moto.dynamodb import models as dynamodb
 from moto.dynamodb.comparisons import ConditionExpressionParser
+from moto.dynamodb.models.dynamo_type import DynamoType, Item, LimitedSizeDict
+from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing import ast_nodes, expressions, validators
 from moto.sqs import models as sqs
 
@@ -40,7 +50,13 @@ def patches() -> list[Any]:
         mock.patch.object(_Traverser, "traverse", _traverse),
         mock.patch.object(validators, "deepcopy", _copy),
         mock.patch.object(ResponseSerializer, "_serialize_type_structure", _serialize),
+        mock.patch.object(UserAgentString, "to_string", _nobody),
+        mock.patch.object(RequestSigner, "sign", _unsigned),
+        mock.patch.object(Request, "from_primitives", _request),
         mock.patch.object(validators.Validator, "validate", _validate),
+        mock.patch.object(DynamoType, "__deepcopy__", _copy_of_value),
+        mock.patch.object(Item, "__deepcopy__", _copy_of_item),
+        mock.patch.object(dynamodb, "copy", SimpleNamespace(deepcopy=_deepcopy)),
     ]
 
 
@@ -68,16 +84,39 @@ def _copy(node: Any) -> Any:
     return pickle.loads(_pickled(node))  # noqa: S301 - our own, of a line ago
 
 
+# Answers. Of a structure's members, each looked for under several names, a value has a few: an
+# AttributeValue one of ten, a HistoryEvent four of forty.
+
 _SCALARS = ({"S"}, {"N"}, {"BOOL"}, {"NULL"})
 _serialize_structure = ResponseSerializer._serialize_type_structure
+_members: dict[Any, list[str]] = {}
 
 
 def _serialize(serializer: Any, serialized: Any, value: Any, shape: Any, key: str) -> None:
-    # Of ten members, each looked for under several names, such a value has one: it is the answer.
-    if shape.name == "AttributeValue" and key and type(value) is dict and value.keys() in _SCALARS:
+    if type(value) is not dict or serializer._value_picker.response_transformers:
+        _serialize_structure(serializer, serialized, value, shape, key)
+    elif shape.name == "AttributeValue" and key and value.keys() in _SCALARS:
         serializer._default_serialize(serialized, value, shape, key)
     else:
-        _serialize_structure(serializer, serialized, value, shape, key)
+        found = serializer.MAP_TYPE() if key else serialized
+        known = (serializer.operation_model.service_model.service_name, shape.name, tuple(value))
+        if known not in _members:
+            _members[known] = [
+                name for name in shape.members if _has(serializer, value, shape, name)
+            ]
+        for name in _members[known]:
+            serializer._serialize_structure_member(found, value, shape.members[name], name)
+        if key:
+            serializer._default_serialize(serialized, found, shape, key)
+
+
+def _has(serializer: Any, value: dict[str, Any], shape: Any, name: str) -> bool:
+    member = shape.members[name]
+    member.parent = shape
+    names = serializer._value_picker.get_possible_keys(
+        AttributePickerContext(value, name, member, serializer.operation_model)
+    )
+    return any(possible.partition(".")[0] in value for possible in names)
 
 
 def _words_of(parser: Any) -> Any:
@@ -132,3 +171,72 @@ def _is_instance(value: Any, classes: Any) -> bool:
 @cache
 def _is_subclass(kind: Any, classes: Any) -> bool:
     return issubclass(kind, classes)
+
+
+# Requests. moto has them built by what werkzeug builds the requests of tests with.
+
+
+def _nobody(_: Any) -> str:
+    return "tests"
+
+
+def _unsigned(*_: Any, **__: Any) -> None:
+    pass
+
+
+def _request(method: str, url: str, headers: Any, body: Any = None) -> Request:
+    parts = urlsplit(url)
+    data = body.encode() if isinstance(body, str) else body or b""
+    environ = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote(parts.path, "latin-1"),
+        "RAW_URI": parts.path,
+        "QUERY_STRING": parts.query,
+        "SERVER_NAME": parts.netloc,
+        "SERVER_PORT": "443",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": parts.netloc,
+        "wsgi.url_scheme": parts.scheme,
+        "wsgi.input": BytesIO(data),
+    }
+    for name, value in headers.items():
+        environ[environ_key_for_header(name)] = (
+            value.decode() if isinstance(value, bytes) else value
+        )
+    environ["CONTENT_LENGTH"] = str(len(data))
+    return Request(environ)
+
+
+# Copies. A transaction that is rolled back puts tables back as they were; moto copies each with all
+# records of its stream for that. Scalars are replaced, and never changed, so copies can share them.
+
+
+def _deepcopy(value: Any) -> Any:
+    return _copy_of_table(value) if isinstance(value, Table) else copy.deepcopy(value)
+
+
+def _copy_of_table(table: Table) -> Table:
+    found = copy.copy(table)
+    found.items = copy.deepcopy(table.items)
+    if table.stream_shard is not None:
+        found.stream_shard = copy.copy(table.stream_shard)
+        found.stream_shard.table = found
+        found.stream_shard.items = list(table.stream_shard.items)
+    return found
+
+
+def _copy_of_value(value: DynamoType, memo: Any) -> DynamoType:
+    if not isinstance(value.value, dict | list):
+        return value
+    found = DynamoType.__new__(DynamoType)
+    found.type, found.value = value.type, copy.deepcopy(value.value)
+    return found
+
+
+def _copy_of_item(item: Item, memo: Any) -> Any:
+    found: Any = Item.__new__(Item)
+    found.hash_key, found.range_key = item.hash_key, item.range_key  # a key's value never changes
+    found.attrs = LimitedSizeDict.__new__(LimitedSizeDict)
+    dict.update(found.attrs, {name: _copy_of_value(one, memo) for name, one in item.attrs.items()})
+    return found

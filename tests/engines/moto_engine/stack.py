@@ -7,6 +7,7 @@ same test does the same things in the same order each time.
 """
 
 import base64
+import copy
 import json
 import os
 import sys
@@ -38,9 +39,8 @@ from local.stack import ROOT
 from tests.engines.moto_engine import failures
 from tests.engines.moto_engine.as_aws import as_aws
 from tests.support import aws_events
-from tests.support.cloud import ACCOUNT, ENVIRONMENT, FOREIGN, REGION, forget
+from tests.support.cloud import ACCOUNT, ENVIRONMENT, FOREIGN, REGION, empty_tables, forget
 from tests.support.invocations import CONTEXT
-from tests.support.template import template_tables
 from workflows.ledger import status
 from workflows.messages import message_types
 from workflows.messages.envelope import Message
@@ -267,18 +267,10 @@ class MotoStack:
             return {"StatusCode": 200, "FunctionError": "Unhandled", "Payload": payload}
 
     def _create(self) -> None:
-        dynamodb = self.client("dynamodb")
-        for name, properties in template_tables().items():
-            dynamodb.create_table(
-                TableName=name.removesuffix("Table"),
-                BillingMode="PAY_PER_REQUEST",
-                **{
-                    key: properties[key]
-                    for key in ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
-                    if key in properties
-                },
-                StreamSpecification=_ALL_CHANGES,
-            )
+        tables = copy.deepcopy(empty_tables())
+        # Of the other tables nobody asks what changed.
+        tables["Messages"].set_stream_specification(dict(_ALL_CHANGES))
+        dynamodb_backends[ACCOUNT][REGION].tables.update(tables)
         sqs = self.client("sqs")
         common = {"FifoQueue": "true", "MaximumMessageSize": ENVIRONMENT["MAX_MESSAGE_BYTES"]}
         sqs.create_queue(QueueName=_QUEUES["DeadLetter"], Attributes=common)
