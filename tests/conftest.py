@@ -17,6 +17,8 @@ import pytest
 from moto import mock_aws
 from moto.core.models import MockAWS
 from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
+from moto.sqs.models import sqs_backends
+from moto.stepfunctions.models import stepfunctions_backends
 
 from local.client import Client
 from local.stack import Stack
@@ -41,6 +43,11 @@ from workflows.runtime import aws, clock, telemetry
 # The same examples at each run: what fails in CI fails here.
 hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("fixed")
+
+
+def pytest_make_parametrize_id(val: Any) -> str | None:
+    """Name a test by a text that is its parameter, unless that is longer than a name can be."""
+    return f"{val[:60]!r}…{len(val)}" if isinstance(val, str) and len(val) > 200 else None
 
 
 # On the local stack
@@ -143,30 +150,22 @@ def tables(cloud: None) -> Any:
 @pytest.fixture
 def queues(cloud: None) -> Any:
     """Create the work queue and its dead-letter queue; give the client."""
-    sqs = client("sqs")
-    sqs.create_queue(QueueName="dead-letter.fifo", Attributes={"FifoQueue": "true"})
+    here = sqs_backends[ACCOUNT][REGION]  # the client would take four times as long
+    here.create_queue("dead-letter.fifo", FifoQueue="true")
     target = f"arn:aws:sqs:{REGION}:{ACCOUNT}:dead-letter.fifo"
-    sqs.create_queue(
-        QueueName="work.fifo",
-        Attributes={
-            "FifoQueue": "true",
-            "RedrivePolicy": json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": 3}),
-        },
-    )
-    return sqs
+    redrive_policy = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": 3})
+    here.create_queue("work.fifo", FifoQueue="true", RedrivePolicy=redrive_policy)
+    return client("sqs")
 
 
 @pytest.fixture
 def machines(cloud: None) -> Any:
     """Create the state machines, whose executions run until they are stopped; give the client."""
-    stepfunctions = client("stepfunctions")
+    definition = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+    role = f"arn:aws:iam::{ACCOUNT}:role/machine"
     for name in ("retry", "redrive", "redrive_lane"):
-        stepfunctions.create_state_machine(
-            name=name,
-            definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
-            roleArn=f"arn:aws:iam::{ACCOUNT}:role/machine",
-        )
-    return stepfunctions
+        stepfunctions_backends[ACCOUNT][REGION].create_state_machine(name, definition, role)
+    return client("stepfunctions")
 
 
 @pytest.fixture

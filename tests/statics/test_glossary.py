@@ -4,8 +4,8 @@ import ast
 import re
 from typing import get_args
 
-import boto3
 import pytest
+from moto.dynamodb.models import dynamodb_backends
 
 from lambdas import api, show_docs
 from lambdas.glossary import FIELDS
@@ -13,6 +13,7 @@ from local.stack import ROOT
 from tests.engines.moto_engine.stack import MotoStack
 from tests.machines.scenarios import SCENARIOS
 from tests.support import tables
+from tests.support.cloud import ACCOUNT, REGION
 from tests.support.template import template
 from tests.support.world import World
 from workflows.ledger import audit, journey, status
@@ -132,9 +133,9 @@ def test_every_column_that_is_written_is_told():
     written_to: dict[str, set[str]] = {}
 
     def look(*_):
-        for table in boto3.client("dynamodb").list_tables()["TableNames"]:
-            for item in boto3.client("dynamodb").scan(TableName=table)["Items"]:
-                written_to.setdefault(table, set()).update(item)
+        for name, table in dynamodb_backends[ACCOUNT][REGION].tables.items():
+            for item in table.all_items():
+                written_to.setdefault(name, set()).update(item.attrs)
         return True
 
     for name in PLAYED:

@@ -10,11 +10,14 @@ import pickle
 from collections import deque
 from functools import cache
 from io import BytesIO
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 from urllib.parse import unquote, urlsplit
 
+from botocore import httpsession, regions
+from botocore.endpoint_provider import EndpointProvider
 from botocore.signers import RequestSigner
 from botocore.useragent import UserAgentString
 from moto.core import responses
@@ -50,6 +53,8 @@ def patches() -> list[Any]:
         mock.patch.object(_Traverser, "traverse", _traverse),
         mock.patch.object(validators, "deepcopy", _copy),
         mock.patch.object(ResponseSerializer, "_serialize_type_structure", _serialize),
+        mock.patch.object(regions, "EndpointProvider", _endpoints_of),
+        mock.patch.object(httpsession, "create_urllib3_context", _no_context),
         mock.patch.object(UserAgentString, "to_string", _nobody),
         mock.patch.object(RequestSigner, "sign", _unsigned),
         mock.patch.object(Request, "from_primitives", _request),
@@ -176,6 +181,23 @@ def _is_subclass(kind: Any, classes: Any) -> bool:
 # Requests. moto has them built by what werkzeug builds the requests of tests with.
 
 
+_endpoints: dict[int, Any] = {}
+
+
+def _endpoints_of(ruleset_data: Any, partition_data: Any, excluded_params: Any = None) -> Any:
+    """Return what finds the endpoints of a service; botocore reads its rules for each client."""
+    # The data are kept too, so that no other gets their id.
+    if id(ruleset_data) not in _endpoints:
+        found = EndpointProvider(ruleset_data, partition_data, excluded_params)
+        _endpoints[id(ruleset_data)] = (ruleset_data, found)
+    return _endpoints[id(ruleset_data)][1]
+
+
+@cache
+def _no_context(*_: Any, **__: Any) -> Any:
+    return SSLContext(PROTOCOL_TLS_CLIENT)  # nothing is sent anywhere
+
+
 def _nobody(_: Any) -> str:
     return "tests"
 
@@ -210,6 +232,7 @@ def _request(method: str, url: str, headers: Any, body: Any = None) -> Request:
 
 # Copies. A transaction that is rolled back puts tables back as they were; moto copies each with all
 # records of its stream for that. Scalars are replaced, and never changed, so copies can share them.
+# A dict is copied at once before it is gone through, for threads that write meanwhile.
 
 
 def _deepcopy(value: Any) -> Any:
@@ -218,7 +241,9 @@ def _deepcopy(value: Any) -> Any:
 
 def _copy_of_table(table: Table) -> Table:
     found = copy.copy(table)
-    found.items = copy.deepcopy(table.items)
+    found.items = table.items.copy()
+    for key, value in found.items.items():
+        found.items[key] = copy.deepcopy(value.copy() if isinstance(value, dict) else value)
     if table.stream_shard is not None:
         found.stream_shard = copy.copy(table.stream_shard)
         found.stream_shard.table = found
@@ -238,5 +263,8 @@ def _copy_of_item(item: Item, memo: Any) -> Any:
     found: Any = Item.__new__(Item)
     found.hash_key, found.range_key = item.hash_key, item.range_key  # a key's value never changes
     found.attrs = LimitedSizeDict.__new__(LimitedSizeDict)
-    dict.update(found.attrs, {name: _copy_of_value(one, memo) for name, one in item.attrs.items()})
+    dict.update(
+        found.attrs,
+        {name: _copy_of_value(one, memo) for name, one in dict.copy(item.attrs).items()},
+    )
     return found
