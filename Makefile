@@ -16,7 +16,7 @@ SAM_CONFIG_ENV ?= default
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo user freeze unfreeze stepfunctions-local openapi collection test soak model stability test-aws tables check format bench deploy lock clean
+.PHONY: help run demo user freeze unfreeze stepfunctions-local openapi collection test soak model stability test-aws tables check check-types check-template check-code check-machines format bench deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -57,13 +57,23 @@ tables: $(DEV) ## Write the parts of our pages that tests make of what they find
 test-aws: $(DEV) ## Run the scenarios on the deployed stack STACK_NAME, with your credentials; written, and never run so far
 	$(PYTHON) -m pytest -m aws tests/deployed/test_aws.py $(PYTEST_ARGS)
 
-check: $(DEV) $(SAM_CLI) $(ASL_LINTERS) ## Lint code, types, state machines and template; changes nothing
+# Two at a time: what makes an environment, and mypy, leave one core idle.
+check: ## Lint code, types, state machines and template; changes nothing
+	@$(MAKE) --no-print-directory -j2 check-types check-template check-code check-machines
+
+check-types: $(DEV)
+	.venv/bin/mypy
+
+check-template: $(SAM_CLI)
+	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+
+check-code: $(DEV)
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
-	.venv/bin/mypy
-	$(PYTHON) -m tests.statics.asl_linters
 	.venv/bin/cfn-lint template.yaml
-	AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+
+check-machines: $(ASL_LINTERS)
+	$(PYTHON) -m tests.statics.asl_linters
 
 format: $(DEV) ## Format the code and mend what ruff can mend
 	.venv/bin/ruff check --fix-only

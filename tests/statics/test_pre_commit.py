@@ -11,7 +11,7 @@ OF_GIT = "git diff --cached --check"
 
 
 def test_every_hook_is_a_line_of_make_check():
-    recipe = MAKEFILE.partition("\ncheck: ")[2].partition("\n\n")[0]
+    recipe = MAKEFILE.partition("\ncheck: ")[2].partition("\nformat: ")[0]
     (hooks,) = [repository["hooks"] for repository in CONFIG["repos"]]
 
     entries = {hook["entry"] for hook in hooks} - {OF_GIT}
