@@ -7,6 +7,7 @@ NPM := PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix tests/statics/asl_linters 
 
 DEV := .venv/.installed
 SAM_CLI := .venv-sam/.installed
+BENCH := .venv-bench/.installed
 ASL_LINTERS := tests/statics/asl_linters/node_modules/.installed
 
 PYTEST_ARGS ?=
@@ -79,7 +80,7 @@ format: $(DEV) ## Format the code and mend what ruff can mend
 	.venv/bin/ruff check --fix-only
 	.venv/bin/ruff format
 
-bench: $(DEV) ## Measure rates, count what AWS would bill, and price it; WRITE=1 writes docs/performance.md
+bench: $(DEV) $(BENCH) ## Measure rates, count what AWS would bill, and price it; WRITE=1 writes docs/performance.md
 	@$(PYTHON) -m local.bench
 
 # Without a terminal there is nobody to confirm a changeset, and SAM would abort.
@@ -88,7 +89,7 @@ deploy: $(SAM_CLI) ## Deploy to AWS with the samconfig.toml section SAM_CONFIG_E
 	$(SAM) deploy --config-env $(SAM_CONFIG_ENV) $$([ -t 0 ] || echo --no-confirm-changeset)
 
 lock: $(DEV) ## Pin every dependency anew; LOCK_ARGS=--upgrade raises the versions
-	for lock in lambdas/requirements requirements-dev requirements-sam; do \
+	for lock in lambdas/requirements requirements-dev requirements-sam requirements-bench; do \
 	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	    $(LOCK_ARGS) $$lock.in --output-file $$lock.txt || exit; \
@@ -96,7 +97,7 @@ lock: $(DEV) ## Pin every dependency anew; LOCK_ARGS=--upgrade raises the versio
 	$(NPM) install --package-lock-only --omit-lockfile-registry-resolved
 
 clean: ## Remove everything that make has made
-	rm -rf .local .venv .venv-sam .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/statics/asl_linters/node_modules
+	rm -rf .local .venv .venv-sam .venv-bench .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/statics/asl_linters/node_modules
 	find workflows lambdas local tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Environments. --no-deps: the locks are complete, and older pips trip over a lock's extras. --no-compile: Python
@@ -107,6 +108,7 @@ IS_OURS = [ ! -L $(@D) ] || { echo "$(@D) is a link and out of date: bring it up
 
 .venv/.installed: requirements-dev.txt
 .venv-sam/.installed: requirements-sam.txt
+.venv-bench/.installed: requirements-bench.txt
 %/.installed:
 	@$(IS_OURS)
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON3) is too old: Python 3.11 or later is needed, for example make PYTHON3=python3.13.")'

@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from workflows.access import tokens, users
+from workflows.access import roles, tokens
 from workflows.runtime import telemetry
 
 
@@ -35,7 +35,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         },
         "context": {
             "email": claims.email,
-            "roles": " ".join(users.with_included(claims.roles)),
+            "roles": " ".join(roles.with_included(claims.roles)),
             "expires_at": str(claims.expires_at),
         },
     }

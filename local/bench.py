@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from local import bench_consumer, bench_tables, ministack_counts
+from local import bench_consumer, bench_startup, bench_tables, ministack_counts
 from local.bench_scene import Scene
 from local.bench_tables import Found, Part, Result
 from local.bench_ways import WAYS, Bench, NotMoved, NotOffered, Way
@@ -24,6 +24,7 @@ from local.stack import ROOT, Stack
 MESSAGES = 400
 ROUNDS = 2
 FENCES = 1_000
+STARTS = 15
 LATENCIES = (0, 40)  # LATENCY_MS
 DOCUMENT = ROOT / "docs" / "performance.md"
 
@@ -67,7 +68,9 @@ def _measure() -> list[Part]:
                 if not consumer:
                     _tell("the consumer")
                     consumer.append(bench_consumer.measure(scene, MESSAGES, FENCES, ROUNDS))
-    return [*bench_tables.parts(found, WAYS, MESSAGES), *consumer]
+    _tell("start-up")
+    startup = bench_startup.measure(STARTS)
+    return [*bench_tables.parts(found, WAYS, MESSAGES), *consumer, startup]
 
 
 def _measured(scene: Scene, ways: list[Way], latency: float) -> Iterator[tuple[str, Result]]:

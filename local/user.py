@@ -27,6 +27,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local import env_file, running
 from workflows.access import users
+from workflows.access.roles import ROLES
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
             boto3.setup_default_session(region_name=options.region)
         _take_settings(options)
         email = options.email or input("E-mail: ")
-        roles = options.role or input(f"Roles ({', '.join(users.ROLES)}): ").split()
+        roles = options.role or input(f"Roles ({', '.join(ROLES)}): ").split()
         users.add_user(email, _password(options.password_from_env), roles, table=table)
     except (ValueError, _Unusable, BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--email", help="asked for if missing")
-    parser.add_argument("--role", action="append", choices=users.ROLES, help="asked for if missing")
+    parser.add_argument("--role", action="append", choices=ROLES, help="asked for if missing")
     parser.add_argument("--password-from-env", metavar="VARIABLE", help="asked for if missing")
     parser.add_argument("--table", help="the Users table; without it, the running local stack's")
     parser.add_argument("--region", help="of the table; by default your AWS profile's")

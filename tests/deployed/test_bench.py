@@ -2,7 +2,8 @@
 
 import pytest
 
-from local import bench, pages
+from local import bench, bench_startup, pages
+from local.bench_tables import Part
 
 
 @pytest.mark.xdist_group("demo")
@@ -11,6 +12,9 @@ def test_bench_counts_what_each_way_takes(monkeypatch, capsys, tmp_path):
     page.write_text(bench.DOCUMENT.read_text())
     for name, value in {"MESSAGES": 40, "ROUNDS": 1, "FENCES": 30, "LATENCIES": (0,)}.items():
         monkeypatch.setattr(bench, name, value)
+    # It has an environment of its own, which `make bench` makes.
+    started = Part("startup", "Start-up.", ("start of", "ratio"), [("send_message", "0.50")])
+    monkeypatch.setattr(bench_startup, "measure", lambda rounds: started)
     monkeypatch.setattr(bench, "DOCUMENT", page)
     monkeypatch.setattr(bench, "ROOT", tmp_path)
     monkeypatch.setenv("WRITE", "1")
@@ -31,6 +35,7 @@ def test_bench_counts_what_each_way_takes(monkeypatch, capsys, tmp_path):
     assert int(rates["one lane"][0]) > 0
     assert rates["SQS's own redrive"] == ["not on this engine"]
     assert {name: int(cells[0]) > 0 for name, cells in consumer.items()} == {"0": True, "30": True}
+    assert rows(page, "startup") == {"send_message": ["0.50"]}
     output = capsys.readouterr().out
     assert "not AWS" in output
     assert "17.50" in output

@@ -79,3 +79,23 @@ def test_each_module_is_looked_at():
 @pytest.mark.parametrize("name", LOADED)
 def test_module_loads_just_what_it_needs(loaded, name):
     assert loaded[name] == LOADED[name]
+
+
+# What takes long to load, and is not needed before the first request, or not at all.
+LATE = {"boto3", "s3transfer"}
+UNNEEDED = {
+    "authorize_request": LATE | {"pydantic", "aws_lambda_powertools.utilities.parameters"},
+    "consume_messages": LATE | {"aws_lambda_powertools.utilities.batch"},
+    "log_in": LATE | {"aws_lambda_powertools.utilities.parameters"},
+    "send_message": LATE,
+}
+
+
+@pytest.mark.parametrize("name", UNNEEDED)
+def test_function_that_somebody_waits_for_loads_no_slow_package_it_does_not_need(name):
+    code = f"import json, sys, lambdas.{name}; print(json.dumps(list(sys.modules)))"
+    told = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+
+    assert UNNEEDED[name] & set(json.loads(told.stdout)) == set()

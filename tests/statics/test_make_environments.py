@@ -16,6 +16,7 @@ LINTERS = "tests/statics/asl_linters"
     [
         ("requirements-dev.txt", ".venv"),
         ("requirements-sam.txt", ".venv-sam"),
+        ("requirements-bench.txt", ".venv-bench"),
         (f"{LINTERS}/package-lock.json", f"{LINTERS}/node_modules"),
     ],
 )

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
@@ -31,7 +32,7 @@ def listed():
 
 
 def test_every_setting_of_the_sample_is_read():
-    functions = {name.upper() for name in Settings.model_fields}
+    functions = {one.name.upper() for one in fields(Settings)}
     parameters = set(template()["Parameters"])
     elsewhere = {name for name, file in USED_BY.items() if name in (ROOT / file).read_text()}
 

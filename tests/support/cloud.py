@@ -83,8 +83,13 @@ def empty_tables() -> dict[str, Any]:
 
 
 def forget() -> None:
-    """Let the code read its settings, and make its clients, anew."""
-    for cached in (settings, aws.dynamodb, aws.sqs, aws.stepfunctions, tokens.key_store):
+    """Let the code read its settings, and make its clients, anew.
+
+    It keeps its session, with the credentials that it met first: all tests in process have the same
+    ones, and to read botocore's endpoints takes longer than most tests.
+    """
+    clients = (aws.dynamodb, aws.sqs, aws.stepfunctions, aws.secrets)
+    for cached in (settings, *clients, tokens.key_store):
         cached.cache_clear()
 
 

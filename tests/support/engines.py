@@ -6,16 +6,16 @@ Tests of the whole say it to `tests.support.world.World`, and so to either.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Protocol, cast, runtime_checkable
 from unittest import mock
-
-import boto3
 
 from local.deadline import wait_until
 from tests.support import redrive_runs
 from tests.support.cloud import forget
 from tests.support.stack_fixtures import ended, history, waits_scaled
 from workflows import recovery
+from workflows.runtime import aws
 
 _SECONDS = 60.0
 
@@ -122,7 +122,7 @@ def application(stack: Any) -> Iterator[None]:
         return
     with (
         mock.patch.dict(os.environ, stack.process_environment()),
-        mock.patch.object(boto3, "DEFAULT_SESSION", None),
+        mock.patch.object(aws, "session", cache(aws.session.__wrapped__)),  # its credentials
     ):
         forget()
         try:

@@ -4,33 +4,34 @@ Replacing the key in Secrets Manager ends every session, at the latest when the 
 running functions keep are five minutes old.
 """
 
+import time
 import uuid
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING, Any, Self, cast
 
-import boto3
 import jwt
-from aws_lambda_powertools.utilities.parameters import SecretsProvider
-from botocore.config import Config
-from pydantic import BaseModel, ConfigDict, Field
 
-from workflows.access.users import Role, User
-from workflows.runtime import clock
+from workflows.access.roles import ROLES, Role
+from workflows.runtime import aws, clock
 from workflows.runtime.settings import settings
+
+if TYPE_CHECKING:  # an authorizer needs no more of the users than their roles
+    from workflows.access.users import User
 
 ISSUER = "guarded-redrive"
 _ALGORITHM = "HS256"
 _CLAIMS = ("sub", "roles", "iat", "exp", "jti", "iss")
 _MIN_KEY_BYTES = 32  # RFC 7518 3.2: a key of at least the size of the hash
 _KEY_SECONDS = 300
-# API Gateway gives an authorizer 10 s: two tries of 3 s leave time to say what failed.
-_CONFIG = Config(
-    connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2}
-)
 
 
 class InvalidToken(Exception):
     """The access token is not one of ours, or no longer valid."""
+
+
+class TokenKeyUnread(Exception):
+    """Secrets Manager did not give the token key."""
 
 
 class WeakTokenKey(Exception):
@@ -45,21 +46,36 @@ class Token:
     expires_in: int
 
 
-class Claims(BaseModel):
+@dataclass(frozen=True)
+class Claims:
     """What a valid token says about its bearer; `expires_at` is in seconds since 1970."""
 
-    model_config = ConfigDict(frozen=True, strict=True)
-
-    email: str = Field(validation_alias="sub", min_length=1)
+    email: str
     roles: list[Role]
-    expires_at: int = Field(validation_alias="exp")
+    expires_at: int
+
+    @classmethod
+    def of(cls, claims: dict[str, Any]) -> Self:
+        """Read a token's claims.
+
+        Raises:
+            ValueError: one has not the type that a token of ours gives it.
+        """
+        email, roles, expires_at = claims["sub"], claims["roles"], claims["exp"]
+        if not (isinstance(email, str) and email):
+            raise ValueError("sub is no text")
+        if not (isinstance(roles, list) and all(role in ROLES for role in roles)):
+            raise ValueError("roles are not a list of roles")
+        if type(expires_at) is not int:  # neither a fraction nor a truth value
+            raise ValueError("exp is no whole number")
+        return cls(email, cast("list[Role]", roles), expires_at)
 
 
-def issue(user: User) -> Token:
+def issue(user: "User") -> Token:
     """Return a token for a user who has signed in.
 
     Raises:
-        aws_lambda_powertools.utilities.parameters.exceptions.GetParameterError: no key.
+        TokenKeyUnread: no key.
         WeakTokenKey: the key would not protect anything.
     """
     now, lifetime = clock.epoch(), settings().token_lifetime_seconds
@@ -79,7 +95,7 @@ def verify(token: str) -> Claims:
 
     Raises:
         InvalidToken: for whatever is wrong with it; the cause says what, and may quote the token.
-        aws_lambda_powertools.utilities.parameters.exceptions.GetParameterError: no key.
+        TokenKeyUnread: no key.
         WeakTokenKey: the key would not protect anything.
     """
     key = _key()
@@ -91,20 +107,43 @@ def verify(token: str) -> Claims:
             issuer=ISSUER,
             options={"require": list(_CLAIMS)},
         )
-        return Claims.model_validate(claims)
-    # ValueError: pydantic's, for a claim of the wrong type, and a token that is not Unicode text.
+        return Claims.of(claims)
+    # ValueError: for a claim of the wrong type, and a token that is not Unicode text.
     except (jwt.PyJWTError, ValueError) as error:
         raise InvalidToken from error
 
 
+class KeyStore:
+    """Reads the token key, and keeps it for five minutes."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._until = 0.0
+
+    def key(self) -> object:
+        """Return the key as Secrets Manager has it.
+
+        Raises:
+            TokenKeyUnread: it cannot be read.
+        """
+        if time.time() >= self._until:
+            try:
+                found = aws.secrets().get_secret_value(SecretId=settings().token_key_secret)
+            except Exception as error:
+                raise TokenKeyUnread from error
+            self._key = found.get("SecretString")
+            self._until = time.time() + _KEY_SECONDS
+        return self._key
+
+
 @cache
-def key_store() -> SecretsProvider:
-    """Return the reader of Secrets Manager, which keeps what it has read for five minutes."""
-    return SecretsProvider(boto3_client=boto3.client("secretsmanager", config=_CONFIG))
+def key_store() -> KeyStore:
+    """Return this process's."""
+    return KeyStore()
 
 
 def _key() -> str:
-    key = key_store().get(settings().token_key_secret, max_age=_KEY_SECONDS)
+    key = key_store().key()
     if not isinstance(key, str) or len(key.encode()) < _MIN_KEY_BYTES:
         raise WeakTokenKey
     return key

@@ -15,18 +15,14 @@ import hmac
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from workflows.access.credentials import check_password, clean_email
+from workflows.access.roles import ROLES
 from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb, plain
 from workflows.runtime.refusals import NotSignedIn, TooMany
 from workflows.runtime.settings import settings
-
-Role = Literal["producer", "operator"]
-ROLES: tuple[Role, ...] = get_args(Role)
-# What each role may do besides its own.
-_INCLUDED: dict[Role, tuple[Role, ...]] = {"producer": (), "operator": ("producer",)}
 
 MAX_FAILED_LOGINS = 5
 WINDOW_SECONDS = 900
@@ -69,12 +65,6 @@ class User:
 
     email: str
     roles: tuple[str, ...]
-
-
-def with_included(roles: Iterable[Role]) -> list[Role]:
-    """Return the roles and those that they include: an operator may do what a producer may."""
-    own = set(roles)
-    return sorted(own.union(*(_INCLUDED[role] for role in own)))
 
 
 def add_user(email: str, password: str, roles: Iterable[str], *, table: str | None = None) -> None:

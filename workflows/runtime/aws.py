@@ -5,18 +5,23 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from boto3.dynamodb.types import TypeDeserializer
+import botocore.session
 from botocore.config import Config
+from botocore.loaders import Loader
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
 # A Lambda has 30 s: two tries of 5 s leave time to say what failed, unlike botocore's 60 s each.
 _CONFIG = Config(
     connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3}
+)
+# API Gateway gives an authorizer 10 s: two tries of 3 s leave time to say what failed.
+_SECRETS_CONFIG = Config(
+    connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2}
 )
 
 # Of a write that meets a transaction: all pauses together are 1.6 s at most. A transaction holds an
@@ -27,16 +32,45 @@ _ANSWERS = {"None", "ConditionalCheckFailed"}
 _PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
+class _Services(Loader):
+    """Has the services that are used here; botocore looks through the folders of all of AWS's."""
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's
+        return ["dynamodb", "secretsmanager", "sqs", "stepfunctions"]
+
+
+_SERVICES = _Services()
+
+
+@cache
+def session() -> Any:
+    """Return botocore's session.
+
+    boto3's would load what copies files to S3 and makes classes of resources, which takes longer
+    than much of a start-up.
+    """
+    found = botocore.session.Session()
+    found.register_component("data_loader", _SERVICES)
+    return found
+
+
 @cache
 def dynamodb() -> "DynamoDBClient":
     """Return a DynamoDB client that takes and gives plain Python values (numbers as `Decimal`).
 
     A write of one item that a transaction holds is tried again, as `transact` does.
     """
-    resource: Any = boto3.resource("dynamodb", config=_CONFIG)
-    client: DynamoDBClient = resource.meta.client
+    # Only here: it brings boto3, which a function without DynamoDB does not need.
+    from boto3.dynamodb.transform import TransformationInjector, copy_dynamodb_params
+
+    client: DynamoDBClient = session().create_client("dynamodb", config=_CONFIG)
+    # As `boto3.resource("dynamodb")` does it for its client. By their stubs no handler answers.
+    on: Any = client.meta.events.register
+    injector = TransformationInjector()
+    on("provide-client-params.dynamodb", copy_dynamodb_params)
+    on("before-parameter-build.dynamodb", injector.inject_attribute_value_input)
+    on("after-call.dynamodb", injector.inject_attribute_value_output)
     # botocore's own rules, which hang on the same event, know throttling and no conflict.
-    on: Any = client.meta.events.register  # by its stubs, no handler answers
     on("needs-retry.dynamodb", _after_conflict)
     return client
 
@@ -63,6 +97,8 @@ def plain(failure: Any) -> dict[str, Any]:
     boto3 leaves it as `{"S": …}`. `failure` is an error's response or a cancellation;
     an item that does not exist gives {}.
     """
+    from boto3.dynamodb.types import TypeDeserializer
+
     item = failure.get("Item", {})
     return {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
 
@@ -96,10 +132,19 @@ def transact(items: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
 @cache
 def sqs() -> "SQSClient":
     """Return an SQS client."""
-    return boto3.client("sqs", config=_CONFIG)
+    found: SQSClient = session().create_client("sqs", config=_CONFIG)
+    return found
 
 
 @cache
 def stepfunctions() -> "SFNClient":
     """Return a Step Functions client."""
-    return boto3.client("stepfunctions", config=_CONFIG)
+    found: SFNClient = session().create_client("stepfunctions", config=_CONFIG)
+    return found
+
+
+@cache
+def secrets() -> "SecretsManagerClient":
+    """Return a Secrets Manager client, quick enough for an authorizer."""
+    found: SecretsManagerClient = session().create_client("secretsmanager", config=_SECRETS_CONFIG)
+    return found

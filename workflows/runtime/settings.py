@@ -1,44 +1,81 @@
-"""Configuration, read once from the environment; a missing or absurd value stops the start."""
+"""Configuration, read once from the environment; a missing or absurd value stops the start.
+
+Every function reads it, and one that needs no pydantic for anything else would pay for it here.
+"""
 
 import os
+import re
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
 from functools import cache
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, Self
 
 
-class Settings(BaseModel):
+class InvalidSettings(ValueError):
+    """The environment lacks settings, or has absurd ones: each is named."""
+
+
+def _text() -> Any:
+    return field(metadata={"is": "a text", "pattern": r".+"})
+
+
+def _one_of(*words: str) -> Any:
+    return field(metadata={"is": " or ".join(words), "pattern": "|".join(words)})
+
+
+def _number(least: int, most: int) -> Any:
+    between = f"a whole number from {least} to {most}"
+    return field(metadata={"is": between, "pattern": r"[0-9]+", "bounds": (least, most)})
+
+
+@dataclass(frozen=True)
+class Settings:
     """Everything that differs by deployment; each field is the environment variable of its name.
 
     `template.yaml` sets all of them for every function. Durations are seconds, sizes bytes.
     """
 
-    model_config = ConfigDict(frozen=True, alias_generator=str.upper, populate_by_name=True)
-
-    aws_region: str = Field(min_length=1)
-    messages_table: str = Field(min_length=1)
-    groups_table: str = Field(min_length=1)
-    runs_table: str = Field(min_length=1)
-    audit_table: str = Field(min_length=1)
-    users_table: str = Field(min_length=1)
-    accounts_table: str = Field(min_length=1)
-    work_queue_url: str = Field(min_length=1)
-    dead_letter_queue_url: str = Field(min_length=1)
-    retry_state_machine_arn: str = Field(min_length=1)
-    redrive_state_machine_arn: str = Field(min_length=1)
-    redrive_lane_state_machine_arn: str = Field(min_length=1)
-    token_key_secret: str = Field(min_length=1)
-    token_lifetime_seconds: int = Field(ge=60, le=86_400)
-    on_dead_letter: Literal["hold", "continue"]
+    aws_region: str = _text()
+    messages_table: str = _text()
+    groups_table: str = _text()
+    runs_table: str = _text()
+    audit_table: str = _text()
+    users_table: str = _text()
+    accounts_table: str = _text()
+    work_queue_url: str = _text()
+    dead_letter_queue_url: str = _text()
+    retry_state_machine_arn: str = _text()
+    redrive_state_machine_arn: str = _text()
+    redrive_lane_state_machine_arn: str = _text()
+    token_key_secret: str = _text()
+    token_lifetime_seconds: int = _number(60, 86_400)
+    on_dead_letter: str = _one_of("hold", "continue")
     # Each leaves an event in its message's row, which must not outgrow DynamoDB's 400 KB.
-    max_attempts: int = Field(ge=1, le=25)
-    max_redrives: int = Field(ge=1, le=25)
-    max_message_bytes: int = Field(ge=4_096, le=122_880)
+    max_attempts: int = _number(1, 25)
+    max_redrives: int = _number(1, 25)
+    max_message_bytes: int = _number(4_096, 122_880)
     # MessageRetentionPeriod of WorkQueue; SQS takes no more than 14 days.
-    work_queue_retention_seconds: int = Field(ge=3_600, le=1_209_600)
-    ledger_retention_days: int = Field(ge=15, le=3_650)
-    claim_lease_seconds: int = Field(ge=1, le=900)
-    run_lease_seconds: int = Field(ge=60, le=86_400)
+    work_queue_retention_seconds: int = _number(3_600, 1_209_600)
+    ledger_retention_days: int = _number(15, 3_650)
+    claim_lease_seconds: int = _number(1, 900)
+    run_lease_seconds: int = _number(60, 86_400)
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """Return what an environment says.
+
+        Raises:
+            InvalidSettings: naming each variable that is missing or out of bounds, no values.
+        """
+        found, wrong = {}, []
+        for setting in fields(cls):
+            value = _value(setting, environment.get(setting.name.upper(), ""))
+            found[setting.name] = value
+            if value is None:
+                wrong.append(f"{setting.name.upper()} is not {setting.metadata['is']}")
+        if wrong:
+            raise InvalidSettings(f"{'; '.join(wrong)}.")
+        return cls(**found)
 
     @property
     def work_queue_name(self) -> str:
@@ -51,11 +88,20 @@ class Settings(BaseModel):
         return self.dead_letter_queue_url.rpartition("/")[2]
 
 
+def _value(setting: Field[Any], text: str) -> Any:
+    if not re.fullmatch(setting.metadata["pattern"], text, re.ASCII):
+        return None
+    if "bounds" not in setting.metadata:
+        return text
+    least, most = setting.metadata["bounds"]
+    return int(text) if least <= int(text) <= most else None
+
+
 @cache
 def settings() -> Settings:
     """Return the settings of this process.
 
     Raises:
-        pydantic.ValidationError: naming each variable that is missing or out of bounds.
+        InvalidSettings: naming each variable that is missing or out of bounds.
     """
-    return Settings.model_validate(dict(os.environ))
+    return Settings.of(os.environ)

@@ -6,6 +6,7 @@ machine; see docs/fence.md, step 4.
 """
 
 import copy
+import dataclasses
 
 import pytest
 
@@ -267,7 +268,7 @@ def test_worker_reads_the_fence_again_that_another_raised_meanwhile(group):
 @pytest.mark.parametrize("rule", ["hold", "continue"])
 @pytest.mark.parametrize("end", ["parked", "retrying", "dead", "dead without a fence"])
 def test_worker_whose_claim_is_another_s_by_now_writes_nothing(group, monkeypatch, end, rule):
-    changed = settings().model_copy(update={"on_dead_letter": rule})
+    changed = dataclasses.replace(settings(), on_dead_letter=rule)
     monkeypatch.setattr(fence, "settings", lambda: changed)
     message, body = delivery(1).message, delivery(1).body
     mine = claims.claim(message, "sqs-1")

@@ -136,7 +136,7 @@ def test_key_that_cannot_be_read_is_an_error_not_unauthorized(token, output):
     with pytest.raises(Exception, match=r"^(?!Unauthorized).*$"):
         authorize(f"Bearer {token}")
 
-    assert _errors(output())[-1]["details"]["error"] == "GetParameterError"
+    assert _errors(output())[-1]["details"]["error"] == "TokenKeyUnread"
 
 
 def _errors(text):
