@@ -99,3 +99,22 @@ def test_function_that_somebody_waits_for_loads_no_slow_package_it_does_not_need
     )
 
     assert UNNEEDED[name] & set(json.loads(told.stdout)) == set()
+
+
+def test_nothing_that_a_snapshot_would_freeze_is_made_while_a_function_is_loaded():
+    """Neither clients with their connections and credentials, nor settings, nor the token key."""
+    made = (
+        "from workflows.access import tokens; from workflows.runtime import aws, settings;"
+        " made = [aws.session, aws.dynamodb, aws.sqs, aws.stepfunctions, aws.secrets,"
+        " settings.settings, tokens.key_store];"
+        " print([one.__name__ for one in made if one.cache_info().currsize])"
+    )
+    modules = ", ".join(f"lambdas.{name}" for name in LOADED)
+    told = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", f"import {modules}; {made}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert told.stdout.strip() == "[]"
