@@ -12,7 +12,7 @@ from local.client import Client
 from local.deadline import wait_until
 from local.stack import Stack
 from workflows.messages.envelope import Message
-from workflows.runtime import clock
+from workflows.runtime import clock, shards
 
 _SECONDS = 60.0
 _CONCERNED = ("MessagesTableName", "GroupsTableName")
@@ -34,6 +34,8 @@ class DeadLetter:
         message = Message.model_validate_json(_replaced(self.body, new))
         new[old.payload_hash] = message.payload_hash
         items = json.loads(_replaced(json.dumps(self.items), new))
+        for item in (one for found in items.values() for one in found):
+            _shard(item)
         return DeadLetter(message, _replaced(self.body, new), self.attributes, items)
 
 
@@ -156,8 +158,16 @@ def _message(message_id: str) -> Message:
     )
 
 
+def _shard(item: dict[str, Any]) -> None:
+    """Give an item the keys of indexes that its id decides."""
+    for column, key in (("listed", "message_id"), ("fenced", "group_id")):
+        if column in item:
+            of = shards.common(item[column]["S"])
+            item[column] = {"S": shards.key(of, item[key]["S"])}
+
+
 def _fence(group_id: str) -> dict[str, Any]:
     texts = {"group_id": group_id, "item": "FENCE", "holder": "none", "execution_arn": ""}
-    texts |= {"fenced": "FENCED", "since": clock.now()}
+    texts |= {"fenced": shards.key("FENCED", group_id), "since": clock.now()}
     numbers = dict.fromkeys(["generation", "parked", "drained", "owned_at"], "0")
     return {k: {"S": v} for k, v in texts.items()} | {k: {"N": v} for k, v in numbers.items()}

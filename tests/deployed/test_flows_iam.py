@@ -25,6 +25,7 @@ from tests.support.stack_fixtures import (
     transaction,
 )
 from workflows.groups.fences import FENCED
+from workflows.runtime import shards
 
 pytestmark = [pytest.mark.xdist_group("iam"), pytest.mark.timeout(180)]
 
@@ -208,7 +209,8 @@ def whatever_was_abandoned_is_found(stack, operator):
     record(stack, message, "RETRYING")
     retry = stack.outputs["RetryStateMachineArn"].replace("stateMachine", "execution")
     fence = {
-        "group_id": message.group_id, "item": "FENCE", "fenced": FENCED, "generation": 1,
+        "group_id": message.group_id, "item": "FENCE", "generation": 1,
+        "fenced": shards.key(FENCED, message.group_id),
         "holder": message.message_id, "parked": 0, "drained": 0, "since": run["started_at"],
         "owned_at": 1, "execution_arn": f"{retry}:gone",
     }  # fmt: skip

@@ -20,7 +20,7 @@ LOADED = {
     "edit_messages": TROUBLE,
     "list_audit": {"ledger", "runtime"},
     "list_dead_letters": TROUBLE,
-    "list_groups": FENCES,
+    "list_groups": {"groups", "ledger", "runtime"},
     "list_quarantine": TROUBLE,
     "list_runs": RUNS,
     "log_in": {"access", "runtime"},
@@ -28,7 +28,7 @@ LOADED = {
     "retry_messages": TROUBLE,
     "send_message": MESSAGES | {"send"},
     "show_docs": FENCES | TROUBLE | RUNS | {"access", "send"},  # the routes are in it, all of them
-    "show_group": FENCES,
+    "show_group": {"groups", "ledger", "runtime"},
     "show_message": TROUBLE,
     "show_run": RUNS,
     "show_status": FENCES | TROUBLE,

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.support.messages import a_message, a_transaction
+from tests.support.rows import indexed
 from tests.support.troubles import row
 from workflows.ledger import lookup, transitions
 from workflows.messages.carried import NOTHING
@@ -24,7 +25,7 @@ def put(status, message=MESSAGE, **attributes):
     transitions.accept(message)
     trouble = {"trouble": status, "body": message.body()} if status in TROUBLES else {}
     item = row(message.message_id) | {"status": status} | trouble | attributes
-    aws.dynamodb().put_item(TableName="Messages", Item=item)
+    aws.dynamodb().put_item(TableName="Messages", Item=indexed(item))
 
 
 def attempt():

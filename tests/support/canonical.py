@@ -48,6 +48,9 @@ _ROUNDS_OF_WAITING = (
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Two deeds of one moment are told apart by chance: the end of an audit record's key.
 _CHANCE = re.compile(r"#[0-9a-f]{16}$")
+# A hash of an id that has a world's name in it.
+_SHARD = re.compile(r"#[0-9a-f]$")
+_SHARDED = {"listed", "redriven_by", "fenced"}
 # A day, the audit's partition: a test at midnight sees two.
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -252,6 +255,8 @@ class _Names:
         if isinstance(value, str):
             if column == "entry":
                 value = _CHANCE.sub("#<chance>", value)
+            if column in _SHARDED:
+                value = _SHARD.sub("#<shard>", value)
             return _MADE_BY_SQS.get(column) or self._text(value)
         if column in _EPOCHS and isinstance(value, int) and value:
             return "<time>"

@@ -17,6 +17,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from local.deadline import wait_until
 from local.stack import Stack
 from tests.support import mocks as mocked
+from tests.support.rows import indexed, shown
 from workflows.messages.envelope import Message
 from workflows.redrive.lane import leg_name
 from workflows.runtime import clock, executions
@@ -286,11 +287,12 @@ def row(stack: Stack, table: str, key: str) -> dict[str, Any]:
         ConsistentRead=True,
     )
     item = answer.get("Item", {})
-    return {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
+    return shown({name: TypeDeserializer().deserialize(value) for name, value in item.items()})
 
 
 def put(stack: Stack, table: str, item: dict[str, Any]) -> None:
     """Write a row of `Messages`, `Runs` or `Accounts`."""
+    item = indexed(item) if table == "Messages" else item
     stack.client("dynamodb").put_item(
         TableName=stack.outputs[f"{table}TableName"],
         Item={name: TypeSerializer().serialize(value) for name, value in item.items()},

@@ -2,6 +2,7 @@
 
 from tests.support.cloud import ENVIRONMENT, drain
 from tests.support.messages import a_message
+from tests.support.rows import indexed, shown
 from workflows.ledger import lookup, transitions
 from workflows.runtime import aws
 from workflows.runtime.aws import sqs
@@ -24,21 +25,18 @@ def in_trouble(status="DEAD", message=None, **columns):
     }
     row = lookup.get(message.message_id) | changed | columns
     row.pop("expires_at", None)
-    row = {name: value for name, value in row.items() if value is not None}
-    aws.dynamodb().put_item(TableName="Messages", Item=row)
+    aws.dynamodb().put_item(TableName="Messages", Item=indexed(row))
     return message
 
 
 def row(message_id="m-1"):
     """Return a message's row."""
-    return lookup.get(message_id)
+    return shown(lookup.get(message_id))
 
 
 def change(message_id="m-1", **columns):
     """Change a message's row; a column that is None goes."""
-    changed = row(message_id) | columns
-    found = {name: value for name, value in changed.items() if value is not None}
-    aws.dynamodb().put_item(TableName="Messages", Item=found)
+    aws.dynamodb().put_item(TableName="Messages", Item=indexed(row(message_id) | columns))
 
 
 def sent():

@@ -27,6 +27,7 @@ from tests.support.troubles import in_trouble, sent
 from workflows import recovery
 from workflows.groups import fence, fences, view
 from workflows.groups.fence import START_GRACE_SECONDS
+from workflows.groups.view import GroupCounts
 from workflows.ledger import lookup
 from workflows.operator import retry_by_hand
 from workflows.recovery import RESERVE_SECONDS
@@ -312,4 +313,4 @@ def test_pages_list_each_fenced_group_once_oldest_first():
     listed = [group.group_id for group in first + second + third]
     assert (listed, end) == ([f"group-{number}" for number in range(5)], None)
     assert {group.reason for group in first} == {"DEAD"}
-    assert (view.counts().fenced, view.counts().parked) == (5, 0)
+    assert view.counts() == (GroupCounts(fenced=5, parked=0), 0)

@@ -24,7 +24,7 @@ from workflows.ledger import transitions
 from workflows.ledger.claims import Claim
 from workflows.messages.carried import COLUMN, Carried
 from workflows.messages.envelope import Message
-from workflows.runtime import clock
+from workflows.runtime import clock, shards
 from workflows.runtime.aws import dynamodb, transact
 from workflows.runtime.settings import settings
 
@@ -196,7 +196,7 @@ def _raise(new: Fence, old: Fence | None) -> dict[str, Any]:
         ":now": clock.now(),
         ":epoch": clock.epoch(),
         ":zero": 0,
-        ":yes": FENCED,
+        ":fenced": shards.key(FENCED, new.group_id),
     }
     if old is not None:
         condition = "holder = :holder AND generation = :known"
@@ -206,7 +206,7 @@ def _raise(new: Fence, old: Fence | None) -> dict[str, Any]:
             "TableName": settings().groups_table,
             "Key": {"group_id": new.group_id, "item": FENCE},
             "UpdateExpression": "SET holder = :holder, generation = :generation,"
-            " execution_arn = :execution, owned_at = :epoch, fenced = :yes,"
+            " execution_arn = :execution, owned_at = :epoch, fenced = :fenced,"
             " parked = if_not_exists(parked, :zero), drained = if_not_exists(drained, :zero),"
             " since = if_not_exists(since, :now)",
             "ConditionExpression": condition,

@@ -5,14 +5,18 @@ What raises, moves and removes one is in `fence.py`.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+from workflows.runtime import shards
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.settings import settings
+from workflows.runtime.shards import Index, Place
 
 FENCE = "FENCE"
 PARKED = "PARKED#"
-# The sparse index of all fences; parked items do not carry its key.
+# The sparse index of all fences, by group alone: what a fence holds changes with each message that
+# is parked or promoted. Parked items do not carry its key, FENCED and a shard.
 FENCED_INDEX = "FencedIndex"
 FENCED = "FENCED"
 
@@ -64,23 +68,37 @@ def find(group_ids: Iterable[str]) -> dict[str, Fence]:
     return found
 
 
-def page(limit: int, start: dict[str, Any]) -> tuple[list[Fence], dict[str, Any] | None]:
-    """Return at most `limit` fences, oldest first, and the key at which the next page begins."""
-    answer: Any = dynamodb().query(**_all_fences(), Limit=limit, **start)
-    return [Fence.of(item) for item in answer["Items"]], answer.get("LastEvaluatedKey")
+def index() -> Index:
+    """Return the index of all fences."""
+    return Index(settings().groups_table, FENCED_INDEX, "fenced", "group_id", "since")
+
+
+def page(limit: int, after: Place) -> tuple[list[Fence], Place | None]:
+    """Return at most `limit` fences, oldest first, and the place after which the next page begins.
+
+    The index says which there are, the table what they hold: one that is gone by then is left out.
+    """
+    rows: list[dict[str, Any]] = []
+    for looked in shards.in_order(index(), FENCED, after=after, Limit=limit // 4 + 2):
+        rows += looked.rows
+        if len(rows) > limit:
+            break
+    following = index().place(rows[limit - 1]) if len(rows) > limit else None
+    return _read([row["group_id"] for row in rows[:limit]]), following
 
 
 def every() -> Iterator[Fence]:
-    """Yield every fence, oldest first, as the index has them."""
-    for answer in dynamodb().get_paginator("query").paginate(**_all_fences()):
-        items: Any = answer["Items"]
-        yield from map(Fence.of, items)
+    """Yield every fence, oldest first."""
+    for found in shards.side_by_side(_read, _at_once()):
+        yield from found
 
 
-def _all_fences() -> dict[str, Any]:
-    return {
-        "TableName": settings().groups_table,
-        "IndexName": FENCED_INDEX,
-        "KeyConditionExpression": "fenced = :yes",
-        "ExpressionAttributeValues": {":yes": FENCED},
-    }
+def _at_once() -> Iterator[list[str]]:
+    rows = (row for looked in shards.in_order(index(), FENCED) for row in looked.rows)
+    while chunk := [row["group_id"] for row in islice(rows, 100)]:
+        yield chunk
+
+
+def _read(group_ids: list[str]) -> list[Fence]:
+    found = find(group_ids)
+    return [found[group_id] for group_id in group_ids if group_id in found]

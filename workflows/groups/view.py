@@ -6,9 +6,9 @@ from pydantic import BaseModel
 
 from workflows.groups import fences
 from workflows.groups.fences import PARKED, Fence
-from workflows.ledger import lookup
-from workflows.ledger.status import GONE
-from workflows.runtime import paging
+from workflows.ledger import rows
+from workflows.ledger.status import GONE, Status
+from workflows.runtime import paging, shards
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.refusals import NotFound
 from workflows.runtime.settings import settings
@@ -52,10 +52,15 @@ def page(limit: int, cursor: str | None) -> tuple[list[Group], str | None]:
     Raises:
         workflows.runtime.paging.InvalidCursor: the cursor is not ours.
     """
-    key = {"group_id": None, "item": fences.FENCE, "fenced": fences.FENCED, "since": None}
-    shown, following = fences.page(limit, paging.start(cursor, **key))
-    rows = lookup.get_many(fence.holder for fence in shown)
-    return [Group(**_describe(fence, rows)) for fence in shown], paging.cursor(following)
+    after = shards.START
+    kind = {"item": fences.FENCE, "fenced": fences.FENCED}
+    if cursor is not None:
+        key = paging.key(cursor, group_id=None, since=None, **kind)
+        after = (key["since"], key["group_id"])
+    shown, last = fences.page(limit, after)
+    statuses = rows.statuses(fence.holder for fence in shown)
+    following = last and {"since": last[0], "group_id": last[1]} | kind
+    return [Group(**_describe(fence, statuses)) for fence in shown], paging.cursor(following)
 
 
 def show(group_id: str) -> FencedGroup:
@@ -77,25 +82,28 @@ def show(group_id: str) -> FencedGroup:
         ConsistentRead=True,
     )
     return FencedGroup(
-        **_describe(fence, lookup.get_many([fence.holder])),
+        **_describe(fence, rows.statuses([fence.holder])),
         parked_message_ids=[item["message_id"] for item in parked["Items"]],
     )
 
 
-def counts() -> GroupCounts:
-    """Count fenced groups and parked messages, by the index of fences."""
-    fenced = parked = 0
-    for fence in fences.every():
-        fenced += 1
-        parked += fence.parked - fence.drained
-    return GroupCounts(fenced=fenced, parked=parked)
+def counts() -> tuple[GroupCounts, int]:
+    """Count fenced groups and parked messages; and the messages that are being retried.
+
+    Each of those holds the fence of its group.
+    """
+    raised = list(fences.every())
+    holders = rows.statuses(fence.holder for fence in raised)
+    parked = sum(fence.parked - fence.drained for fence in raised)
+    retrying = sum(status == Status.RETRYING for status in holders.values())
+    return GroupCounts(fenced=len(raised), parked=parked), retrying
 
 
-def _describe(fence: Fence, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _describe(fence: Fence, statuses: dict[str, str]) -> dict[str, Any]:
     return {
         "group_id": fence.group_id,
         "holder": fence.holder,
-        "reason": rows.get(fence.holder, {}).get("status", GONE),
+        "reason": statuses.get(fence.holder, GONE),
         "parked": fence.parked - fence.drained,
         "since": fence.since,
         "execution_arn": fence.execution_arn or None,

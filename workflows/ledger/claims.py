@@ -65,7 +65,7 @@ def claim(message: Message, sqs_message_id: str = "") -> Claim:
         " attempts_total = if_not_exists(attempts_total, :zero) + :one, "
         + ", ".join(f"#{name} = if_not_exists(#{name}, :{name})" for name in identity)
         # Of a retry by hand: its copy, or another that is as good, is in our hands.
-        + " REMOVE trouble",
+        + " REMOVE trouble, listed",
         "attribute_not_exists(message_id)"
         f" OR ({conditions.COPY}"
         " AND (#status IN (:accepted, :queued, :redriven) OR #status = :processing"
@@ -135,7 +135,7 @@ def _claim_moved(message: Message, seen: dict[str, Any], sqs_message_id: str) ->
         " redrives = redrives + :one, attempts = :one,"
         " attempts_total = if_not_exists(attempts_total, :zero) + :one,"
         f" sqs_message_id = :sqs_message_id, {journey.APPEND}"
-        " REMOVE trouble, redriven_by",
+        " REMOVE trouble, listed, redriven_by",
         f"{conditions.MOVED} AND payload_hash = :payload_hash AND redrives = :redrives"
         " AND (redrives < redrive_limit"
         " OR attribute_not_exists(redrive_limit) AND redrives < :limit)",

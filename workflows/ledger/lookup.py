@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
+from workflows.ledger import rows
 from workflows.messages.envelope import Message
 from workflows.messages.message_types import meaning_hash
 from workflows.messages.reasons import fingerprint
-from workflows.runtime import clock
+from workflows.runtime import clock, shards
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.refusals import NotFound
 from workflows.runtime.settings import settings
@@ -67,20 +68,7 @@ def get_many(message_ids: Iterable[str], *, whole: bool = False) -> dict[str, di
 
     Only what tells where a message is, unless the `whole` rows are wanted, bodies and all.
     """
-    table = settings().messages_table
-    wanted: Any = {
-        table: {
-            "Keys": [{"message_id": message_id} for message_id in sorted(set(message_ids))],
-            "ConsistentRead": True,
-            **({} if whole else _KNOWN),
-        }
-    }
-    rows: dict[str, dict[str, Any]] = {}
-    while wanted and wanted[table]["Keys"]:
-        answer: Any = dynamodb().batch_get_item(RequestItems=wanted)
-        rows |= {row["message_id"]: row for row in answer["Responses"].get(table, [])}
-        wanted = answer.get("UnprocessedKeys")
-    return rows
+    return rows.read(message_ids, {} if whole else _KNOWN)
 
 
 def is_leased(row: dict[str, Any]) -> bool:
@@ -91,6 +79,11 @@ def is_leased(row: dict[str, Any]) -> bool:
 def redrives_left(row: dict[str, Any]) -> int:
     """Return how often a message may still be redriven."""
     return max(0, int(row.get("redrive_limit", settings().max_redrives)) - int(row["redrives"]))
+
+
+def run_of(row: dict[str, Any]) -> str | None:
+    """Return which run redrove a message last; None if none did, or somebody sent it since."""
+    return shards.common(str(row["redriven_by"])) if "redriven_by" in row else None
 
 
 def fingerprint_of(row: dict[str, Any]) -> str | None:

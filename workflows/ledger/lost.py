@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from workflows.ledger import journey, trouble, writes
+from workflows.ledger import journey, lookup, trouble, writes
 from workflows.ledger.status import SENT, UNDER_WAY, Trouble
 from workflows.messages.reasons import reason_of
 from workflows.runtime import clock
@@ -54,13 +54,13 @@ def is_lost(row: dict[str, Any]) -> bool:
 
 def note(row: dict[str, Any]) -> bool:
     """List such a message as dead; False if somebody was faster."""
-    event = journey.event("lost", run_id=row.get("redriven_by"), number=int(row["redrives"]))
+    event = journey.event("lost", run_id=lookup.run_of(row), number=int(row["redrives"]))
     seen = "updated_at = :seen" if "updated_at" in row else "attribute_not_exists(updated_at)"
     won, _ = writes.update(
         row["message_id"],
         # Both times, so that whatever writes the row after this ends what they say together.
-        "SET trouble = :dead, reason = :reason, updated_at = :now, dead_at = :now,"
-        f" {journey.APPEND} REMOVE expires_at",
+        "SET trouble = :dead, listed = :listed, reason = :reason, updated_at = :now,"
+        f" dead_at = :now, {journey.APPEND} REMOVE expires_at",
         "#status = :status AND redrives = :redrives"
         f" AND (attribute_not_exists(trouble) OR trouble = :redriving) AND {seen}",
         {
@@ -128,7 +128,7 @@ def send_again(row: dict[str, Any]) -> bool:
     won, _ = writes.update(
         row["message_id"],
         "SET #status = :accepted, updated_at = :now, attempts = :zero, expires_at = :expires_at,"
-        f" {journey.APPEND} REMOVE trouble, reason, dead_at, redriven_by, lease_until",
+        f" {journey.APPEND} REMOVE trouble, listed, reason, dead_at, redriven_by, lease_until",
         "#status = :status AND redrives = :redrives AND trouble = :dead AND updated_at = :seen"
         " AND payload_hash = :known",
         {

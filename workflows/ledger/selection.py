@@ -11,6 +11,7 @@ from typing import Any
 
 from workflows.ledger import lookup
 from workflows.messages.filters import Filter, Subject, edge, matches
+from workflows.runtime import shards
 from workflows.runtime.strict_json import loads
 
 _EXACT = {"group_id": "#group_id", "type": "#type", "reason": "#reason.#type"}
@@ -62,8 +63,13 @@ def select(
     if not bodies and not wanted.wants_payload:
         yield from rows
         return
+    for found in shards.side_by_side(lambda chunk: whole(trouble, chunk), _chunks(rows)):
+        yield from (row for row in found if matches(wanted, subject(row)))
+
+
+def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     while chunk := list(islice(rows, BODIES_AT_ONCE)):
-        yield from (row for row in whole(trouble, chunk) if matches(wanted, subject(row)))
+        yield chunk
 
 
 def whole(trouble: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

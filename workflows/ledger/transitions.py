@@ -71,7 +71,7 @@ def processed(message_id: str) -> None:
         message_id,
         "SET #status = :processed, updated_at = :now, processed_at = if_not_exists(processed_at,"
         " :now), expires_at = :expires_at"
-        " REMOVE trouble, body, carried, lease_until, reason, dead_at",
+        " REMOVE trouble, listed, body, carried, lease_until, reason, dead_at",
         "attribute_exists(message_id)",
         {":expires_at": writes.expiry()},
     )
@@ -104,7 +104,7 @@ def retrying(
     """Return the part of a transaction that hands a claimed message to the retry machine."""
     return writes.change(
         message.message_id,
-        f"{_TROUBLE}, execution_arns = list_append(execution_arns, :execution){_LEASE_ENDED}",
+        f"{_RETRYING}, execution_arns = list_append(execution_arns, :execution){_LEASE_ENDED}",
         _CLAIMED,
         _trouble_values(body, carried, Trouble.RETRYING, error)
         | {":attempt": attempt, ":execution": [execution_arn]}
@@ -174,7 +174,7 @@ def discarded(message_id: str, note: dict[str, str]) -> dict[str, Any]:
     return writes.change(
         message_id,
         "SET #status = :discarded, updated_at = :now, discarded = :note, expires_at = :expires_at,"
-        f" {journey.APPEND} REMOVE trouble, lease_until",
+        f" {journey.APPEND} REMOVE trouble, listed, lease_until",
         "((#status IN (:dead, :quarantined)"
         " OR (#status IN (:accepted, :queued, :redriven, :processing) AND trouble = :dead))"
         f" AND {FREE})"
@@ -189,10 +189,12 @@ def discarded(message_id: str, note: dict[str, str]) -> dict[str, Any]:
     )
 
 
-_TROUBLE = (
+_RETRYING = (
     "SET #status = :trouble, trouble = :trouble, body = :body, carried = :carried,"
     " reason = :reason, updated_at = :now, " + journey.APPEND
 )
+# What is being retried is in no index: its fence is (`workflows/groups/view.py`).
+_TROUBLE = _RETRYING.replace(", body", ", listed = :listed, body", 1)
 
 
 _LEASE_ENDED = " REMOVE lease_until, expires_at"

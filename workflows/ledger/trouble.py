@@ -1,7 +1,8 @@
-"""Messages in trouble, found without touching a queue: dead, quarantined or being retried.
+"""Messages in trouble, found without touching a queue: dead, quarantined or sent by hand just now.
 
 Reading the ledger's index receives nothing: it locks no message group and counts as no delivery.
-The index follows the table within moments; what acts on a row has to look at the table.
+The index follows the table within moments; what acts on a row has to look at the table. Its key,
+`listed`, is a row's `trouble` and a shard; what is being retried is not in it.
 """
 
 from collections.abc import Iterator
@@ -12,37 +13,40 @@ from typing import Any
 from workflows.ledger import selection
 from workflows.ledger.status import Trouble
 from workflows.messages.filters import Filter, matches
-from workflows.runtime import clock, paging
-from workflows.runtime.aws import dynamodb
+from workflows.runtime import clock, paging, shards
 from workflows.runtime.settings import settings
+from workflows.runtime.shards import Index, Looked, Place
 
 # The sparse index: only rows in trouble carry its key, so they are found without touching a queue.
 TROUBLE_INDEX = "TroubleIndex"
-TROUBLES = (Trouble.DEAD, Trouble.QUARANTINED, Trouble.RETRYING)
+LISTED = (Trouble.DEAD, Trouble.QUARANTINED)
 # As many rows are read for one answer; more would take longer than API Gateway waits.
 READ_AT_MOST = 100_000
-# Of the index, at a time, when most of it may not match.
+# Of a shard, at a time, when most of it may not match.
 _READ_AT_ONCE = 1_000
 # So far may the clocks of two workers be apart.
 _CLOCKS_APART = timedelta(minutes=1)
+# In a cursor, for a place before all rows of its time: less than any id.
+_BEFORE_ALL = " "
 
 Row = dict[str, Any]
 
 
-def count(trouble: str, **condition: Any) -> int:
-    """Count the messages that are `DEAD`, `QUARANTINED` or `RETRYING`, without reading them.
+def index() -> Index:
+    """Return the index of what is in trouble."""
+    table = settings().messages_table
+    return Index(table, TROUBLE_INDEX, "listed", "message_id", "updated_at")
 
-    Args:
-        trouble: which.
-        condition: of a query, to count only some of them.
-    """
-    return sum(answer["Count"] for answer in _answers(trouble, Select="COUNT", **condition))
+
+def count(trouble: str) -> int:
+    """Count the messages that are `DEAD` or `QUARANTINED`, without reading them."""
+    return shards.count(index(), trouble)
 
 
 def oldest(trouble: str) -> str | None:
     """Return since when (ISO 8601) the message longest in this trouble has been in it."""
-    answer = next(_answers(trouble, PaginationConfig={"PageSize": 1}))
-    return next((str(row["updated_at"]) for row in answer["Items"]), None)
+    row = shards.first(index(), trouble)
+    return None if row is None else str(row["updated_at"])
 
 
 def page(
@@ -56,35 +60,37 @@ def page(
     Raises:
         workflows.runtime.paging.InvalidCursor: the cursor is not of this list.
     """
-    start = paging.start(cursor, message_id=None, trouble=trouble, updated_at=None)
-    size = limit + 1 if wanted.empty else _READ_AT_ONCE
+    after = shards.START
+    if cursor is not None:
+        after = _place(paging.key(cursor, message_id=None, trouble=trouble, updated_at=None))
+    # Of a page each shard has a part, seldom more than twice its share.
+    size = limit // 4 + 2 if wanted.empty else _READ_AT_ONCE
     rows: list[Row] = []
     read = 0
-    for answer in _answers(
-        trouble, **selection.condition(wanted), **start, PaginationConfig={"PageSize": size}
-    ):
-        rows += islice(selection.select(trouble, wanted, answer["Items"]), limit + 1 - len(rows))
+    condition = selection.condition(wanted)
+    for looked in shards.in_order(index(), trouble, after=after, Limit=size, **condition):
+        rows += islice(selection.select(trouble, wanted, looked.rows), limit + 1 - len(rows))
         if len(rows) > limit:
-            return rows[:limit], cursor_after(rows[limit - 1])
-        read += answer["ScannedCount"]
+            return rows[:limit], cursor_after(trouble, rows[limit - 1])
+        read += looked.read
         if read >= READ_AT_MOST:
-            return rows, paging.cursor(answer.get("LastEvaluatedKey"))
+            return rows, paging.cursor(looked.upto and _key(trouble, looked.upto))
     return rows, None
 
 
-def cursor_after(row: Row) -> str | None:
+def cursor_after(trouble: str, row: Row) -> str | None:
     """Return the cursor of a page that begins after a row."""
-    return paging.cursor(_key(row))
+    return paging.cursor(_key(trouble, _place(row)))
 
 
-def every(trouble: str, wanted: Filter, *, bodies: bool = False) -> Iterator[Row]:
+def every(trouble: str, wanted: Filter, *, bodies: int = 0) -> Iterator[Row]:
     """Yield every row that matches, longest in trouble first.
 
     Args:
         trouble: which.
         wanted: by record, payload or ids.
-        bodies: whether to yield whole rows, read consistently, instead of the index's columns.
-            A filter by payload or ids yields whole ones anyway.
+        bodies: about how many whole rows are wanted, read consistently; 0 for the index's
+            columns alone. A filter by payload or ids yields whole ones anyway.
     """
     if wanted.message_ids is not None:
         ids = [{"message_id": message_id} for message_id in wanted.message_ids]
@@ -92,8 +98,9 @@ def every(trouble: str, wanted: Filter, *, bodies: bool = False) -> Iterator[Row
         rows = [row for row in found if matches(wanted, selection.subject(row))]
         yield from sorted(rows, key=lambda row: str(row["updated_at"]))
         return
-    for answer in _answers(trouble, **selection.condition(wanted)):
-        yield from selection.select(trouble, wanted, answer["Items"], bodies=bodies)
+    condition = selection.condition(wanted) | ({"Limit": max(100, bodies // 10)} if bodies else {})
+    listed = _flat(shards.in_order(index(), trouble, **condition))
+    yield from selection.select(trouble, wanted, listed, bodies=bool(bodies))
 
 
 def chunks(
@@ -108,40 +115,38 @@ def chunks(
     Raises:
         workflows.runtime.paging.InvalidCursor: the cursor is not of such a sweep.
     """
-    began, start = _sweep(trouble, cursor)
+    began, after = _sweep(trouble, cursor)
     if wanted.message_ids is not None:
-        after = _place(start) if start else ("", "")
         found = (row for row in every(trouble, wanted) if row["updated_at"] <= began)
         rows = sorted((row for row in found if _place(row) > after), key=_place)
-        yield [(row, _cursor(row, began)) for row in rows], None
+        yield [(row, _cursor(trouble, _place(row), began)) for row in rows], None
         return
     by_record = wanted.model_copy(update={"payload": None, "jmespath": None})
-    arguments = selection.condition(wanted) | ({"ExclusiveStartKey": start} if start else {})
-    for answer in _answers(trouble, until=began, **arguments):
-        items = answer["Items"]
-        likely = iter([row for row in items if matches(by_record, selection.subject(row))])
+    condition = selection.condition(wanted)
+    for looked in shards.in_order(index(), trouble, after=after, until=began, **condition):
+        likely = iter([row for row in looked.rows if matches(by_record, selection.subject(row))])
         while chunk := list(islice(likely, selection.BODIES_AT_ONCE)):
             # Of the index: a row that was written since stands elsewhere in it, or soon will.
-            cursors = {row["message_id"]: _cursor(row, began) for row in chunk}
+            cursors = {row["message_id"]: _cursor(trouble, _place(row), began) for row in chunk}
             whole = (row for row in selection.whole(trouble, chunk) if row["updated_at"] <= began)
             found = (row for row in whole if matches(wanted, selection.subject(row)))
-            yield [(row, cursors[row["message_id"]]) for row in found], _cursor(chunk[-1], began)
-        last = answer.get("LastEvaluatedKey")
-        yield [], _cursor(last, began) if last else None
+            last = cursors[chunk[-1]["message_id"]]
+            yield [(row, cursors[row["message_id"]]) for row in found], last
+        yield [], looked.upto and _cursor(trouble, looked.upto, began)
 
 
-def _sweep(trouble: str, cursor: str | None) -> tuple[str, Row]:
-    """Return when a sweep began, and the key after which it goes on; {} for its beginning."""
+def _sweep(trouble: str, cursor: str | None) -> tuple[str, Place]:
+    """Return when a sweep began, and the place after which it goes on."""
     now = datetime.fromisoformat(clock.now())
     if cursor is None:
-        return clock.text(now), {}
+        return clock.text(now), shards.START
     key = paging.key(cursor, message_id=None, trouble=trouble, updated_at=None, began=None)
-    began = key.pop("began")
+    began = key["began"]
     # One that begins in the future would not end; DynamoDB refuses a key outside of the query.
     latest = clock.text(now + _CLOCKS_APART)
     if not (_is_time(began) and key["updated_at"] <= began <= latest):
         raise paging.InvalidCursor
-    return began, key
+    return began, _place(key)
 
 
 def _is_time(text: str) -> bool:
@@ -151,15 +156,16 @@ def _is_time(text: str) -> bool:
         return False
 
 
-def _cursor(key: Row, began: str) -> str | None:
-    return paging.cursor(_key(key) | {"began": began})
+def _cursor(trouble: str, place: Place, began: str) -> str | None:
+    return paging.cursor(_key(trouble, place) | {"began": began})
 
 
-def _key(row: Row) -> Row:
-    return {name: row[name] for name in ("message_id", "trouble", "updated_at")}
+def _key(trouble: str, place: Place) -> Row:
+    at, message_id = place
+    return {"message_id": message_id or _BEFORE_ALL, "trouble": str(trouble), "updated_at": at}
 
 
-def _place(row: Row) -> tuple[str, str]:
+def _place(row: Row) -> Place:
     return str(row["updated_at"]), str(row["message_id"])
 
 
@@ -168,27 +174,21 @@ def read_all(trouble: str, columns: list[str], **condition: Any) -> Iterator[Row
 
     Args:
         trouble: which.
-        columns: each is `#column` in the condition.
+        columns: each is `#column` in the condition; what orders the rows is among them anyway.
         condition: of a query, to read only some of them.
     """
-    names = {f"#{column}": column for column in columns}
-    for answer in _answers(
-        trouble,
-        ProjectionExpression=", ".join(names),
-        ExpressionAttributeNames=names,
-        **condition,
-    ):
-        yield from answer["Items"]
-
-
-def _answers(trouble: str, until: str | None = None, **arguments: Any) -> Iterator[Any]:
-    values = arguments.pop("ExpressionAttributeValues", {}) | ({":until": until} if until else {})
-    pages: Any = dynamodb().get_paginator("query")
-    yield from pages.paginate(
-        TableName=settings().messages_table,
-        IndexName=TROUBLE_INDEX,
-        KeyConditionExpression="trouble = :trouble"
-        + (" AND updated_at <= :until" if until else ""),
-        ExpressionAttributeValues={":trouble": trouble} | values,
-        **arguments,
+    names = {f"#{column}": column for column in {*columns, "updated_at", "message_id"}}
+    return _flat(
+        shards.in_order(
+            index(),
+            trouble,
+            ProjectionExpression=", ".join(names),
+            ExpressionAttributeNames=names,
+            **condition,
+        )
     )
+
+
+def _flat(looked: Iterator[Looked]) -> Iterator[Row]:
+    for found in looked:
+        yield from found.rows

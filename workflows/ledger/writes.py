@@ -4,12 +4,14 @@ import re
 from typing import Any
 
 from workflows.ledger.status import Status, Trouble
-from workflows.runtime import clock
+from workflows.runtime import clock, shards
 from workflows.runtime.aws import dynamodb, plain
 from workflows.runtime.settings import settings
 
 _DAY = 86_400
 _PLACEHOLDER = re.compile(r":[a-z_]+")
+# An assignment of `trouble`, whose value is the index's key but for its shard.
+_TROUBLE = re.compile(r"\btrouble = (:[a-z_]+), listed = :listed\b")
 # A status stands in an expression under its own name: `:dead` is DEAD, and nothing else.
 _STATUSES = {f":{name.lower()}": str(name) for name in [*Status, *Trouble]}
 
@@ -46,14 +48,17 @@ def change(
 
     Args:
         message_id: whose row.
-        expression: may use `#status`, `:now`, and each status and trouble by its name, `:dead`.
+        expression: may use `#status`, `:now`, and each status and trouble by its name, `:dead`;
+            behind the assignment of `trouble`, `:listed` is its key in the index.
         condition: likewise.
         values: of the other placeholders.
         names: of the other attribute names.
     """
     used = set(_PLACEHOLDER.findall(expression + condition))
     now = {":now": clock.now()} if ":now" in used else {}
-    statuses = {name: _STATUSES[name] for name in used & _STATUSES.keys()}
+    given = {name: _STATUSES[name] for name in used & _STATUSES.keys()} | values
+    if found := _TROUBLE.search(expression):
+        given |= {":listed": shards.key(str(given[found[1]]), message_id)}
     return {
         "Update": {
             "TableName": settings().messages_table,
@@ -61,7 +66,7 @@ def change(
             "UpdateExpression": expression,
             "ConditionExpression": condition,
             "ExpressionAttributeNames": {"#status": "status"} | (names or {}),
-            "ExpressionAttributeValues": now | statuses | values,
+            "ExpressionAttributeValues": now | given,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
     }

@@ -124,7 +124,7 @@ def quarantined(
         body = whole.get(row["message_id"], {}).get("body")
         size += len(json.dumps(json.dumps(body)))  # API Gateway wants the answer as a text
         if found and size > _BODIES_BYTES:
-            return found, trouble.cursor_after(rows[len(found) - 1])
+            return found, trouble.cursor_after(Trouble.QUARANTINED, rows[len(found) - 1])
         found.append(_quarantined(row, body))
     return found, following
 

@@ -1,12 +1,16 @@
 """The operator's overview: how deep the queues are, how many messages are in trouble."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from pydantic import BaseModel
 
 from workflows.groups import view
 from workflows.groups.view import GroupCounts
 from workflows.ledger import lost, trouble
 from workflows.ledger.status import Trouble
-from workflows.runtime import clock
+from workflows.runtime import clock, shards
 from workflows.runtime.aws import sqs
 from workflows.runtime.settings import settings
 
@@ -46,16 +50,23 @@ class Status(BaseModel):
 
 def status() -> Status:
     """Return the overview; reading it locks no message group and receives nothing."""
+    asked: list[Callable[[], Any]] = [
+        partial(_depths, settings().work_queue_url),
+        partial(_depths, settings().dead_letter_queue_url),
+        _oldest_age,
+        partial(trouble.count, Trouble.DEAD),
+        partial(trouble.count, Trouble.QUARANTINED),
+        lost.count_gone,
+        view.counts,
+    ]
+    work, dead_letters, oldest, dead, quarantined, gone, (groups, retrying) = shards.side_by_side(
+        lambda ask: ask(), asked
+    )
     return Status(
-        work_queue=QueueStatus(**_depths(settings().work_queue_url)),
-        dead_letter_queue=DeadLetterQueueStatus(
-            **_depths(settings().dead_letter_queue_url), oldest_age_seconds=_oldest_age()
-        ),
-        messages=MessageCounts(
-            **{name.lower(): trouble.count(name) for name in trouble.TROUBLES},
-            lost=lost.count_gone(),
-        ),
-        groups=view.counts(),
+        work_queue=QueueStatus(**work),
+        dead_letter_queue=DeadLetterQueueStatus(**dead_letters, oldest_age_seconds=oldest),
+        messages=MessageCounts(dead=dead, lost=gone, quarantined=quarantined, retrying=retrying),
+        groups=groups,
     )
 
 

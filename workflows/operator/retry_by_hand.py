@@ -128,8 +128,9 @@ def _guard(row: dict[str, Any], request: RetryRequest, actor: Actor) -> dict[str
     return mend.change(
         row,
         journey.event("retried", by=actor.email, number=redrives),
-        "#status = :redriven, trouble = :sending, redrives = :next, attempts = :zero,"
-        " redrive_mark = :mark, updated_at = :now" + (", redrive_limit = :limit" if limit else ""),
+        "#status = :redriven, trouble = :sending, listed = :listed, redrives = :next,"
+        " attempts = :zero, redrive_mark = :mark, updated_at = :now"
+        + (", redrive_limit = :limit" if limit else ""),
         {
             ":next": redrives,
             ":zero": 0,
@@ -170,7 +171,7 @@ def _note_sent(message_id: str, redrives: int) -> None:
     with suppress(dynamodb().exceptions.TransactionConflictException):
         writes.update(
             message_id,
-            "SET updated_at = :now REMOVE trouble",
+            "SET updated_at = :now REMOVE trouble, listed",
             "attribute_exists(#status) AND trouble = :sending AND redrives = :redrives",
             {":redrives": redrives},
         )

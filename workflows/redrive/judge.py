@@ -1,6 +1,7 @@
 """The judge: gives each dead letter its verdict, and leaves out what a run is not to touch."""
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from workflows.ledger import lookup
@@ -25,20 +26,21 @@ class Judge:
     def judge(self, dead_letters: list[DeadLetter]) -> list[Verdict]:
         """Return a verdict for each dead letter of a batch of at most 50, in their order.
 
-        What the filter leaves out stays, and so does what came behind it in its group. Never
-        raises for what a message holds; raises when the ledger does not answer. The verdict is
-        what the ledger said a moment ago: the machine's conditional writes have the last word.
+        Raises only when the ledger does not answer. The verdict is what the ledger said a moment
+        ago: the machine's conditional writes have the last word.
         """
-        read = [
-            _read(letter.get("Body", ""), judgement.group_of(letter)) for letter in dead_letters
-        ]
-        known = [m.message_id for m in read if isinstance(m, Message)]
-        known += [letter["MessageId"] for letter in dead_letters if "Body" not in letter]
-        rows = lookup.get_many(known + [judgement.foreign_id(letter) for letter in dead_letters])
-        edited = _edited(read, rows)
+        return self.decide(dead_letters, look_up(dead_letters))
+
+    def decide(self, dead_letters: list[DeadLetter], known: "Known") -> list[Verdict]:
+        """Return the verdicts on a batch of which is known what the ledger has.
+
+        What the filter leaves out stays, and so does what came behind it in its group. Never
+        raises for what a message holds.
+        """
+        rows, edited = known.rows, known.edited
         waves: Counter[str] = Counter()
         verdicts = []
-        for index, (letter, found) in enumerate(zip(dead_letters, read, strict=True)):
+        for index, (letter, found) in enumerate(zip(dead_letters, known.read, strict=True)):
             message = _read(edited[index], judgement.group_of(letter)) if index in edited else found
             verdict = judgement.of(letter, message, rows, self._run_id)
             if index in edited:
@@ -66,6 +68,27 @@ class Judge:
             if verdict["left_because"] in ("filter", "group"):
                 verdict["unnoted"] = verdict["unnoted"] or judgement.is_found_again(row)
         self._met.add(verdict["ledger_id"])
+
+
+@dataclass(frozen=True)
+class Known:
+    """What dead letters hold, and what the ledger has of them: rows by id, edited bodies by place.
+
+    Read apart from the judging, which goes one by one, so that many batches can be read at once.
+    """
+
+    read: list[Message | InvalidMessage]
+    rows: dict[str, dict[str, Any]]
+    edited: dict[int, str]
+
+
+def look_up(dead_letters: list[DeadLetter]) -> Known:
+    """Return what there is to know of at most 50 dead letters before they are judged."""
+    read = [_read(letter.get("Body", ""), judgement.group_of(letter)) for letter in dead_letters]
+    ids = [m.message_id for m in read if isinstance(m, Message)]
+    ids += [letter["MessageId"] for letter in dead_letters if "Body" not in letter]
+    rows = lookup.get_many(ids + [judgement.foreign_id(letter) for letter in dead_letters])
+    return Known(read, rows, _edited(read, rows))
 
 
 def _read(body: str, group_id: str) -> Message | InvalidMessage:

@@ -40,9 +40,9 @@ def _let_go(message_ids: list[str], abandoned: dict[str, bool]) -> list[str]:
     rows = lookup.get_many(message_ids)
     found = []
     for row in rows.values():
-        if "redriven_by" not in row:
+        run_id = lookup.run_of(row)
+        if run_id is None:
             continue  # let go of, or sent by hand, since the index was read
-        run_id = str(row["redriven_by"])
         if run_id not in abandoned:
             abandoned[run_id] = runs.was_abandoned(run_id)
         event = journey.event("let_go", run_id=run_id)
@@ -54,7 +54,7 @@ def _let_go(message_ids: list[str], abandoned: dict[str, bool]) -> list[str]:
 def _mark_dead(row: dict[str, Any], event: dict[str, Any]) -> bool:
     won, _ = writes.update(
         row["message_id"],
-        f"SET trouble = :dead, updated_at = :now, {journey.APPEND}",
+        f"SET trouble = :dead, listed = :listed, updated_at = :now, {journey.APPEND}",
         "#status = :redriven AND redrives = :redrives AND trouble = :redriving",
         {":redrives": row["redrives"]} | journey.values(event),
     )

@@ -4,11 +4,14 @@ from collections import Counter
 
 from pydantic import BaseModel
 
+from workflows.ledger import rows
 from workflows.ledger.status import Status
-from workflows.runtime.aws import dynamodb
+from workflows.runtime import shards
 from workflows.runtime.settings import settings
+from workflows.runtime.shards import Index
 
-# Sparse: only messages that a run redrove carry its key.
+# Sparse: only messages that a run redrove carry its key, the run and a shard. It says which they
+# are; their statuses, which change more often, are in the table.
 RUN_INDEX = "RunIndex"
 _NAMES = {
     Status.PROCESSED: "processed",
@@ -35,19 +38,7 @@ class Outcome(BaseModel):
 
 def count(run_id: str, redriven: int) -> Outcome:
     """Count what became of the `redriven` messages of a run, by an index a moment behind."""
-    pages = (
-        dynamodb()
-        .get_paginator("query")
-        .paginate(
-            TableName=settings().messages_table,
-            IndexName=RUN_INDEX,
-            KeyConditionExpression="redriven_by = :run_id",
-            ExpressionAttributeValues={":run_id": run_id},
-            ProjectionExpression="#status",
-            ExpressionAttributeNames={"#status": "status"},
-        )
-    )
-    found = Counter(
-        _NAMES.get(Status(str(row["status"])), "pending") for page in pages for row in page["Items"]
-    )
+    index = Index(settings().messages_table, RUN_INDEX, "redriven_by", "message_id")
+    statuses = rows.statuses(str(row["message_id"]) for row in shards.rows(index, run_id))
+    found = Counter(_NAMES.get(Status(status), "pending") for status in statuses.values())
     return Outcome(**found, moved_on=max(0, redriven - found.total()))

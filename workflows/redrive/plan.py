@@ -19,9 +19,10 @@ from workflows.ledger.status import Trouble
 from workflows.messages import filters
 from workflows.messages.filters import Filter
 from workflows.messages.ids import FOREIGN_PREFIX
-from workflows.redrive.judge import Judge
+from workflows.redrive.judge import Judge, look_up
 from workflows.redrive.progress import depth
 from workflows.redrive.verdict import DeadLetter, Verdict
+from workflows.runtime import shards
 
 # A plan is answered within one request, and read by people.
 _LOOKED_AT = 5_000
@@ -112,8 +113,9 @@ def size(found: Plan) -> int:
 def _judged(only: Filter, max_messages: int | None, gone: list[trouble.Row]) -> Iterator[Verdict]:
     """Yield the verdicts on what a run would meet; add to `gone` what it would not."""
     judge, taken = Judge("", only), 0
-    for letters in _chunks(gone):
-        for verdict in judge.judge(letters):
+    read = shards.side_by_side(lambda letters: (letters, look_up(letters)), _chunks(gone))
+    for letters, known in read:
+        for verdict in judge.decide(letters, known):
             if max_messages is not None and taken >= max_messages:
                 return
             taken += verdict["verdict"] != "left"
@@ -122,7 +124,7 @@ def _judged(only: Filter, max_messages: int | None, gone: list[trouble.Row]) -> 
 
 def _chunks(gone: list[trouble.Row]) -> Iterator[list[DeadLetter]]:
     chunk: list[DeadLetter] = []
-    for number, row in enumerate(trouble.every(Trouble.DEAD, Filter(), bodies=True)):
+    for number, row in enumerate(trouble.every(Trouble.DEAD, Filter(), bodies=_LOOKED_AT)):
         if number == _LOOKED_AT:
             break
         if lost.is_gone(row):

@@ -19,7 +19,7 @@ from workflows.redrive import run_lock
 from workflows.redrive.lane import Sent
 from workflows.redrive.partiql import Mark, Statement, Where, insert, update
 from workflows.redrive.verdict import DeadLetter, Verdict
-from workflows.runtime import clock
+from workflows.runtime import clock, shards
 from workflows.runtime.settings import settings
 
 _NEVER_REDRIVEN = sorted(
@@ -61,7 +61,7 @@ def of(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement | None:
 def redrive(verdict: Verdict, turn: Turn) -> Statement:
     """Return the guard of a redrive: it counts, and cannot pass beyond the limit."""
     # A row that is listed nowhere is not listed for the moments until it is claimed either.
-    listed = {} if verdict["unnoted"] else {"trouble": Trouble.REDRIVING}
+    listed = {} if verdict["unnoted"] else _listed(Trouble.REDRIVING, verdict["ledger_id"])
     events = [_died(verdict, turn)] if verdict["unnoted"] else []
     number = verdict["redrives"] + 1
     statement = update(
@@ -76,7 +76,7 @@ def redrive(verdict: Verdict, turn: Turn) -> Statement:
             "status": Status.REDRIVEN,
             **listed,
             "redrive_mark": turn.mark,
-            "redriven_by": turn.run_id,
+            "redriven_by": shards.key(turn.run_id, verdict["ledger_id"]),
             "attempts": 0,
             "updated_at": clock.now(),
         },
@@ -124,15 +124,19 @@ def note_dead(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
 def confirm(sent: Sent) -> Statement:
     """Return what takes a message off the list of those that were perhaps not sent."""
     where = [*_of(sent), ("trouble", "=", Trouble.REDRIVING)]
-    return update(settings().messages_table, where, also='REMOVE "trouble"')
+    return update(settings().messages_table, where, also='REMOVE "trouble" REMOVE "listed"')
 
 
 def let_go(sent: Sent, run_id: str) -> Statement:
     """Return what makes a message dead again that was guarded and not sent; the count stays."""
     return update(
         settings().messages_table,
-        [*_of(sent), ("trouble", "=", Trouble.REDRIVING), ("redriven_by", "=", run_id)],
-        sets={"status": Status.DEAD, "trouble": Trouble.DEAD},
+        [
+            *_of(sent),
+            ("trouble", "=", Trouble.REDRIVING),
+            ("redriven_by", "=", shards.key(run_id, sent.id)),
+        ],
+        sets={"status": Status.DEAD} | _listed(Trouble.DEAD, sent.id),
         appends={"journey": [journey.event("let_go", run_id=run_id)]},
         also='REMOVE "redriven_by"',
     )
@@ -185,12 +189,16 @@ def _in_trouble(verdict: Verdict, letter: DeadLetter, trouble: Trouble) -> dict[
     )
     return {
         "status": trouble,
-        "trouble": trouble,
+        **_listed(trouble, verdict["ledger_id"]),
         "body": verdict.get("body", Mark("body", verdict["index"])),
         "carried": carried.column,
         "reason": verdict["reason"],
         "updated_at": clock.now(),
     }
+
+
+def _listed(trouble: Trouble, message_id: str) -> dict[str, str]:
+    return {"trouble": trouble, "listed": shards.key(trouble, message_id)}
 
 
 def _died(verdict: Verdict, turn: Turn) -> dict[str, Any]:

@@ -15,9 +15,15 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
+# So many calls one process makes side by side, each on a connection of its own.
+AT_ONCE = 64
+
 # A Lambda has 30 s: two tries of 5 s leave time to say what failed, unlike botocore's 60 s each.
 _CONFIG = Config(
-    connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3}
+    connect_timeout=3,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    max_pool_connections=AT_ONCE,
 )
 # API Gateway gives an authorizer 10 s: two tries of 3 s leave time to say what failed.
 _SECRETS_CONFIG = Config(

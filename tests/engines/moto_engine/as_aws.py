@@ -6,6 +6,7 @@ in its ASL. `docs/testing.md` lists the differences that are left.
 
 import base64
 import copy
+import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterator
@@ -141,9 +142,14 @@ class _Expression(jsonata.Jsonata):  # type: ignore[misc]  # it ships no types
 def compiled(expression: str) -> Any:
     """Return a JSONata expression, written as in a machine, ready to be evaluated."""
     found = _Expression(expression.strip().removeprefix("{%").removesuffix("%}"))
-    # The one that is used of those that Step Functions adds to JSONata.
+    # Those that are used of what Step Functions adds to JSONata.
     found.register_lambda("uuid", lambda: str(uuid.uuid4()))
+    found.register_lambda("hash", _hash)
     return found
+
+
+def _hash(text: str, algorithm: str) -> str:
+    return hashlib.new(algorithm.replace("-", ""), text.encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

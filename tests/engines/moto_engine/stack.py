@@ -44,6 +44,7 @@ from tests.support.invocations import CONTEXT
 from workflows.ledger import status
 from workflows.messages import message_types
 from workflows.messages.envelope import Message
+from workflows.runtime import shards
 
 _TABLES = ("Messages", "Groups", "Runs", "Audit", "Users", "Accounts")
 _QUEUES = {"Work": "local-work.fifo", "DeadLetter": "local-dead-letters.fifo"}
@@ -420,7 +421,12 @@ def _changes() -> list[Any]:
 
 
 def _standing(image: dict[str, Any]) -> tuple[str, str | None]:
-    return image["status"]["S"], image.get("trouble", {}).get("S")
+    listed = image.get("listed", {}).get("S", "")
+    trouble = image.get("trouble", {}).get("S")
+    # What is being retried is in no index.
+    is_in = trouble not in (None, "RETRYING")
+    wanted = shards.key(trouble, image["message_id"]["S"]) if is_in else ""
+    return image["status"]["S"], trouble if listed == wanted else f"{trouble}, but indexed {listed}"
 
 
 def _words(standing: tuple[str, str | None]) -> str:

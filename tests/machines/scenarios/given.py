@@ -11,7 +11,7 @@ from tests.support.world import World
 from workflows.messages.envelope import Message
 from workflows.redrive.beginning import begin_leg
 from workflows.redrive.run import Run, new
-from workflows.runtime import clock
+from workflows.runtime import clock, shards
 
 FAR = 4_102_444_800  # the year 2100, for leases that do not end and fences that no sweep takes
 LOCK = "LOCK#"
@@ -80,7 +80,7 @@ def fence(world: World, message: Message, **columns: Any) -> None:
         "execution_arn": "",
         "owned_at": FAR,
         "since": clock.now(),
-        "fenced": "FENCED",
+        "fenced": shards.key("FENCED", message.group_id),
     }
     group_item(world, item | columns)
 

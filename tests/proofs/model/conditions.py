@@ -23,7 +23,7 @@ from workflows.groups.fences import Fence
 from workflows.ledger.claims import Claim
 from workflows.messages.message_types import meaning_hash
 from workflows.redrive.partiql import Statement
-from workflows.runtime import aws, clock
+from workflows.runtime import aws, clock, shards
 from workflows.runtime.settings import settings
 
 EPOCH = 1_000_000
@@ -42,7 +42,7 @@ ROW: dict[str, Any] = {
     "redrives": 1003,
     "redrive_limit": 1009,
     "attempts_total": 1007,
-    "redriven_by": "‹run›",
+    "redriven_by": shards.key("‹run›", "message"),
     "journey": [{"event": "queued"}],
     "execution_arns": [],
     "updated_at": "2026-11-30T00:00:00.000Z",
@@ -56,6 +56,7 @@ _NAMES = {
     1007: "‹attempt›",
     1009: "‹limit›",
     EPOCH: "‹now›",
+    shards.key("‹run›", "message"): "‹run›",
     MESSAGE.payload_hash: "‹hash›",
     meaning_hash(MESSAGE): "‹meaning›",
 }

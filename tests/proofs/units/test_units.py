@@ -25,6 +25,15 @@ def test_page_tells_the_units_of_each_path(parts):
     tables.hold("units", header, rows, DOCUMENT)
 
 
+def test_no_key_that_messages_share_takes_a_tenth_of_a_path(parts):
+    """Beside the group's own items, which no other group writes."""
+    for part in parts:
+        for place in part.bill.by_place():
+            key, units = part.bill.hottest(place)
+            own = part.name.startswith("parked") and "/" not in place
+            assert own or units <= part.bill.write_units / 10, (part.name, place, key)
+
+
 def _places(part: Part) -> str:
     found = sorted(part.bill.by_place(), key=lambda place: -part.at(place))
     return ", ".join(f"{place} {part.at(place):.1f}" for place in found if part.at(place) >= 0.05)

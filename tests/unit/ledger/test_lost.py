@@ -8,6 +8,7 @@ from lambdas import send_message
 from tests.support.cloud import ENVIRONMENT, drain
 from tests.support.invocations import CONTEXT, api_event
 from tests.support.messages import a_message, a_transaction, an_operator
+from tests.support.rows import indexed
 from tests.support.troubles import in_trouble, row
 from workflows import recovery
 from workflows.ledger import claims, conditions, journey, lost, transitions, trouble
@@ -46,7 +47,7 @@ def listed():
 
 
 def write(item):
-    aws.dynamodb().put_item(TableName="Messages", Item=item)
+    aws.dynamodb().put_item(TableName="Messages", Item=indexed(item))
 
 
 @pytest.fixture

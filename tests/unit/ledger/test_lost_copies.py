@@ -6,6 +6,7 @@ from tests.engines.moto_engine.stack import MotoStack
 from tests.support import entry
 from tests.support.invariants import broken
 from tests.support.messages import an_operator
+from tests.support.rows import indexed
 from tests.support.world import World
 from workflows import recovery
 from workflows.ledger import journey, lookup
@@ -47,7 +48,7 @@ def retry(message):
 
 
 def write(row):
-    aws.dynamodb().put_item(TableName=settings().messages_table, Item=row)
+    aws.dynamodb().put_item(TableName=settings().messages_table, Item=indexed(row))
 
 
 def purge(world):
@@ -141,6 +142,6 @@ def test_holder_that_was_claimed_or_sent_again_since_it_was_read_is_left_alone(w
         write(seen | change)
 
         assert not lost_by_queue.note(seen)
-        assert lookup.get(lost.message_id) == seen | change
+        assert lookup.get(lost.message_id) == indexed(seen | change)
     write(seen)
     assert lost_by_queue.note(seen)

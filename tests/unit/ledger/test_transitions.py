@@ -190,10 +190,10 @@ def test_first_processing_time_stays(monkeypatch):
 def test_index_shows_messages_in_trouble_and_no_others(status):
     put(status, updated_at=clock.now())
 
-    counts = {name: trouble.count(name) for name in trouble.TROUBLES}
-    assert counts == {name: int(name == status) for name in trouble.TROUBLES}
+    counts = {name: trouble.count(name) for name in trouble.LISTED}
+    assert counts == {name: int(name == status) for name in trouble.LISTED}
     found = aws.dynamodb().scan(TableName="Messages", IndexName=trouble.TROUBLE_INDEX)
-    assert found["Count"] == int(status in TROUBLES)
+    assert found["Count"] == int(status in trouble.LISTED)
 
 
 def test_oldest_is_the_one_longest_in_trouble():

@@ -32,7 +32,7 @@ def statement(text, *parameters):
 
 
 def test_writes_are_counted_by_table_index_and_key(meter):
-    put(trouble="DEAD", updated_at="1")
+    put(listed="DEAD", updated_at="1")
 
     bill = meter.take()
 
@@ -141,13 +141,13 @@ def test_reads_are_counted_by_size_and_consistency(meter):
 
 def test_query_of_an_index_reads_what_the_index_carries(meter):
     for number in range(3):
-        put(message_id=f"m{number}", trouble="DEAD", updated_at=str(number), body="x" * 5_000)
+        put(message_id=f"m{number}", listed="DEAD", updated_at=str(number), body="x" * 5_000)
     meter.take()
 
     found = aws.dynamodb().query(
         TableName="Messages",
         IndexName="TroubleIndex",
-        KeyConditionExpression="trouble = :t",
+        KeyConditionExpression="listed = :t",
         ExpressionAttributeValues={":t": "DEAD"},
     )
 

@@ -14,8 +14,9 @@ from workflows.operator import bulk, discard, edit, retry_by_hand
 from workflows.operator.bulk import Selection, each
 from workflows.operator.discard import DiscardRequest
 from workflows.operator.retry_by_hand import RetryRequest
-from workflows.runtime import clock
+from workflows.runtime import clock, shards
 from workflows.runtime.paging import InvalidCursor, cursor
+from workflows.runtime.shards import Looked
 
 ACTOR = an_operator()
 
@@ -99,7 +100,8 @@ def test_call_ends_in_time_and_says_where(later):
 
 
 def index_has(monkeypatch, *rows):
-    monkeypatch.setattr(trouble, "_answers", lambda *_, **__: iter([{"Items": list(rows)}]))
+    found = Looked(list(rows), len(rows), None)
+    monkeypatch.setattr(shards, "in_order", lambda *_, **__: iter([found]))
 
 
 def test_row_that_the_index_still_has_in_trouble_is_not_touched(monkeypatch):
@@ -222,7 +224,7 @@ def test_row_that_died_again_is_passed_over_while_the_index_is_behind(four, late
     _, after = each(Selection(filter=Filter(), limit=1), retried_and_dead_again(later))
     later(1)
     die("m-2")
-    monkeypatch.setattr(trouble, "_answers", lambda *_, **__: iter([{"Items": behind}]))
+    index_has(monkeypatch, *behind)
 
     outcomes, _ = each(Selection(filter=Filter(), cursor=after), retried_and_dead_again(later))
 

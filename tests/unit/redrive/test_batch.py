@@ -127,7 +127,9 @@ def test_empty_poll_writes_both_too_and_confirms():
 
     assert found["verdicts"] == []
     assert found["common"][:2] == guarded()["common"]
-    assert [read(one)[0] for one in found["common"][2:]] == ["Messages REMOVE trouble"] * 2
+    assert [read(one)[0] for one in found["common"][2:]] == [
+        "Messages REMOVE trouble REMOVE listed"
+    ] * 2
 
 
 def confirmed(found):

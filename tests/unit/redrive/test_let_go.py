@@ -66,7 +66,7 @@ def test_what_a_run_left_that_goes_on_or_came_to_its_end_is_under_way(status):
     assert let_go.recover() == []
     assert row() == before
     assert listed() == []
-    assert [trouble.count(name) for name in trouble.TROUBLES] == [0, 0, 0]
+    assert [trouble.count(name) for name in trouble.LISTED] == [0, 0]
     assert plan.draw({}, Filter(), None, None).messages == []
 
 

@@ -12,6 +12,7 @@ from lambdas.show_run import RunReport
 from tests.support.cloud import ACCOUNT, ENVIRONMENT, REGION
 from tests.support.invocations import CONTEXT
 from tests.support.messages import a_message, an_operator
+from tests.support.rows import indexed
 from workflows.ledger import lookup, transitions
 from workflows.redrive import in_flight, outcome, ownership, progress, run_ends, runs
 from workflows.redrive.outcome import Outcome
@@ -87,7 +88,7 @@ def redriven(number, status, run_id="run-1"):
     message = a_message(message_id=f"m-{number}")
     transitions.accept(message)
     row = lookup.get(message.message_id) | {"status": status, "redriven_by": run_id}
-    aws.dynamodb().put_item(TableName="Messages", Item=row)
+    aws.dynamodb().put_item(TableName="Messages", Item=indexed(row))
 
 
 def test_outcome_counts_what_became_of_a_run_s_messages():

@@ -12,6 +12,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from workflows.ledger.status import Status
 from workflows.redrive import statements
 from workflows.redrive.lane import COUNTED, Sent
+from workflows.runtime import shards
 
 TURN = statements.Turn("run-1", "arn:run-1", "run-1#0.7")
 NOW = "2026-11-30T12:00:00.000Z"
@@ -71,6 +72,7 @@ def read(statement):
     return done, condition
 
 
+SHARD = shards.key("", "m-1")[1:]
 JUDGED = "message_id=‹m-1› AND redrives=‹2› AND attempts_total=‹9›"
 
 
@@ -80,7 +82,8 @@ def test_redrive_counts_once_below_the_limit_and_of_no_row_that_went_on():
     event = {"event": "redriven", "at": NOW, "run_id": "run-1", "number": Decimal(3)}
     assert done == (
         "Messages SET status=‹REDRIVEN› SET trouble=‹REDRIVING›"
-        " SET redrive_mark=‹run-1#0.7› SET redriven_by=‹run-1› SET attempts=‹0›"
+        f" SET listed=‹REDRIVING#{SHARD}› SET redrive_mark=‹run-1#0.7›"
+        f" SET redriven_by=‹run-1#{SHARD}› SET attempts=‹0›"
         f" SET updated_at=‹{NOW}› SET execution_arns=list_append(execution_arns, ‹['arn:run-1']›)"
         f" SET journey=list_append(journey, ‹[{event}]›) SET redrives=redrives+1"
     )
@@ -114,6 +117,7 @@ def test_quarantine_keeps_body_reason_and_what_was_carried_of_the_row_as_judged(
     }  # fmt: skip
     assert done == (
         "Messages SET status=‹QUARANTINED› SET trouble=‹QUARANTINED›"
+        f" SET listed=‹QUARANTINED#{SHARD}›"
         f" SET body=‹{{'body': 3}}› SET carried=‹{CARRIED}› SET reason=‹{REASON}›"
         f" SET updated_at=‹{NOW}› SET journey=list_append(journey, ‹[{stored}]›)"
         " REMOVE expires_at"
@@ -142,6 +146,7 @@ def test_what_the_ledger_does_not_know_is_a_new_row(kind, status, events):
     assert [event["event"] for event in row.pop("journey")] == events
     assert row == {
         "message_id": "sqs:sqs-1", "group_id": "g-1", "status": status, "trouble": status,
+        "listed": shards.key(status, "sqs:sqs-1"),
         "body": {"body": 3}, "carried": CARRIED, "reason": REASON, "updated_at": NOW,
         "type": "foreign", "payload_hash": "hash", "trace_id": "trace-1",
         "first_sent_at": "2026-11-29T00:00:00.000Z", "dead_at": "2026-11-30T00:00:00.000Z",
@@ -166,7 +171,7 @@ def test_other_verdicts_write_nothing(kind):
 
 def test_confirmation_takes_the_note_of_this_very_redrive_away():
     assert read(statements.confirm(Sent(id="m-1", redrives=3))) == (
-        "Messages REMOVE trouble",
+        "Messages REMOVE trouble REMOVE listed",
         "message_id=‹m-1› AND redrives=‹3› AND trouble=‹REDRIVING›",
     )
 
@@ -176,11 +181,11 @@ def test_what_was_not_sent_is_dead_again_and_keeps_its_count():
 
     event = {"event": "let_go", "at": NOW, "run_id": "run-1"}
     assert done == (
-        "Messages SET status=‹DEAD› SET trouble=‹DEAD›"
+        f"Messages SET status=‹DEAD› SET trouble=‹DEAD› SET listed=‹DEAD#{SHARD}›"
         f" SET journey=list_append(journey, ‹[{event}]›) REMOVE redriven_by"
     )
     assert condition == (
-        "message_id=‹m-1› AND redrives=‹3› AND trouble=‹REDRIVING› AND redriven_by=‹run-1›"
+        f"message_id=‹m-1› AND redrives=‹3› AND trouble=‹REDRIVING› AND redriven_by=‹run-1#{SHARD}›"
     )
 
 
