@@ -81,7 +81,7 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
     check_size(message.body(), settings().max_message_bytes)
     earlier = transitions.accept(message)
     if earlier is None:
-        return _put(message, duplicate=False)
+        return _put(message, duplicate=False, repeated=False)
     # An operator may have edited it since: its producer's repetition is still the same message.
     if not lookup.is_copy(message, earlier):
         raise ConflictingMessage(f"message_id {message_id} was used for another message.")
@@ -91,9 +91,10 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
     copy = Message.model_validate(message.model_dump() | kept)
     again = lost.send_again(earlier)
     if again or earlier["status"] == Status.ACCEPTED:
-        # The queue lost it; or the first try stopped between ledger and queue, or is still under
-        # way: the same bytes under the same deduplication id, which SQS takes for one message.
-        return _put(copy, duplicate=not again)
+        # The queue lost it; or nobody knows whether it has it, because the first try may have
+        # stopped between ledger and queue: the same bytes under the same deduplication id, which
+        # SQS takes for one message.
+        return _put(copy, duplicate=not again, repeated=True)
     return Sent(
         message_id=message_id,
         group_id=message.group_id,
@@ -102,14 +103,17 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
     )
 
 
-def _put(message: Message, *, duplicate: bool) -> Sent:
+def _put(message: Message, *, duplicate: bool, repeated: bool) -> Sent:
+    # Of a message that nobody asks for again, the next word is its worker's. What was sent twice is
+    # noted, so that it is not sent again at each further repetition.
     sqs().send_message(
         QueueUrl=settings().work_queue_url,
         MessageBody=message.body(),
         MessageGroupId=message.group_id,
         MessageDeduplicationId=message.message_id,
     )
-    transitions.queued(message.message_id)
+    if repeated:
+        transitions.queued(message.message_id)
     return Sent(
         message_id=message.message_id,
         group_id=message.group_id,

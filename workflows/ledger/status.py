@@ -4,7 +4,7 @@
 beside the status. Nothing else may happen to a row: the tests hold the code's and the machines'
 writes to it, and every row that changes in any test on moto.
 
-The statuses of one message are a line with a loop: `ACCEPTED → QUEUED → PROCESSING → PROCESSED`;
+The statuses of one message are a line with a loop: `ACCEPTED → PROCESSING → PROCESSED`;
 a failed one goes `PROCESSING → RETRYING → PROCESSED`, or `→ DEAD → REDRIVEN → PROCESSING` again.
 """
 
@@ -18,9 +18,9 @@ class Status(StrEnum):
     __repr__ = str.__repr__  # errors name the values as a client writes them
 
     ACCEPTED = "ACCEPTED"
-    """Recorded; whether SQS has it is not known yet."""
+    """Recorded, and sent to the work queue, or about to be."""
     QUEUED = "QUEUED"
-    """On the work queue."""
+    """Sent again by its producer: SQS is known to have it."""
     PROCESSING = "PROCESSING"
     """Claimed by a worker, under a lease."""
     RETRYING = "RETRYING"
@@ -96,7 +96,7 @@ TRANSITIONS = (
                "no row has this id"),
     Transition("queue", "producer", (_S.ACCEPTED,),
                _S.QUEUED, None, "transitions.queued",
-               ""),
+               "sent again under its id, while nobody had claimed it"),
     Transition("send again", "producer", (*UNDER_WAY, _S.DEAD),
                _S.ACCEPTED, None, "lost.send_again",
                "listed as DEAD, on no queue any more, and as it was read"),

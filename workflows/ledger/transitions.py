@@ -52,7 +52,7 @@ def accept(message: Message) -> dict[str, Any] | None:
 
 
 def queued(message_id: str) -> None:
-    """Note that SQS has the message; says nothing if a worker was, or is, faster."""
+    """Note that SQS has a message that was sent again under its id; a worker may be faster."""
     # Only a worker has reason to hold the row of a message that was just sent, and it notes more
     # than this. If none did, the row says ACCEPTED, which a claim takes as well; the producer who
     # asks again sends the same bytes under the same deduplication id.

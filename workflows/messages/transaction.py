@@ -69,6 +69,10 @@ def process(message_id: str, payload: Payload) -> None:
         AccountFrozen: try again later.
         TransactionRejected: the debit is more than the balance.
     """
+    # Looked at first: a refused transaction costs four write units, a look a fifth of one.
+    refusal = _refusal(payload, _item(payload.account_id))
+    if refusal is not None and not _item(_applied_key(message_id)):
+        raise refusal
     change = payload.amount if payload.kind == "credit" else -payload.amount
     try:
         dynamodb().transact_write_items(
@@ -130,16 +134,30 @@ def _explain(error: ClientError, payload: Payload) -> None:
         return  # This very message was applied before.
     if account["Code"] != "ConditionalCheckFailed":
         raise error  # Conflict or throttling: nothing was written, so any retry may try again.
-    found = plain(account)
-    if found.get("status") == "FROZEN":
-        raise AccountFrozen(
-            "Account {account_id} is frozen.", account_id=payload.account_id
-        ) from None
-    if found.get("currency", payload.currency) != payload.currency:
-        raise TransactionRejected(
-            "Account {account_id} is kept in another currency.", account_id=payload.account_id
-        ) from None
-    raise TransactionRejected(
-        "The balance of account {account_id} does not cover the debit.",
-        account_id=payload.account_id,
-    ) from None
+    refusal = _refusal(payload, plain(account))
+    if refusal is None:
+        raise error  # an account that was changed by hand in the same moment
+    raise refusal from None
+
+
+def _item(key: str) -> dict[str, Any]:
+    answer: Any = dynamodb().get_item(
+        TableName=settings().accounts_table, Key={"account_id": key}, ConsistentRead=True
+    )
+    return dict(answer.get("Item", {}))
+
+
+def _refusal(payload: Payload, account: dict[str, Any]) -> Exception | None:
+    """Return why an account cannot take a transaction, as the condition of `_to_balance` has it."""
+    whom = payload.account_id
+    if account.get("status") == "FROZEN":
+        return AccountFrozen("Account {account_id} is frozen.", account_id=whom)
+    if account.get("currency", payload.currency) != payload.currency:
+        return TransactionRejected(
+            "Account {account_id} is kept in another currency.", account_id=whom
+        )
+    if payload.kind == "debit" and account.get("balance", 0) < payload.amount:
+        return TransactionRejected(
+            "The balance of account {account_id} does not cover the debit.", account_id=whom
+        )
+    return None

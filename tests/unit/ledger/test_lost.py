@@ -212,7 +212,7 @@ def test_run_that_meets_a_lost_message_redrives_it_and_takes_it_off_the_list(gon
     verdict = judged(gone)
 
     assert (verdict["verdict"], verdict["unnoted"], verdict["status"]) == (
-        "redrive", False, "QUEUED",
+        "redrive", False, "ACCEPTED",
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.support.messages import a_transaction
+from workflows.messages import transaction
 from workflows.messages.envelope import InvalidMessage
 from workflows.messages.transaction import (
     AccountFrozen,
@@ -159,3 +160,35 @@ def test_what_is_no_transaction_is_refused(change):
 @pytest.mark.parametrize("amount", ["0.01", 1, 9999999999999.99, "9999999999999.99", "1.50"])
 def test_amounts_from_a_cent_to_fifteen_digits_are_kept_exactly(amount):
     assert payload(amount=amount).amount == Decimal(str(amount))
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "error"),
+    [
+        ({"status": "FROZEN"}, {}, AccountFrozen),
+        ({"currency": "USD"}, {}, TransactionRejected),
+        ({"balance": Decimal(1)}, {"kind": "debit"}, TransactionRejected),
+    ],
+    ids=["frozen", "currency", "balance"],
+)
+def test_account_that_changes_after_it_was_looked_at_refuses_by_its_condition(
+    monkeypatch, held, asked, error
+):
+    has_account(**held)
+    before = items()
+    monkeypatch.setattr(transaction, "_item", lambda key: {"balance": Decimal(10**9)})
+
+    with pytest.raises(error):
+        process("m-1", payload(**asked))
+
+    assert items() == before
+
+
+def test_refusal_is_looked_at_and_not_written(calls):
+    has_account(status="FROZEN")
+    calls.ends.clear()
+
+    with pytest.raises(AccountFrozen):
+        process("m-1", payload())
+
+    assert set(calls.ends) == {"before GetItem", "after GetItem"}
