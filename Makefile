@@ -15,6 +15,9 @@ MODEL_ARGS ?=
 TIMES ?= 10
 SAM_CONFIG_ENV ?= default
 
+# Whatever the shell says: else each of some hundred processes of a run of the tests compiles all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run demo user freeze unfreeze stepfunctions-local openapi collection test soak model stability test-aws tables check check-types check-template check-code check-machines format bench deploy lock clean

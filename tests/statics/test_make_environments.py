@@ -1,4 +1,4 @@
-"""An environment that checkouts share, by links, is not emptied by `make` in one of them."""
+"""An environment that checkouts share is not emptied by `make` in one, and keeps bytecode."""
 
 import os
 import shutil
@@ -47,3 +47,18 @@ def test_environment_behind_a_link_is_left_as_it_is(tmp_path, made_of, environme
     assert done.returncode == 2
     assert done.stderr.startswith(f"{environment} is a link and out of date:")
     assert (shared / "kept").exists()
+
+
+def test_bytecode_is_kept_whatever_the_shell_says():
+    say = "PYTHON=echo [$$PYTHONDONTWRITEBYTECODE]"
+    done = subprocess.run(  # noqa: S603
+        ["make", "-o", ".venv/.installed", "user", say],  # noqa: S607
+        cwd=ROOT,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert "[] -m local.user" in done.stdout
