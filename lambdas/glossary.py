@@ -117,6 +117,10 @@ FIELDS = {
     "missing": "Dead in the ledger, and no longer on the dead-letter queue: no run finds them.",
     "estimated_seconds": "How long the run would take, a canary's watching left out.",
     "estimated_transitions": "State transitions, which AWS bills.",
+    "estimate": "About what the run would take.",
+    "Estimate.lanes": "How many lanes would work side by side.",
+    "Estimate.seconds": "How long the run would take, a canary's watching left out.",
+    "dollars": "By AWS's prices in us-east-1, without the consumer's work, logs and traces.",
     "verdict": "What would become of the message: `redrive`, `quarantine`, `settled`, `discarded`"
     ", `left` or `missing`.",
     "Planned.reason": "Why it would not be redriven.",

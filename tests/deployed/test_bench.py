@@ -4,6 +4,8 @@ import pytest
 
 from local import bench, bench_startup, pages
 from local.bench_tables import Part
+from workflows.redrive import estimate
+from workflows.redrive.prices import Item
 
 
 @pytest.mark.xdist_group("demo")
@@ -28,6 +30,8 @@ def test_bench_counts_what_each_way_takes(monkeypatch, capsys, tmp_path):
     assert counts["SQS's own redrive"] == ["-"] * 5
     # Of a batch of ten: receive, send, delete; seven states; one function.
     assert [cell.split(" ")[0] for cell in counts["one lane"][:3]] == ["0.30", "0.70", "0.10"]
+    batch = (estimate._A_BATCH[item] / 10 for item in (Item.SQS, Item.INVOCATIONS))
+    assert [f"{count:.2f}" for count in batch] == ["0.30", "0.10"]  # a plan reckons so, too
     assert all(float(cell.split(" ")[0]) >= 1 for cell in counts["one lane"][3:])
     assert dollars["one lane"][0] == "17.50"
     assert dollars["naive loop"][-2] == "1.05"

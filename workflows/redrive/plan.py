@@ -19,6 +19,8 @@ from workflows.ledger.status import Trouble
 from workflows.messages import filters
 from workflows.messages.filters import Filter
 from workflows.messages.ids import FOREIGN_PREFIX
+from workflows.redrive import estimate
+from workflows.redrive.estimate import Estimate
 from workflows.redrive.judge import Judge, look_up
 from workflows.redrive.progress import depth
 from workflows.redrive.verdict import DeadLetter, Verdict
@@ -69,6 +71,7 @@ class Plan(BaseModel):
     missing: int
     estimated_seconds: int
     estimated_transitions: int
+    estimate: Estimate
 
 
 def draw(
@@ -89,6 +92,11 @@ def draw(
     redriven = [verdict for verdict in chosen if verdict["verdict"] == "redrive"]
     batches = -(-len(chosen) // 10)
     dead, lost_ones, on_queue = trouble.count(Trouble.DEAD), lost.count_gone(), depth()
+    lanes = 1
+    seconds = _SECONDS_A_RUN + max(
+        _SECONDS_A_BATCH * batches / lanes, len(redriven) / rate if rate else 0
+    )
+    transitions = _STATES_A_RUN + _STATES_A_BATCH * batches
     planned = [_planned(verdict) for verdict in looked_at] + missing
     return Plan(
         plan_hash=_hash(options, chosen),
@@ -98,10 +106,11 @@ def draw(
         complete=dead <= _LOOKED_AT,
         unnoted=max(0, on_queue - (dead - lost_ones)),
         missing=max(lost_ones, dead - on_queue),
-        estimated_seconds=round(
-            _SECONDS_A_RUN + max(_SECONDS_A_BATCH * batches, len(redriven) / rate if rate else 0)
+        estimated_seconds=round(seconds),
+        estimated_transitions=transitions,
+        estimate=estimate.of(
+            len(chosen), batches=batches, transitions=transitions, seconds=seconds, lanes=lanes
         ),
-        estimated_transitions=_STATES_A_RUN + _STATES_A_BATCH * batches,
     )
 
 

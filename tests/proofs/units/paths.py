@@ -19,6 +19,7 @@ from workflows.messages.envelope import Message
 
 BODY_BYTES = 500
 MESSAGES = 20
+RUN = "redriven: the run"
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _failing(scene: Scene, count: int) -> Iterator[Part]:
     yield Part("failing: sent, failed four times, dead", bill, count)
     scene.freeze(messages, "ACTIVE")
     bill = scene.bill(scene.world.redrive, messages, "REDRIVEN")
-    yield Part("redriven: the run", bill, count)
+    yield Part(RUN, bill, count)
     bill = scene.bill(scene.world.consume, messages, "PROCESSED")
     yield Part("redriven: the consumer", bill, count)
 

@@ -3,8 +3,10 @@
 import pytest
 
 from local.stack import ROOT
-from tests.proofs.units.paths import Part, measure
+from tests.proofs.units.paths import RUN, Part, measure
 from tests.support import tables
+from workflows.redrive import estimate
+from workflows.redrive.prices import Item
 
 # Write units a message, of bodies of 500 bytes.
 MOST = {
@@ -48,6 +50,15 @@ def test_no_key_that_messages_share_takes_a_tenth_of_a_path(parts):
             key, units = part.bill.hottest(place)
             own = part.name.startswith("parked") and "/" not in place
             assert own or units <= part.bill.write_units / 10, (part.name, place, key)
+
+
+def test_plan_reckons_with_what_a_run_writes_and_reads(parts):
+    (run,) = (part for part in parts if part.name == RUN)
+
+    reckoned = estimate.usage(run.messages, batches=-(-run.messages // 10), transitions=0)
+
+    assert reckoned[Item.WRITES] == pytest.approx(run.bill.write_units, rel=0.1)
+    assert reckoned[Item.READS] == pytest.approx(run.bill.read_units, rel=0.1)
 
 
 def _places(part: Part) -> str:

@@ -12,7 +12,7 @@ from workflows.ledger import trouble
 from workflows.messages.filters import Filter
 from workflows.messages.message_types import TYPES
 from workflows.operator import edit, retry_by_hand
-from workflows.redrive import plan, requests
+from workflows.redrive import estimate, plan, prices, requests
 from workflows.redrive.judge import Judge
 from workflows.redrive.requests import RedriveRequest
 from workflows.runtime import aws, clock
@@ -397,6 +397,10 @@ def test_estimates_follow_the_messages_and_the_rate(count, request_, seconds, tr
     found = drawn(**request_)
 
     assert (found.estimated_seconds, found.estimated_transitions) == (seconds, transitions)
+    assert (found.estimate.seconds, found.estimate.lanes) == (seconds, 1)
+    planned = len(found.messages)
+    used = estimate.usage(planned, batches=-(-planned // 10), transitions=transitions)
+    assert found.estimate.dollars == round(sum(prices.bill(used).values()), 4) > 0
 
 
 # --- The run itself -------------------------------------------------------------------------
