@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
 
-from tests.deployed.flows import assert_problem, credit, dead_message, finished, settled
+from tests.deployed.flows import assert_problem, dead_message, finished
 from tests.support.redrive_runs import LOCK, consume
 from tests.support.stack_fixtures import dead_letter, delete, transaction
 
@@ -69,15 +69,6 @@ def test_discard_and_its_refusals_are_on_record(stack, producer, operator, email
     assert account_id not in json.dumps(stored(stack, message_id))  # nothing of the payload
 
 
-def test_refused_discard_of_a_processed_message_leaves_it_and_says_why(operator, producer):
-    message_id = producer.send(credit()).expect(202)["message_id"]
-    settled(producer, message_id, "PROCESSED")
-
-    assert_problem(discard(operator, message_id), 409, "message_not_in_trouble")
-    (refused,) = records(operator, message_id=message_id)
-    assert refused["result"] == "NotInTrouble"
-
-
 def test_start_of_a_run_is_on_record_with_its_execution_and_input(stack, operator, email):
     stack.client("sqs").purge_queue(QueueUrl=stack.outputs["DeadLetterQueueUrl"])
     delete(stack, "Runs", LOCK)
@@ -101,43 +92,6 @@ def test_start_of_a_run_is_on_record_with_its_execution_and_input(stack, operato
         r for r in records(operator, actor=email) if r["trace_id"] == second.json["trace_id"]
     )
     assert (refused["action"], refused["result"]) == ("start_run", "RunActive")
-
-
-def test_filters_and_pages_give_the_same_records(operator, email):
-    unknown = f"unknown-{uuid.uuid4()}"
-    for _ in range(3):
-        assert discard(operator, unknown).status == 404
-    every = records(operator, message_id=unknown)
-    day = {"from": TODAY, "to": f"{datetime.now(UTC):%Y-%m-%d}"}
-
-    assert [r["at"] for r in every] == sorted((r["at"] for r in every), reverse=True)
-    for query in ({"actor": email}, day, day | {"actor": email, "message_id": unknown}, {}):
-        assert [r for r in records(operator, limit=100, **query) if r["message_id"] == unknown] == (
-            every
-        )
-    first = audit(operator, message_id=unknown, limit=2).expect(200)
-    last = audit(operator, message_id=unknown, limit=2, cursor=first["cursor"]).expect(200)
-    assert (first["records"], last["records"], last["cursor"]) == (every[:2], every[2:], None)
-    assert records(operator, message_id=unknown, actor="x@example.com") == []
-    assert records(operator, **{"from": "2020-01-01", "to": "2020-02-01"}) == []
-
-
-@pytest.mark.parametrize(
-    ("query", "named"),
-    [
-        ({"from": "yesterday"}, "from"),
-        ({"to": "2026-11-24T12:00:00"}, "to"),
-        ({"from": "2020-01-01", "to": "2026-01-01"}, "366"),
-        ({"cursor": "x"}, "cursor"),
-        ({"limit": 101}, "limit"),
-    ],
-    ids=str,
-)
-def test_wrong_query_is_422_naming_the_field_or_limit(operator, query, named):
-    answer = audit(operator, **query)
-
-    assert_problem(answer, 422, "invalid_request")
-    assert named in answer.json["error"]["message"]
 
 
 def test_producer_may_neither_read_the_records_nor_leave_one(producer, operator):

@@ -49,24 +49,6 @@ QUARANTINED = {
 }  # fmt: skip
 
 
-def test_unknown_run_is_404(operator):
-    assert_problem(operator.run("no-such-run"), 404, "run_not_found")
-
-
-@pytest.mark.parametrize(
-    "query", [{"limit": 0}, {"limit": 101}, {"limit": "x"}, {"cursor": "x"}, {"cursor": "e30="}]
-)
-def test_bad_page_is_422(operator, query):
-    assert_problem(operator.runs(**query), 422, "invalid_request")
-
-
-@pytest.mark.parametrize("body", [{"max_messages": 0}, {"max_messages": "x"}, {"all": True}, "["])
-def test_bad_request_for_a_run_is_422(operator, body):
-    answer = operator.call("POST", "/messages/dlq/reprocess", body)
-
-    assert_problem(answer, 422, "invalid_request")
-
-
 @pytest.mark.usefixtures("no_dead_letters")
 def test_dead_message_comes_back_after_the_account_is_unfrozen(stack, producer, operator):
     account_id, record = dead_message(stack, producer)

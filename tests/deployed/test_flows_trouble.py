@@ -2,9 +2,7 @@
 
 import pytest
 
-from local.client import Client
 from tests.deployed.flows import (
-    assert_problem,
     credit,
     dead_message,
     forget_dead_letters,
@@ -72,34 +70,6 @@ def test_dead_letters_are_listed_oldest_first_with_all_an_operator_asks(producer
     assert 335 < shown["hours_until_dropped"] <= 336
 
 
-def test_each_filter_leaves_the_others_out(producer, dead):
-    frozen, poor = dead[:3], dead[3:]
-    one = frozen[1]
-
-    assert among(listed(producer, reason="AccountFrozen")[0], dead) == ids(frozen)
-    assert among(listed(producer, fingerprint=poor[0]["fingerprint"])[0], dead) == ids(poor)
-    assert listed(producer, group_id=one["group_id"])[0] == [one["message_id"]]
-    assert among(listed(producer, type="transaction")[0], dead) == ids(dead)
-    assert listed(producer, type="letter")[0] == []
-    assert listed(producer, older_than="PT1H")[0] == []
-    assert among(listed(producer, newer_than="PT1H")[0], dead) == ids(dead)
-    since = one["first_sent_at"]
-    assert among(listed(producer, newer_than=since)[0], dead) == ids(dead[1:])
-    assert among(listed(producer, older_than=since)[0], dead) == ids(dead[:1])
-    both = listed(producer, reason="AccountFrozen", newer_than=since)[0]
-    assert among(both, dead) == ids(frozen[1:])
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3])
-def test_pages_are_full_and_together_the_list(producer, dead, limit):
-    found, lengths = listed(producer, limit=limit, reason="AccountFrozen")
-
-    assert among(found, dead) == ids(dead[:3])
-    assert len(set(found)) == len(found)
-    assert set(lengths[:-1]) <= {limit}
-    assert lengths[-1] in range(1, limit + 1)
-
-
 def test_what_failed_alike_is_one_group(producer, dead):
     answer = producer.failure_groups().expect(200)
     groups = {group["fingerprint"]: group for group in answer["groups"]}
@@ -138,26 +108,3 @@ def test_looking_receives_nothing_and_locks_no_group(stack, producer, operator, 
     depths = producer.status().expect(200)["dead_letter_queue"]
     assert (depths["visible"], depths["in_flight"]) == (len(before), 0)
     assert len(before) == len(dead)
-
-
-@pytest.mark.parametrize(
-    "query", [{"limit": 0}, {"older_than": "x"}, {"cursor": "e30="}, {"fingerprint": "x"}]
-)
-def test_bad_query_is_422_and_names_the_parameter(producer, query):
-    for answer in (producer.dead_letters(**query), producer.quarantine(**query)):
-        assert_problem(answer, 422, "invalid_request")
-        assert next(iter(query)) in answer.json["error"]["message"]
-
-
-def test_lists_need_a_token(stack):
-    anybody = Client(stack.api_url)
-    for answer in (anybody.dead_letters(), anybody.failure_groups(), anybody.quarantine()):
-        assert_problem(answer, 401, "unauthorized")
-
-
-@pytest.mark.parametrize("word", ["dlq", "quarantine", "status", "send", "retry", "discard"])
-def test_message_cannot_be_called_like_a_path(producer, word):
-    answer = producer.send(credit(), message_id=word)
-
-    assert_problem(answer, 422, "invalid_request")
-    assert "message_id: must be none of" in answer.json["error"]["message"]

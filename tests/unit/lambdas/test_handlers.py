@@ -406,12 +406,45 @@ def test_reprocess_is_202_with_the_run_and_409_while_it_lives(machines):
     assert body["run_id"] in refused["error"]["message"]
 
 
-@pytest.mark.parametrize("value", [0, -1, 1_000_001, "x", 1.5, []])
-def test_absurd_limit_of_a_run_is_422(value):
-    status, body = call("reprocess", {"max_messages": value})
+WATCHED = {"messages": 1, "watch_seconds": 1}
 
-    assert (status, is_problem(body, "invalid_request")) == (422, True)
-    assert body["error"]["details"]["fields"][0]["field"] == "body.max_messages"
+
+@pytest.mark.parametrize(("wrong", "field", "limit"), [
+    ({"max_messages": -1}, "max_messages", "1"),
+    ({"max_messages": 1.5}, "max_messages", "integer"),
+    ({"max_messages": []}, "max_messages", "integer"),
+    ({"max_messages": 0}, "max_messages", "1"),
+    ({"max_messages": 1_000_001}, "max_messages", "1000000"),
+    ({"max_per_second": 0}, "max_per_second", "0.1"),
+    ({"max_per_second": 3_001}, "max_per_second", "3000"),
+    ({"max_per_second": "fast"}, "max_per_second", "number"),
+    ({"canary": WATCHED | {"messages": 0}}, "canary.messages", "1"),
+    ({"canary": WATCHED | {"messages": 1_001}}, "canary.messages", "1000"),
+    ({"canary": WATCHED | {"watch_seconds": 0}}, "canary.watch_seconds", "1"),
+    ({"canary": WATCHED | {"watch_seconds": 14_401}}, "canary.watch_seconds", "14400"),
+    ({"canary": {"messages": 1}}, "canary.watch_seconds", "required"),
+    ({"canary": WATCHED | {"max_failures": -1}}, "canary.max_failures", "0"),
+    ({"plan_hash": "x"}, "plan_hash", "pattern"),
+    ({"dry_run": "perhaps"}, "dry_run", "boolean"),
+    ({"filter": {"message_ids": []}}, "filter.message_ids", "1"),
+    ({"filter": {"message_ids": ["m"] * 101}}, "filter.message_ids", "100"),
+    ({"filter": {"fingerprint": "x"}}, "filter.fingerprint", "pattern"),
+    ({"filter": {"older_than": "yesterday"}}, "filter.older_than", "P1D"),
+    ({"filter": {"newer_than": -1}}, "filter.newer_than", "a duration such as"),
+    ({"filter": {"payload": {"a": [1]}}}, "filter.payload.a", "string"),
+    ({"filter": {"jmespath": "a =="}}, "filter.jmespath", ""),
+    ({"filter": {"jmespath": "a" * 501}}, "filter.jmespath", "500"),
+], ids=lambda value: str(value)[:50])  # fmt: skip
+def test_wrong_request_of_a_run_is_422_naming_field_and_limit(wrong, field, limit):
+    for dry_run in ({}, {"dry_run": True}):
+        status, body = call("reprocess", dry_run | wrong)
+
+        assert (status, is_problem(body, "invalid_request")) == (422, True)
+        (found,) = body["error"]["details"]["fields"]
+        assert found["field"] == f"body.{field}"
+        assert limit in found["problem"]
+        assert field in body["error"]["message"]
+    assert aws.dynamodb().scan(TableName="Runs")["Items"] == []
 
 
 def test_run_has_the_promised_shape_and_is_listed_alike():
