@@ -9,13 +9,14 @@ from lambdas.responses import answers, problems
 from lambdas.run_record import RunRecord
 from workflows.redrive import outcome, progress, runs
 from workflows.redrive.outcome import Outcome
-from workflows.redrive.progress import Progress
+from workflows.redrive.progress import LaneRecord, Progress
 from workflows.runtime import telemetry
 
 
 class RunReport(RunRecord):
-    """A run with what became of its messages and, while it works, how it goes."""
+    """A run: what each lane did, what became of its messages and, while it works, how it goes."""
 
+    lanes: list[LaneRecord]
     outcome: Outcome
     progress: Progress | None = None
 
@@ -36,6 +37,7 @@ def show_run(run_id: PathId) -> RunReport:
         return RunReport.model_validate(
             run
             | {
+                "lanes": progress.lanes(run),
                 "outcome": outcome.count(run_id, int(run["redriven"])),
                 "progress": progress.of(run),
             }

@@ -8,8 +8,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from workflows.redrive import batch, in_flight
-from workflows.redrive import lane as lanes
+from workflows.redrive import batch, in_flight, turns
 from workflows.redrive.judge import Judge
 from workflows.redrive.lane import Lane
 from workflows.redrive.requests import RedriveRequest
@@ -30,7 +29,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         request = RedriveRequest.model_validate(event["request"])
         run_id, messages = event["run_id"], event["messages"]
         lane = Lane.model_validate(event["lane"])
-        lanes.tally(lane, event["done"], event["sent_at"])
+        turns.tally(lane, event["done"], event["sent_at"])
         judged = Judge(run_id, request.filter).judge(messages)
         details |= {"verdicts": [verdict["verdict"] for verdict in judged]}
         details |= {"trace_ids": [verdict["trace_id"] for verdict in judged]}
@@ -38,7 +37,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         if handles:
             in_flight.note(run_id, lane.number, lane.records, handles)
             lane.records += 1
-        lanes.ask(lane, judged, run_id, request.max_per_second)
-        if lane.empty_polls == 1:
-            lane.in_flight = in_flight.elsewhere(lane.counts["left"])
+        turns.ask(lane, judged, run_id)
         return batch.guarded(run_id, event["execution_arn"], lane, messages, judged)

@@ -19,7 +19,7 @@ from workflows.groups.fences import Fence
 from workflows.ledger import lookup, lost
 from workflows.ledger.status import AT_REST, GONE, UNDER_WAY
 from workflows.operator import retry_by_hand
-from workflows.redrive import in_flight, let_go, ownership, run_ends
+from workflows.redrive import in_flight, legs, let_go, ownership, run_ends
 from workflows.runtime import clock, executions
 from workflows.runtime.parts import Parts
 from workflows.runtime.settings import settings
@@ -103,15 +103,16 @@ def _recover_runs(parts: Parts) -> Recovered:
 def _end_run(row: dict[str, Any]) -> None:
     """Give back what a run had in flight, then tell how it ended, whoever noticed its end first.
 
-    That may have been somebody who looked at it, or a new run that took its lock. While its lane
+    That may have been somebody who looked at it, or a new run that took its lock. While a lane
     still works, which Step Functions stops a moment after the run or not at all, there is nothing
     to give back yet: the lane's own end has it done, or else the next sweep.
     """
     if row["status"] in run_ends.FAILED:
-        lane = str(row.get("lane_execution_arn", ""))
-        if executions.execution_status(lane) == "RUNNING":
+        works = legs.of_row(row)
+        if any(executions.execution_status(leg) == "RUNNING" for leg in works):
             return
-        in_flight.give_back_batch(lane)
+        for leg in works:
+            in_flight.give_back_batch(leg)
     run_ends.note(row["run_id"])
 
 

@@ -44,6 +44,7 @@ ENVIRONMENT = {
     "LEDGER_RETENTION_DAYS": "90",
     "CLAIM_LEASE_SECONDS": "30",
     "RUN_LEASE_SECONDS": "900",
+    "REDRIVE_LANES": "10",
 }
 # What a developer's shell may hold and no test may follow.
 FOREIGN = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SFN", "AWS_PROFILE", "AWS_SESSION_TOKEN")

@@ -22,13 +22,13 @@ from workflows.runtime.aws import plain
 QUEUE = "local-dead-letters.fifo"
 LOCK = f"LOCK#{QUEUE}"
 BEGUN = ["BeginRun", "NextStep"]
-LEG = ["RunLane", "StartLeg"]
+LEG = ["RunLanes", "StartLeg"]
 START = [*BEGUN, *LEG]
 JUDGED = ["ReceiveDeadLetters", "ValidateMessages"]
 WAVE = ["GuardLoop", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"]
 EMPTY_POLL = [*JUDGED, "GuardLoop", "AnyToRedrive", "MoreToDo"]
 NO_MORE = [*EMPTY_POLL, *EMPTY_POLL]
-LEG_OVER = ["LegOver", "DecideNext", "NextStep"]
+LEG_OVER = ["SettleLeg", "DecideNext", "NextStep"]
 FINISH = [*LEG_OVER, "FinishRun"]
 FAILED = [*LEG_OVER, "FailRun", "RunFailed"]
 GIVEN_BACK = ["GiveBackDeadLetters", *FAILED]  # what it had received

@@ -5,10 +5,11 @@ accounts that no other has. Only the dead-letter queue and its lock are one for 
 need them for themselves carry `@pytest.mark.xdist_group` and empty them first.
 """
 
+import itertools
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -27,6 +28,8 @@ WAIT_SCALE = 0.01
 # Why the messages that these fixtures make are in trouble.
 FROZEN = {"type": "AccountFrozen", "message": "It is frozen."}
 _SECONDS = 60.0
+# The states of the items of `RunLanes`.
+_OF_ITEMS = {"RunLane", "LegUnanswered"}
 
 
 @runtime_checkable
@@ -139,37 +142,53 @@ def events(stack: Stack, execution_arn: str) -> list[dict[str, Any]]:
 def history(stack: Stack, execution_arn: str) -> list[str]:
     """Return the names of the states an execution has entered so far, in order.
 
-    After each `RunLane` of a run come those of that leg of its lane.
+    After each `RunLanes` of a run come those of its lanes' legs, one lane after the other.
     """
     found: list[str] = []
     for state in own_history(stack, execution_arn):
         found.append(state)
-        if state == "RunLane":
-            leg = leg_arn(stack, execution_arn, found.count("RunLane"))
-            with suppress(stack.client("stepfunctions").exceptions.ExecutionDoesNotExist):
+        if state == "RunLanes":
+            for leg in _legs(stack, execution_arn, found.count("RunLanes")):
                 found += own_history(stack, leg)
     return found
 
 
 def own_history(stack: Stack, execution_arn: str) -> list[str]:
-    """Return the names of the states that an execution itself has entered so far, in order."""
+    """Return the names of the states that an execution itself has entered so far, in order.
+
+    But for those of a Map's items, of which MiniStack tells nothing.
+    """
     return [
-        event["stateEnteredEventDetails"]["name"]
+        name
         for event in events(stack, execution_arn)
         if event["type"].endswith("StateEntered")
+        and (name := event["stateEnteredEventDetails"]["name"]) not in _OF_ITEMS
     ]
 
 
-def leg_arn(stack: Stack, run_arn: str, number: int = 1) -> str:
-    """Return the ARN of a leg of a run's lane, counted from 1."""
-    name = leg_name(run_arn.rpartition(":")[2], 0, number)
+def leg_arn(stack: Stack, run_arn: str, number: int = 1, lane: int = 0) -> str:
+    """Return the ARN of a leg of a run's lane; the legs are counted from 1."""
+    name = leg_name(run_arn.rpartition(":")[2], lane, number)
     return executions.arn_of(machine_arn(stack, "redrive_lane"), name)
 
 
+def _legs(stack: Stack, run_arn: str, number: int) -> Iterator[str]:
+    """Yield the ARNs of the legs that a run's lanes had in a round, counted from 1."""
+    client = stack.client("stepfunctions")
+    for lane in itertools.count():
+        leg = leg_arn(stack, run_arn, number, lane)
+        try:
+            client.describe_execution(executionArn=leg)
+        except client.exceptions.ExecutionDoesNotExist:
+            return
+        yield leg
+
+
 def all_events(stack: Stack, run_arn: str) -> list[dict[str, Any]]:
-    """Return the events of a run and of all legs of its lane, oldest first in each."""
-    legs = own_history(stack, run_arn).count("RunLane")
-    arns = [run_arn, *(leg_arn(stack, run_arn, number + 1) for number in range(legs))]
+    """Return the events of a run and of all legs of its lanes, oldest first in each."""
+    rounds = own_history(stack, run_arn).count("RunLanes")
+    legs = (leg for number in range(rounds) for leg in _legs(stack, run_arn, number + 1))
+    arns = [run_arn, *legs]
     return [event for arn in arns for event in events(stack, arn)]
 
 

@@ -54,7 +54,7 @@ def guarded(
         "verdicts": [*writing, *(v for v in shown if "statement" not in v)],
         "common": [
             statements.renew_lease(run_id),
-            statements.note_progress(run_id, lane.counts),
+            statements.note_progress(run_id, [lane]),
             *(statements.confirm(one) for one in confirmed if one.id not in named),
         ],
         "lane": lane.model_dump(),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workflows.redrive import lane, legs, ownership, requests, run_record, runs, state_bytes
+from workflows.redrive import course, ownership, requests, runs, shares, state_bytes
 from workflows.redrive.run import Run, new
 from workflows.runtime.aws import sqs
 from workflows.runtime.settings import settings
@@ -48,24 +48,9 @@ def begin(run_id: str, execution_arn: str, given: Any, at: str, waves: int) -> R
         return run
     run.request, run.planned = asked.request.options(), asked.planned or 0
     run.step = run.request["canary"]["messages"] if "canary" in run.request else 0
-    run.lane.size = state_bytes.batch_size(int(queue["MaximumMessageSize"]), run.request)
-    begin_leg(run)
-    return run
-
-
-def begin_leg(run: Run) -> None:
-    """Let the run's lane begin another leg."""
-    most = run.request.get("max_messages")
-    lane.begin_leg(
-        run.lane,
-        run.run_id,
-        may_receive=None if most is None else most - run.lane.received,
-        may_redrive=run.step - run.lane.counts["redriven"] if run.step else None,
-        rate=run.request.get("max_per_second"),
-        waves=run.waves,
-    )
-    run_record.note_leg(run.run_id, legs.execution_of(run.lane))
-    run.next = "lane"
+    size = state_bytes.batch_size(int(queue["MaximumMessageSize"]), run.request)
+    run.lanes = shares.lanes(run.request, int(queue["ApproximateNumberOfMessages"]), size)
+    return course.begin_round(run)
 
 
 def _skip(run: Run, reason: str, at: str) -> Run:

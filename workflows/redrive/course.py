@@ -1,18 +1,20 @@
-"""The course of a redrive run: what it does next, after each leg of its lane and after each wait.
+"""The course of a redrive run: what it does next, after each round of its lanes and each wait.
 
 `statemachines/redrive.asl.json` asks here and does what `Run.next` says. What a lane may do within
-a leg is `lane.py`'s.
+a leg is `turns.py`'s, and how the lanes share what the run may do, `shares.py`'s.
 """
 
+from workflows.redrive import in_flight, legs, outcome, run_record, shares
 from workflows.redrive import lane as lanes
-from workflows.redrive import legs, outcome
-from workflows.redrive.beginning import begin_leg
-from workflows.redrive.legs import Ended, Told
+from workflows.redrive.lane import Lane
+from workflows.redrive.legs import Result
 from workflows.redrive.run import Next, Run
 from workflows.runtime import clock
 
 # SQS's numbers lag for up to a minute, so that the run's own deletions may still be counted.
 _LOOKS, _LOOK_SECONDS = 3, 20
+# Until a leg whose answer was lost is over.
+_LEG_SECONDS = 5
 # Each is found in a leg of its own.
 _MOST_OVERSIZED = 100
 # For so long a message is in flight that was received and could not be told of.
@@ -21,30 +23,26 @@ _VISIBILITY_SECONDS = 300
 _LOOKS_A_WATCH = 100
 # Of the 25,000 events that end an execution, with room for tasks that are tried again.
 _MOST_EVENTS = 17_000
-_EVENTS_OF_A_LEG, _EVENTS_OF_A_WAIT = 13, 9
+_EVENTS_OF_A_ROUND, _EVENTS_OF_A_LEG, _EVENTS_OF_A_WAIT = 17, 9, 9
 
 
-def decide(run: Run, told: Told | None) -> Run:
+def decide(run: Run, results: list[Result]) -> Run:
     """Say what a run does next.
 
     Args:
         run: as it was before; it is changed.
-        told: what the lane machine said of the leg that is over; None after a wait.
+        results: what the run has heard of the legs of its round, in the order of its lanes; none
+            after a wait.
     """
     run.wait, run.reason = 0, ""
-    if told is None and run.lost_leg:
-        told = Told(error=run.lost_leg)
-    ended = Ended(run.lane)
-    if told is not None:
-        run.watch_from, run.lost_leg = 0, ""
-        ended = legs.end(run.run_id, run.lane, told)
-        run.lane = ended.lane
-    if ended.looks_again_in and told is not None:
-        run.lost_leg = told.error
-        return _wait(run, "queue", ended.looks_again_in)
-    if ended.failure not in ("", lanes.TOO_LARGE):
-        return _fail(run, ended.failure, ended.reason)
-    has_lock, is_wanted = legs.keep(run.run_id, run.lane.counts)
+    if results:
+        run.watch_from = 0
+    if _end_legs(run, results):
+        return _wait(run, "queue", _LEG_SECONDS)
+    failed = [lane for lane in run.at_work if lane.failure not in ("", lanes.TOO_LARGE)]
+    if failed:
+        return _fail(run, failed[0].failure, failed[0].reason)
+    has_lock, is_wanted = legs.keep(run.run_id, run.at_work)
     if not has_lock:
         return _fail(run, "LeaseLost")
     if not is_wanted:
@@ -52,14 +50,27 @@ def decide(run: Run, told: Told | None) -> Run:
     if run.events >= _MOST_EVENTS:
         reason = "It has gone on for as long as a run may; start another one for the rest."
         return _finish(run, "HALTED", reason)
-    if ended.failure == lanes.TOO_LARGE:
-        return _go_around(run, ended)
+    too_large = [_goes_around(run, lane) for lane in run.at_work if lane.failure]
+    if any(too_large):
+        return _wait(run, "queue", _VISIBILITY_SECONDS)
     return _watch(run) or _go_on_or_end(run)
+
+
+def _end_legs(run: Run, results: list[Result]) -> bool:
+    """Take in what was heard of the legs; tell whether one may still go on."""
+    for lane, result in zip(run.at_work, results, strict=False):
+        run.lanes[lane.number] = legs.end(run.run_id, lane, result)
+    if not results:
+        for lane in run.at_work:
+            if lane.lost:
+                heard = Result(error=lane.lost)
+                run.lanes[lane.number] = legs.end(run.run_id, lane, heard)
+    return any(lane.lost for lane in run.at_work)
 
 
 def _watch(run: Run) -> Run | None:
     """Say what the canary's messages make of a run; None where they let it go on."""
-    redriven = run.lane.counts["redriven"]
+    redriven = run.counts["redriven"]
     if not run.step or redriven == run.watched or not (_has_all(run) or redriven >= run.step):
         return None
     canary = run.request["canary"]
@@ -83,18 +94,19 @@ def _watch(run: Run) -> Run | None:
 
 
 def _go_on_or_end(run: Run) -> Run:
-    lane = run.lane
     if not _has_all(run):
-        return _next_leg(run)
+        return _next_round(run)
     if run.oversized:
         return _fail(run, lanes.TOO_LARGE, run.oversized_reason)
-    if lane.empty_polls < lanes.EMPTY_POLLS:
+    if not _is_empty(run):
         return _finish(run, "SUCCEEDED")
-    if lane.in_flight and run.looks < _LOOKS:
+    run.in_flight = in_flight.elsewhere(run.counts["left"])
+    if run.in_flight and run.looks < _LOOKS:
         run.looks += 1
-        lane.empty_polls = 0
+        for lane in run.at_work:
+            lane.empty_polls = 0
         return _wait(run, "queue", _LOOK_SECONDS)
-    run.in_flight, run.missing = lane.in_flight, max(0, run.planned - lane.received)
+    run.missing = max(0, run.planned - run.received)
     if run.in_flight or run.missing:
         return _finish(run, "HALTED", _what_is_missing(run))
     return _finish(run, "SUCCEEDED")
@@ -102,13 +114,21 @@ def _go_on_or_end(run: Run) -> Run:
 
 def _has_all(run: Run) -> bool:
     """Tell whether a run is to receive no more."""
-    lane, most = run.lane, run.request.get("max_messages")
+    most = run.request.get("max_messages")
     return (
-        lane.empty_polls >= lanes.EMPTY_POLLS
-        or (most is not None and lane.received >= most)
-        or lane.refusals >= lanes.REFUSALS
+        _is_empty(run)
+        or (most is not None and run.received >= most)
+        or any(lane.refusals >= lanes.REFUSALS for lane in run.at_work)
         or run.oversized >= _MOST_OVERSIZED
     )
+
+
+def _is_empty(run: Run) -> bool:
+    """Tell whether the queue was empty for every lane.
+
+    So it was for the last one of them, whose groups no other had in flight any more.
+    """
+    return all(lane.empty_polls >= lanes.EMPTY_POLLS for lane in run.at_work)
 
 
 def _what_is_missing(run: Run) -> str:
@@ -120,37 +140,46 @@ def _what_is_missing(run: Run) -> str:
     if run.in_flight:
         told += f"{run.in_flight} are in flight elsewhere, and hide what is behind them in their"
         return f"{told} groups: start another run when they are visible."
-    left = run.lane.counts["left"]
+    left = run.counts["left"]
     return told + (f"{left} were left out." if left else "No more is on the queue.")
 
 
-def _go_around(run: Run, ended: Ended) -> Run:
-    """Receive one message at a time, and leave one in flight that is too large by itself."""
-    lane, in_hand = run.lane, ended.received
-    was_alone = lane.size == 1
-    lane.size, lane.empty_polls = 1, 0
+def _goes_around(run: Run, lane: Lane) -> bool:
+    """Let a lane receive one message at a time, and leave one that is too large by itself.
+
+    Returns:
+        whether what was too large has to be visible again first.
+    """
+    was_alone, held = lane.size == 1, lane.held
+    lane.size, lane.empty_polls, lane.failure = 1, 0, ""
     if was_alone:
-        which = f"Message {in_hand[0].MessageId}" if in_hand else "A message"
+        which = f"Message {held.MessageId}" if held else "A message"
         run.oversized += 1
         run.oversized_reason = (
             f"{which} of the dead-letter queue is too large for a state (256 KiB);"
             " receive it by hand."
         )
-        if in_hand:
-            legs.leave(run.run_id, lane, in_hand[0])
-    elif not in_hand:
-        return _wait(run, "queue", _VISIBILITY_SECONDS)
-    return _watch(run) or _go_on_or_end(run)
+        if held:
+            legs.leave(run.run_id, lane, held)
+        return False
+    return held is None
 
 
-def _next_leg(run: Run) -> Run:
-    """Let the lane go on when the pause is over that its rate asks for."""
-    lane = run.lane
-    rest = lane.sent_at + lane.gap - clock.milliseconds()
-    if lane.gap and rest > 0:
+def _next_round(run: Run) -> Run:
+    """Let the lanes go on when the pauses are over that their rates ask for."""
+    due = max([lane.sent_at + lane.gap for lane in run.at_work if lane.gap], default=0)
+    rest = due - clock.milliseconds()
+    if rest > 0:
         return _wait(run, "queue", -(-rest // 1_000))
-    begin_leg(run)
-    run.events += _EVENTS_OF_A_LEG
+    return begin_round(run)
+
+
+def begin_round(run: Run) -> Run:
+    """Let a run's lanes begin a leg each."""
+    shares.begin_round(run)
+    run_record.note_round(run)
+    run.events += _EVENTS_OF_A_ROUND + _EVENTS_OF_A_LEG * len(run.working)
+    run.next = "lanes"
     return run
 
 

@@ -1,19 +1,18 @@
 """A lane of a redrive run: what came of its batches so far, and what it may do next.
 
 `statemachines/redrive_lane.asl.json` carries a lane from one batch to the next and decides nothing
-itself: `ask` says with each batch how many messages the next poll may bring, how long to pause
-before it, and whether the leg is over; `tally` is told which messages of the batch were dealt with.
-A leg is one execution. The lane is as it was when the next one begins.
+itself: `turns.py` says with each batch how many messages the next poll may bring, how long to pause
+before it, and whether the leg is over. A leg is one execution. The lane is as it was when the next
+one begins.
 """
 
 import hashlib
-from collections import Counter
 
 from pydantic import BaseModel, Field
 
 from workflows.messages.ids import stem
 from workflows.redrive import state_bytes
-from workflows.redrive.verdict import Kind, Verdict
+from workflows.redrive.verdict import Kind
 from workflows.runtime import clock
 
 # What a run counts of the messages that it dealt with, by the verdict on them.
@@ -53,16 +52,27 @@ class Asked(Sent):
     after: str | None = None
 
 
+class Received(BaseModel):
+    """A message that a leg had received, and did not deal with."""
+
+    MessageId: str
+    ReceiptHandle: str
+
+
 class Lane(BaseModel):
-    """A lane between two batches.
+    """A lane between two batches, or between two legs.
 
     `size` is how many messages fit a state at once. Of this lane alone are `turns`, a number for
-    each batch, `polls` of the queue, and `records` of what it leaves in flight. `may_receive` and
-    `may_redrive` are its share, None for no limit. `sent` awaits its confirmation in the ledger,
-    `unsent` is to be let go. `sent_at` (milliseconds since 1970) is when SQS last took messages,
-    `window` how many it took since the last pause, `gap` the pause that is due (milliseconds).
-    `in_flight` are about how many messages others had in flight when a poll was empty. A leg has
-    `waves_left`, and ends after `until` (seconds since 1970).
+    each batch, `polls` of the queue, and `records` of what it leaves in flight. Its share of what
+    the run may do is `rate` messages a second, `may_receive` and `may_redrive`, None for no limit.
+    `sent` awaits its confirmation in the ledger, `unsent` is to be let go. `sent_at` (milliseconds
+    since 1970) is when SQS last took messages, `window` how many it took since the last pause,
+    `gap` the pause that is due (milliseconds). A leg has `waves_left`, and ends after `until`
+    (seconds since 1970).
+
+    Of a leg that is over, `failure` names the error that ended it, and `reason` says why where the
+    name does not; `held` is the first message of those that it then had in hand. `lost` is the
+    error of a leg that may still go on.
 
     The machine reads `name` of the leg's execution, `poll` and `attempt_id` of the next receive,
     `mark` of the batch in the rows that it guards, `size`, `gap`, and `over_because`, why the leg
@@ -77,6 +87,7 @@ class Lane(BaseModel):
     polls: int = 0
     records: int = 0
     counts: dict[str, int] = Field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    rate: int | float | None = None
     may_receive: int | None = None
     may_redrive: int | None = None
     asked: list[Asked] = []
@@ -87,18 +98,26 @@ class Lane(BaseModel):
     gap: int = 0
     empty_polls: int = 0
     refusals: int = 0
-    in_flight: int = 0
     waves_left: int = 0
     until: int = 0
     poll: int = 1
     attempt_id: str = ""
     mark: str = ""
     over_because: str = ""
+    failure: str = ""
+    reason: str = ""
+    held: Received | None = None
+    lost: str = ""
 
     @property
     def received(self) -> int:
         """How many messages were dealt with, or refused."""
-        return sum(n for name, n in self.counts.items() if name != "left")
+        return received(self.counts)
+
+
+def received(counts: dict[str, int]) -> int:
+    """Return how many of the messages that were counted were dealt with, or refused."""
+    return sum(n for name, n in counts.items() if name != "left")
 
 
 def leg_name(run_id: str, number: int, leg: int) -> str:
@@ -113,10 +132,10 @@ def leg_name(run_id: str, number: int, leg: int) -> str:
 def begin_leg(
     lane: Lane,
     run_id: str,
+    leg: int,
     *,
     may_receive: int | None,
     may_redrive: int | None,
-    rate: float | None,
     waves: int,
 ) -> None:
     """Let a lane begin another leg.
@@ -124,107 +143,26 @@ def begin_leg(
     Args:
         lane: whose pause is over.
         run_id: whose it is; the name of an execution.
-        may_receive: how many messages it may deal with in all from now on; None for any number.
+        leg: its number among those of the run.
+        may_receive: how many messages it may deal with in this leg; None for any number.
         may_redrive: how many it may redrive.
-        rate: how many a second.
         waves: how many of them one execution has room for.
     """
-    lane.leg += 1
-    lane.name = leg_name(run_id, lane.number, lane.leg)
+    lane.leg, lane.name = leg, leg_name(run_id, lane.number, leg)
     lane.may_receive, lane.may_redrive = may_receive, may_redrive
     lane.waves_left, lane.until = waves, clock.epoch() + _LEG_SECONDS
-    lane.gap, lane.asked = 0, []
-    _next_poll(lane, run_id, rate)
+    lane.gap, lane.asked, lane.empty_polls = 0, [], 0
+    lane.failure, lane.reason, lane.held = "", "", None
+    next_poll(lane, run_id)
 
 
-def tally(lane: Lane, done: list[str], sent_at: int, failure: str = "") -> None:
-    """Add up what came of the batch that a lane was asked to deal with.
-
-    Of a batch that a failure cut short only what was done counts, and the rest is visible again.
-    What was guarded and not sent is let go where that is certain: not after an answer that did not
-    come.
-
-    Args:
-        lane: to be changed.
-        done: the entry ids of the messages that were dealt with.
-        sent_at: as in a lane.
-        failure: the name of the error that ended the leg in the midst of the batch.
-    """
-    lane.sent_at = sent_at
-    # What the ledger refused was looked at again: what came of it before is not settled any more.
-    again = {asked.id for asked in lane.asked if asked.verdict == "redrive"}
-    lane.sent = [one for one in lane.sent if one.id not in again]
-    lane.unsent = [one for one in lane.unsent if one.id not in again]
-    refused = 0
-    for index, asked in enumerate(lane.asked):
-        kept = Sent(id=asked.id, redrives=asked.redrives + 1)
-        if str(index) in done:
-            lane.counts[DEALT_WITH[asked.verdict]] += 1
-            if asked.verdict == "redrive":
-                lane.sent.append(kept)
-        elif asked.verdict == "left":
-            lane.counts["left"] += not failure
-        elif asked.after is None or asked.after in done:  # else its turn never came
-            refused += 1
-            if asked.verdict == "redrive" and failure in ("", TOO_LARGE):
-                lane.unsent.append(kept)
-    if not failure:
-        lane.counts["failed"] += refused
-        lane.refusals = 0 if done else lane.refusals + (refused > 0)
-    lane.asked = []
-
-
-def ask(lane: Lane, verdicts: list[Verdict], run_id: str, rate: float | None) -> None:
-    """Note what a lane is asked to do with a batch, and what it may do after it.
-
-    That everything is sent is taken for granted: a leg that ends too early for it is followed by
-    another one.
-
-    Args:
-        lane: to be changed.
-        verdicts: on the batch; none if the poll was empty.
-        run_id: whose it is.
-        rate: how many messages may be sent in a second; None for any number.
-    """
-    lane.turns += 1
-    lane.mark = f"{run_id}#{lane.number}.{lane.turns}"
-    lane.waves_left -= max([1, *(verdict["wave"] + 1 for verdict in verdicts)])
-    lane.asked, last = [], dict[str, str]()
-    for index, v in enumerate(verdicts):
-        asked = Asked(verdict=v["verdict"], id=v["ledger_id"], redrives=v["redrives"])
-        if v["verdict"] != "left":
-            asked.after, last[v["group"]] = last.get(v["group"]), str(index)
-        lane.asked.append(asked)
-    kinds = Counter(verdict["verdict"] for verdict in verdicts)
-    if lane.may_receive is not None:
-        lane.may_receive -= len(verdicts) - kinds["left"]
-    if lane.may_redrive is not None:
-        lane.may_redrive -= kinds["redrive"]
-    lane.empty_polls = 0 if verdicts else lane.empty_polls + 1
-    if verdicts:
-        lane.in_flight = 0
-    lane.gap = 0
-    if rate is not None:
-        _spend(lane, kinds["redrive"], rate)
-    _next_poll(lane, run_id, rate)
-
-
-def _spend(lane: Lane, count: int, rate: float) -> None:
-    """Count messages that are about to be sent, and ask for a pause where they use up the rate."""
-    pause = max(1_000, 1_000 / rate)
-    if clock.milliseconds() - lane.sent_at >= pause:
-        lane.window = 0
-    lane.window += count
-    if lane.window >= max(1, int(rate)):
-        lane.gap, lane.window = round(pause), 0
-
-
-def _next_poll(lane: Lane, run_id: str, rate: float | None) -> None:
+def next_poll(lane: Lane, run_id: str) -> None:
+    """Say how many messages a lane's next poll may bring, or that the leg is over before it."""
     unsettled = [one.id for one in (*lane.sent, *lane.unsent)]
     fitting = state_bytes.room_for(lane.size, (one.id for one in lane.asked), unsettled)
     rooms = [fitting, _MOST_AT_ONCE, lane.may_receive, lane.may_redrive]
-    if rate is not None:
-        rooms.append(max(1, int(rate)) - lane.window)
+    if lane.rate is not None:
+        rooms.append(max(1, int(lane.rate)) - lane.window)
     room = min(room for room in rooms if room is not None)
     lane.polls += 1
     lane.poll = max(1, room)

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from workflows.ledger import audit, writes
-from workflows.redrive import run_lock, run_record, runs
+from workflows.redrive import counters, run_lock, run_record, runs
 from workflows.redrive.run import Run
 from workflows.runtime import clock
 from workflows.runtime.aws import transact
@@ -55,7 +55,7 @@ def acquire(
         "started_at": clock.now(),
         "owned_at": clock.epoch(),
         "execution_arn": run_lock.execution_of(run_id),
-    } | dict.fromkeys(runs.COUNTERS, 0)
+    } | dict.fromkeys(counters.NAMES, 0)
     about: dict[str, Any] = {"run_id": run_id, "execution_arn": row["execution_arn"]}
     record = audit.entry(actor, "start_run", result="STARTED", input=request, **about)
     transact([{"Put": {"TableName": settings().runs_table, "Item": row}}, record])
@@ -80,7 +80,7 @@ def claim(run: Run) -> bool:
         "request": json.dumps(run.request),
         "trace_id": run.trace_id,
         "started_at": clock.now(),
-    } | dict.fromkeys(runs.COUNTERS, 0)
+    } | dict.fromkeys(counters.NAMES, 0)
     each = {
         "dead_letter_queue": settings().dead_letter_queue_name,
         "execution_arn": run.execution_arn,
@@ -132,7 +132,7 @@ def account_for_skipped(run: Run, at: str) -> None:
 
 
 def _account(run: Run, at: str) -> dict[str, Any]:
-    counters = {"received": run.lane.received} | run.lane.counts
+    counters = {"received": run.received} | run.counts
     return _entry(run, "end_run", at, {"request": json.dumps(run.request)}, counters)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflows.redrive import runs
+from workflows.redrive import counters, legs, runs
+from workflows.redrive.lane import received
 from workflows.runtime import clock
 from workflows.runtime.aws import sqs
 from workflows.runtime.settings import settings
@@ -21,6 +22,37 @@ class Progress(BaseModel):
     rate_per_second: float
     remaining: int
     eta_seconds: int | None = None
+
+
+class LaneRecord(BaseModel):
+    """What one of a run's lanes has done so far, counted as the run's.
+
+    `execution_arn` is that of its leg, if it has or had one in the last round.
+    """
+
+    lane: int
+    execution_arn: str | None = None
+    received: int
+    redriven: int
+    quarantined: int
+    already_processed: int
+    discarded: int
+    failed: int
+    left: int
+
+
+def lanes(row: dict[str, Any]) -> list[LaneRecord]:
+    """Return what each of a run's lanes has done."""
+    at_work = dict(zip(row.get("working", ()), legs.of_row(row), strict=True))
+    return [
+        LaneRecord(
+            lane=number,
+            execution_arn=at_work.get(number),
+            received=received(counts),
+            **counts,
+        )
+        for number, counts in counters.of_lanes(row).items()
+    ]
 
 
 def of(row: dict[str, Any]) -> Progress | None:

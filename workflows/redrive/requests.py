@@ -48,13 +48,15 @@ class RedriveRequest(Asked):
     """What a run may do; with no field set it redrives all there is, as fast as it can.
 
     `max_per_second` bounds the messages sent to the work queue in any second; below 1 it spaces
-    them. `plan_hash` is what a `dry_run` of the same request answered: the run does not start if
-    it would do something else by now.
+    them. So many `lanes` work side by side; unset, one for each 200 messages, at most as many as
+    the deployment allows. All limits hold for all lanes together. `plan_hash` is what a `dry_run`
+    of the same request answered: the run does not start if it would do something else by now.
     """
 
     filter: Filter = Filter()
     max_messages: int | None = Field(default=None, ge=1, le=1_000_000)
     max_per_second: float | None = Field(default=None, ge=0.1, le=3_000, allow_inf_nan=False)
+    lanes: int | None = Field(default=None, ge=1, le=40)
     canary: Canary | None = None
     dry_run: bool = False
     plan_hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None

@@ -1,23 +1,25 @@
 """A redrive run, as its machine carries it from one step to the next. Its record is `runs.py`'s."""
 
+from collections import Counter
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from workflows.redrive.lane import Lane
+from workflows.redrive.lane import COUNTED, Lane, received
 
-Next = Literal["lane", "outcomes", "queue", "finish", "fail", "skip"]
+Next = Literal["lanes", "outcomes", "queue", "finish", "fail", "skip"]
 
 
 class Run(BaseModel):
     """A run between two of its steps: the machine does what `next` says, and hands on the rest.
 
-    `wait` are the seconds of a wait. `status` is how it will have ended, `reason` and `failure` say
-    why. `step` is after how many messages the canary is watched, 0 for none; `watched` of how many
-    it is known that they ended well, `watch_from` (seconds since 1970) since when it watches now,
-    or 0. `looks` counts how often it waited for what others had in flight, `events` those of its
-    history, `oversized` what is too large for a state. `lost_leg` is the error of a leg that may
-    still go on. `waves` is how many a leg has room for.
+    Of its `lanes` those whose numbers are `working` have a leg each in this `round`, which are
+    counted from 1. `wait` are the seconds of a wait. `status` is how it will have ended, `reason`
+    and `failure` say why. `step` is after how many messages the canary is watched, 0 for none;
+    `watched` of how many it is known that they ended well, `watch_from` (seconds since 1970) since
+    when it watches now, or 0. `looks` counts how often it waited for what others had in flight,
+    `events` those of its history, `oversized` what is too large for a state. `waves` is how many a
+    leg has room for.
     """
 
     run_id: str
@@ -32,8 +34,9 @@ class Run(BaseModel):
     status: str = "SUCCEEDED"
     reason: str = ""
     failure: str = ""
-    lane: Lane = Lane()
-    lost_leg: str = ""
+    lanes: list[Lane] = []
+    working: list[int] = []
+    round: int = 0
     step: int = 0
     watched: int = 0
     watch_from: int = 0
@@ -44,6 +47,24 @@ class Run(BaseModel):
     missing: int = 0
     events: int = 0
     waves: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What all lanes together have counted."""
+        total = Counter[str]()
+        for lane in self.lanes:
+            total.update(lane.counts)
+        return {name: total[name] for name in COUNTED}
+
+    @property
+    def received(self) -> int:
+        """How many messages were dealt with, or refused."""
+        return received(self.counts)
+
+    @property
+    def at_work(self) -> list[Lane]:
+        """The lanes that have a leg in this round."""
+        return [self.lanes[number] for number in self.working]
 
 
 def new(run_id: str, execution_arn: str, given: Any) -> Run:

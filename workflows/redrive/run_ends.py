@@ -7,7 +7,7 @@ in between, not at all, but never twice.
 
 from typing import Any
 
-from workflows.redrive import runs
+from workflows.redrive import counters, runs
 from workflows.runtime import clock, telemetry
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.settings import settings
@@ -22,7 +22,7 @@ def note(run_id: str) -> None:
     row = _mark(run_id)
     if row is None:
         return
-    counts = {name: int(row.get(name, 0)) for name in runs.COUNTERS}  # an older row has fewer
+    counts = {name: int(row.get(name, 0)) for name in counters.NAMES}  # an older row has fewer
     failed = row["status"] in FAILED
     telemetry.count("MessagesReprocessed", counts["redriven"])
     telemetry.count("MessagesQuarantined", counts["quarantined"])
@@ -59,4 +59,4 @@ def _mark(run_id: str) -> dict[str, Any] | None:
         )
     except dynamodb().exceptions.ConditionalCheckFailedException:
         return None
-    return dict(answer["Attributes"])
+    return counters.added_up(answer["Attributes"])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workflows.redrive import runs
+from workflows.redrive import counters, runs
 from workflows.redrive.run import Run
 from workflows.runtime.aws import transact
 
@@ -31,12 +31,16 @@ def begun(run_id: str, first: dict[str, Any], each: dict[str, Any]) -> dict[str,
 
 def closed(run: Run, at: str) -> dict[str, Any]:
     """Return the part of a transaction that closes a run's record, with its last counters."""
-    ends = {
-        "status": run.status,
-        "finished_at": at,
-        "reason": run.reason,
-        "received": run.lane.received,
-    } | run.lane.counts
+    ends = (
+        {
+            "status": run.status,
+            "finished_at": at,
+            "reason": run.reason,
+            "received": run.received,
+        }
+        | run.counts
+        | counters.columns(run.lanes)
+    )
     if run.status == "FAILED":
         ends["failure"] = run.failure
     else:
@@ -51,14 +55,15 @@ def closed(run: Run, at: str) -> dict[str, Any]:
     return part
 
 
-def note_leg(run_id: str, execution_arn: str) -> None:
-    """Note which execution works for a run now, or soon, so that its batch can be given back."""
+def note_round(run: Run) -> None:
+    """Note which lanes work for a run now, or soon, so that their batches can be given back."""
     part = runs.change(
-        run_id,
-        "SET lane_execution_arn = :lane",
+        run.run_id,
+        "SET #round = :round, working = :working",
         "#status IN (:running, :cancelling)",
-        {":lane": execution_arn},
+        {":round": run.round, ":working": run.working},
     )
+    part["Update"]["ExpressionAttributeNames"]["#round"] = "round"
     transact([part])  # refused where the run was ended: whoever did so has looked
 
 

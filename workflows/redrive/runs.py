@@ -7,7 +7,7 @@ A row names the run's execution. The same table has each dead-letter queue's loc
 from typing import Any
 
 from workflows.ledger import audit
-from workflows.redrive import run_lock
+from workflows.redrive import counters, run_lock
 from workflows.runtime import clock, executions, paging
 from workflows.runtime.aws import dynamodb, transact
 from workflows.runtime.refusals import Conflict, NotFound
@@ -16,15 +16,6 @@ from workflows.runtime.strict_json import loads
 
 # The index that lists the runs of a dead-letter queue by time; lock rows are not in it.
 BY_START_INDEX = "ByStartIndex"
-COUNTERS = (
-    "received",
-    "redriven",
-    "quarantined",
-    "already_processed",
-    "discarded",
-    "failed",
-    "left",
-)
 # A run whose execution still works; CANCELLING until it notices.
 ACTIVE = ("RUNNING", "CANCELLING")
 # A run that came to its own end, and left nothing undone.
@@ -118,7 +109,7 @@ def page(limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | No
         Limit=limit,
         **start,
     )
-    rows = [set_right(row) for row in answer["Items"]]
+    rows = [set_right(counters.added_up(row)) for row in answer["Items"]]
     return rows, paging.cursor(answer.get("LastEvaluatedKey"))
 
 
@@ -128,7 +119,9 @@ def find(run_id: str) -> dict[str, Any] | None:
         TableName=settings().runs_table, Key={"run_id": run_id}, ConsistentRead=True
     )
     row = answer.get("Item")
-    return row if row is not None and "trigger" in row else None  # a lock is no run
+    if row is None or "trigger" not in row:
+        return None  # a lock is no run
+    return counters.added_up(row)
 
 
 def set_right(row: dict[str, Any]) -> dict[str, Any]:

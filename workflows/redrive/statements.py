@@ -9,14 +9,15 @@ DynamoDB takes at most 25 statements at once, and none that names an item twice,
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from workflows.ledger import journey
 from workflows.ledger.status import TRANSITIONS, Status, Trouble
 from workflows.messages.carried import Carried
-from workflows.redrive import run_lock
-from workflows.redrive.lane import Sent
+from workflows.redrive import counters, run_lock
+from workflows.redrive.lane import Lane, Sent
 from workflows.redrive.partiql import Mark, Statement, Where, insert, update
 from workflows.redrive.verdict import DeadLetter, Verdict
 from workflows.runtime import clock, shards
@@ -154,13 +155,12 @@ def renew_lease(run_id: str) -> Statement:
     )
 
 
-def note_progress(run_id: str, counts: dict[str, int]) -> Statement:
-    """Return what writes the run's counters; its condition fails when the run was cancelled."""
-    received = sum(count for name, count in counts.items() if name != "left")
+def note_progress(run_id: str, lanes: Iterable[Lane]) -> Statement:
+    """Return what writes lanes' counters; its condition fails when the run was cancelled."""
     return update(
         settings().runs_table,
         [("run_id", "=", run_id), ("status", "=", "RUNNING")],
-        sets={"received": received} | counts,
+        sets=counters.columns(lanes),
     )
 
 

@@ -59,6 +59,7 @@ class Settings:
     ledger_retention_days: int = _number(15, 3_650)
     claim_lease_seconds: int = _number(1, 900)
     run_lease_seconds: int = _number(60, 86_400)
+    redrive_lanes: int = _number(1, 40)
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:

@@ -53,7 +53,7 @@ from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
 from local import legal_ids
-from tests.engines.moto_engine import history, queues, quick, statements
+from tests.engines.moto_engine import history, map_items, queues, quick, statements
 
 Begin = Callable[[str, str, Callable[[], None]], None]
 Before = Callable[[str, str], bool | str]
@@ -67,7 +67,14 @@ TIMED_OUT = "TIMED_OUT"
 
 @contextmanager
 def as_aws(
-    *, begin: Begin, invoke: Invoke, mocked: Mocks, task: Task, before_state: Before, wait: Wait
+    *,
+    begin: Begin,
+    invoke: Invoke,
+    mocked: Mocks,
+    task: Task,
+    before_state: Before,
+    wait: Wait,
+    next_item: map_items.Choose,
 ) -> Iterator[None]:
     """Mend moto for a while, inside `mock_aws`.
 
@@ -85,6 +92,7 @@ def as_aws(
         before_state: called with an execution's ARN and the name of the state that is next; False
             stops the execution there, as StopExecution does, and `TIMED_OUT` as its timeout does.
         wait: lets so many seconds pass at once: a Wait's, or those between two tries of a task.
+        next_item: which item of a Map goes on, as `map_items` wants it.
     """
     with ExitStack() as patches:
         for patch in (
@@ -97,6 +105,7 @@ def as_aws(
             *_limits(),
             *queues.patches(),
             *history.patches(),
+            *map_items.patches(next_item),
         ):
             patches.enter_context(patch)
         yield
@@ -328,6 +337,7 @@ def _pace(before_state: Before, wait: Wait) -> list[Any]:
     evaluate = CommonStateField._eval_body
 
     def evaluate_or_stop(self: Any, env: Any) -> None:
+        map_items.rest()
         arn = env.states.context_object.context_object_data["Execution"]["Id"]
         goes_on = before_state(arn, self.name)
         if goes_on == TIMED_OUT:

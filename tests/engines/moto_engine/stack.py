@@ -36,7 +36,7 @@ from lambdas import (
     validate_messages,
 )
 from local.stack import ROOT
-from tests.engines.moto_engine import failures
+from tests.engines.moto_engine import failures, map_items
 from tests.engines.moto_engine.as_aws import as_aws
 from tests.support import aws_events
 from tests.support.cloud import ACCOUNT, ENVIRONMENT, FOREIGN, REGION, empty_tables, forget
@@ -67,7 +67,7 @@ class MotoStack:
     `before_state`, if a test sets it, is called with an execution's ARN and the name of the state
     that is next; where it answers False, the execution is stopped, and where `TIMED_OUT`, it times
     out. `invoke` calls a handler for a machine, and `task` does what a state's task is, as `as_aws`
-    wants it; a test may put other functions in their places. `tried_again` are the ids of messages
+    wants it; `next_item` tells which lane goes on; a test may put other functions in their places. `tried_again` are the ids of messages
     that a worker began to process after the ledger had noted their effect: no fault excuses that,
     and the effects do not show it, because each type has its own only once.
 
@@ -97,6 +97,7 @@ class MotoStack:
         self.before_state: Callable[[str, str], bool | str] = lambda arn, state: True
         self.task: Callable[[str, str, Callable[[], None]], str | None] = _do
         self.invoke: Callable[[str, Any], Any] = _invoke
+        self.next_item: map_items.Choose = map_items.in_turn
         self._substitutions = _substitutions(self.outputs) | (substitutions or {})
         self._definitions = definitions or {}
         self._clients: dict[str, Any] = {}
@@ -123,6 +124,7 @@ class MotoStack:
                 task=lambda *task: self.task(*task),  # noqa: PLW0108 - a test sets it
                 before_state=lambda *state: self.before_state(*state),  # noqa: PLW0108 - a test sets it
                 wait=self.elapse,
+                next_item=lambda *items: self.next_item(*items),  # noqa: PLW0108 - a test sets it
             )
         )
         for patch in failures.patches():
