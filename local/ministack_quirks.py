@@ -13,6 +13,7 @@ from typing import Any
 from local import (
     ministack_dynamodb,
     ministack_executions,
+    ministack_history,
     ministack_lambda,
     ministack_latency,
     ministack_nested,
@@ -75,6 +76,7 @@ def patch() -> None:
     ministack_lambda.patch(lambda_svc, lambda_runtime, apigateway_v1)
     ministack_dynamodb.patch(dynamodb, stepfunctions)
     ministack_executions.patch(stepfunctions)
+    ministack_history.patch(stepfunctions)
     ministack_nested.patch(stepfunctions)
     ministack_sqs.patch(sqs)
     ministack_latency.patch(stepfunctions, os.environ.get(ministack_latency.VARIABLE, ""))

@@ -13,6 +13,7 @@ from local.deadline import wait_until
 from local.emulator import Emulator
 from tests.engines.conftest import BareEmulator
 from tests.support.endpoint import Endpoint
+from tests.support.history import steps_of
 
 BROKEN = {"Throw": {"Error": "Broken", "Cause": "made up"}}
 MOCKS = {
@@ -190,6 +191,37 @@ def test_history_tells_what_was_assigned(ours, bare):
         "End": None,
     }
     assert not any(assigned(bare).values()), "no longer needed: _tell_assigned_variables"
+
+
+def test_history_tells_of_the_items_of_a_map(ours, bare):
+    choose = {"Type": "Choice", "Choices": [], "Default": "End"}
+    choose["Choices"].append({"Condition": "{% $states.input = 2 %}", "Next": "Twice"})
+    items = {
+        "Choose": choose,
+        "Twice": {"Type": "Pass", "Output": "{% $states.input * 2 %}", "End": True},
+        "End": {"Type": "Succeed"},
+    }
+    each = {"Type": "Map", "Items": [1, 2], "MaxConcurrency": 2, "Next": "Last"}
+    each["ItemProcessor"] = {"StartAt": "Choose", "States": items}
+    states = {"Each": each, "Last": {"Type": "Pass", "End": True}}
+
+    ended, events = run(ours, states)
+
+    assert json.loads(ended["output"]) == [1, 4]
+    entered = {
+        event["id"]: event["stateEnteredEventDetails"]
+        for event in events
+        if event["type"].endswith("StateEntered")
+    }
+    assert sorted(one["name"] for one in entered.values()) == [
+        "Choose", "Choose", "Each", "End", "Last", "Twice",
+    ]  # fmt: skip
+    (twice,) = (one for one in events if entered.get(one["id"], {}).get("name") == "Twice")
+    steps = {step.state: step for step in steps_of(events)}
+    assert (steps["Each"].following, steps["Twice"].given) == ("Last", 2)
+    before = {event["id"]: event for event in events}[twice["previousEventId"]]
+    assert before["stateExitedEventDetails"] == {"name": "Choose", "output": "2"}
+    assert all("Choose" not in str(one) for one in run(bare, states)[1]), "no longer needed"
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The way of an execution through its machine, read from GetExecutionHistory of any engine."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,8 @@ class Step:
 
     `given` is its input, `variables` those at its entry, `assigned` what it or the way it was left
     by changed, `errors` what each failed try ended with, `tries` their number with the last.
-    `following` is the state after it, None when the execution ended here.
+    `following` is the state after it, None when the execution or an item ended here; `is_left`
+    tells that it did not end within it.
     """
 
     state: str
@@ -34,6 +35,7 @@ class Step:
     errors: list[str] = field(default_factory=list)
     tries: int = 0
     following: str | None = None
+    is_left: bool = False
 
 
 def read(stepfunctions: Any, execution_arn: str) -> list[Step]:
@@ -45,26 +47,53 @@ def read(stepfunctions: Any, execution_arn: str) -> list[Step]:
 
 
 def steps_of(events: Iterable[dict[str, Any]]) -> list[Step]:
-    """Return the steps that a history tells."""
+    """Return the steps that a history tells; those of a Map's items follow the Map's own.
+
+    An event is about the state of the one before it, which is not the last where items take turns.
+    """
     steps: list[Step] = []
-    variables: dict[str, Any] = {}
-    for event in events:
-        kind = event["type"]
+    at: dict[int, Step] = {}  # the state of each event
+    for number, event in enumerate(events):
+        kind, own = event["type"], event.get("id", number)
+        step = at.get(event.get("previousEventId", own - 1))
         if kind.endswith("StateEntered"):
-            details = event["stateEnteredEventDetails"]
-            if steps:
-                steps[-1].following = details["name"]
-            given = json.loads(details["input"])
-            steps.append(Step(details["name"], event["timestamp"], given, variables))
+            step = _entered(event, step)
+            steps.append(step)
         elif kind.endswith("StateExited"):
-            told = event["stateExitedEventDetails"].get("assignedVariables", {})
-            steps[-1].assigned = {name: json.loads(text) for name, text in told.items()}
-            variables = variables | steps[-1].assigned
-        elif kind == "TaskScheduled":
-            steps[-1].tries += 1
-        elif kind in _FAILURES:
-            steps[-1].errors.append(event[_FAILURES[kind]].get("error", "States.Timeout"))
+            told = event["stateExitedEventDetails"]
+            if step is None or step.is_left:  # of the last item
+                step = next(one for one in steps if one.state == told["name"] and not one.is_left)
+            assigned = told.get("assignedVariables", {})
+            step.assigned = {name: json.loads(text) for name, text in assigned.items()}
+            step.is_left = True
+        elif step is not None and kind == "TaskScheduled":
+            step.tries += 1
+        elif step is not None and kind in _FAILURES:
+            step.errors.append(event[_FAILURES[kind]].get("error", "States.Timeout"))
+        if step is not None:
+            at[own] = step
     return steps
+
+
+def _entered(event: dict[str, Any], before: Step | None) -> Step:
+    details = event["stateEnteredEventDetails"]
+    if before is not None and before.is_left:
+        before.following = details["name"]
+    variables = {} if before is None else before.variables | before.assigned
+    given = json.loads(details["input"])
+    return Step(details["name"], event["timestamp"], given, variables)
+
+
+def states_of(definition: str) -> dict[str, Any]:
+    """Return all states of a machine by their names, those of a Map's items included."""
+    return dict(_states(json.loads(definition)))
+
+
+def _states(machine: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, state in machine["States"].items():
+        yield name, state
+        if "ItemProcessor" in state:
+            yield from _states(state["ItemProcessor"])
 
 
 def matching(handlers: list[dict[str, Any]], error: str) -> int | None:
