@@ -1,11 +1,10 @@
 """Mocked results for single executions on the local stack, in Step Functions Local's format."""
 
-import json
 import uuid
 from typing import Any
 
 from local.stack import Stack
-from tests.support.history import matching
+from tests.support.history import matching, states_of
 
 # Test cases given so far: setting them replaces all, and an earlier one may be in use.
 _given: dict[str, Any] = {"StateMachines": {}, "MockedResponses": {}}
@@ -19,11 +18,11 @@ def new_case(stack: Stack, arn: str, mocks: dict[str, list[dict[str, Any]]]) -> 
     """
     case = f"case-{uuid.uuid4()}"
     deployed = stack.client("stepfunctions").describe_state_machine(stateMachineArn=arn)
-    left = _mock(arn, json.loads(deployed["definition"])["States"], case, mocks)
+    left = _mock(arn, states_of(deployed["definition"]), case, mocks)
     if left:
         lane = stack.outputs["RedriveLaneStateMachineArn"]
         deployed = stack.client("stepfunctions").describe_state_machine(stateMachineArn=lane)
-        left = _mock(lane, json.loads(deployed["definition"])["States"], case, left)
+        left = _mock(lane, states_of(deployed["definition"]), case, left)
     assert not left, f"no machine has {left.keys()}"
     stack.emulator.mock_states(_given)
     return case

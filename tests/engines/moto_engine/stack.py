@@ -67,9 +67,10 @@ class MotoStack:
     `before_state`, if a test sets it, is called with an execution's ARN and the name of the state
     that is next; where it answers False, the execution is stopped, and where `TIMED_OUT`, it times
     out. `invoke` calls a handler for a machine, and `task` does what a state's task is, as `as_aws`
-    wants it; `next_item` tells which lane goes on; a test may put other functions in their places. `tried_again` are the ids of messages
-    that a worker began to process after the ledger had noted their effect: no fault excuses that,
-    and the effects do not show it, because each type has its own only once.
+    wants it; `next_item` tells which lane goes on; a test may put other functions in their places.
+    `tried_again` are the ids of messages that a worker began to process after the ledger had noted
+    their effect: no fault excuses that, and the effects do not show it, because each type has its
+    own only once.
 
     Args:
         definitions: of the machines `retry` and `redrive`, to be other than the shipped ones.

@@ -1,6 +1,5 @@
 """Which states, Choice rules, Catch and Retry entries of a machine its executions have taken."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -8,7 +7,7 @@ from typing import Any
 
 from jsonata import jsonata
 
-from tests.support.history import Step, matching
+from tests.support.history import Step, matching, states_of
 
 KINDS = ("states", "choice rules", "catches", "retries")
 
@@ -49,7 +48,7 @@ class Execution:
 def branches(definition: str) -> set[Branch]:
     """Return all that a machine has; substitutions make no difference."""
     found = set()
-    for name, state in json.loads(definition)["States"].items():
+    for name, state in states_of(definition).items():
         found.add(Branch("states", name))
         found |= {Branch("choice rules", name, _rule(state, way)) for way in _ways(state)}
         found |= {Branch("catches", name, _catch(entry)) for entry in state.get("Catch", [])}
@@ -63,7 +62,7 @@ def taken(definition: str, execution: Execution) -> set[Branch]:
     Raises:
         HistoryContradictsMachine: it went on as the definition does not say.
     """
-    states = json.loads(definition)["States"]
+    states = states_of(definition)
     found = set()
     for step in execution.steps:
         state = states[step.state]

@@ -1,7 +1,10 @@
 """The test cases of `redrive_lane.asl.json`, each with the path that it must take.
 
-However a leg ends, it has succeeded: what went wrong is a part of its output.
+However a leg ends, it has succeeded: what went wrong is a part of its output. Most cannot be
+settled, so that they tell what there is to settle.
 """
+
+from typing import Any
 
 from tests.machines.paths.case import Case
 
@@ -9,8 +12,9 @@ POLL = ["ReceiveDeadLetters", "ValidateMessages"]
 GUARDED = ["GuardLoop", "AnyToRedrive"]
 SENT = ["RedriveMessages", "DeleteDeadLetters", "MoreToDo"]
 HELD = ["HoldDeadLetters", "MoreToDo"]
-OVER = ["LegOver"]
-GIVEN_BACK = ["GiveBackDeadLetters", "LegOver"]
+SETTLED = ["SettleLeg"]
+OVER = ["SettleLeg", "LegOver"]
+GIVEN_BACK = ["GiveBackDeadLetters", *OVER]
 DOWN = "Some.ServiceException"
 TOO_LARGE = "States.DataLimitExceeded"
 # As a run begins it.
@@ -26,14 +30,16 @@ def _case(
     again: tuple[str, ...] = (),
 ) -> Case:
     path = ["StartLeg", *(state for part in parts for state in part)]
-    output = {"done": list(done), "failure": failure}
+    output: dict[str, Any] = {"lane": {"number": 0, "failure": ""}}  # as mocked
+    if path[-1] == "LegOver":
+        output = {"done": list(done), "failure": failure}
     return Case("redrive-lane", name, path, GIVEN, output=output, again=again)
 
 
 CASES = [
-    _case("DeadLetterIsRedriven", POLL, GUARDED, SENT, OVER, done=("0",)),
-    _case("ServicesThatFailOnceAreAskedAgain", POLL, GUARDED, SENT, HELD, OVER, done=("0",)),
-    _case("EmptyQueueIsAskedTwice", [*POLL, *GUARDED, "MoreToDo"] * 2, OVER),
+    _case("DeadLetterIsRedriven", POLL, GUARDED, SENT, SETTLED),
+    _case("ServicesThatFailOnceAreAskedAgain", POLL, GUARDED, SENT, HELD, SETTLED),
+    _case("EmptyQueueIsAskedTwice", [*POLL, *GUARDED, "MoreToDo"] * 2, SETTLED),
     _case("GroupIsRedrivenInWaves", POLL, [*GUARDED, *SENT] * 2, OVER, done=("0", "1")),
     _case("InvalidLetterIsStoredAndDeleted", POLL, GUARDED, SENT[1:], OVER, done=("0",)),
     _case("LetterThatTheGuardRefusesIsHeld", POLL, GUARDED, ["MoreToDo"], HELD, OVER),

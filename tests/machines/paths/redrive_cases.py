@@ -5,7 +5,8 @@ from typing import Any
 from tests.machines.paths.case import Case
 
 BEGIN = ["BeginRun", "NextStep"]
-LEG = ["RunLane", "DecideNext"]
+LEG = ["RunLanes", "RunLane", "DecideNext"]
+UNANSWERED = ["RunLanes", "RunLane", "LegUnanswered", "DecideNext"]
 ON = ["NextStep"]  # as DecideNext says
 END = ["FinishRun"]
 FAILED = ["FailRun", "RunFailed"]
@@ -44,8 +45,8 @@ CASES = [
         END,
     ),
     _case("CanaryIsWatched", BEGIN, LEG, ON, ["WaitForOutcomes", "DecideNext"], ON, END),
-    _case("LegThatRanAlreadyIsNotRunAgain", BEGIN, LEG, ON, END),
-    _failed("RunWhoseLaneWasStoppedFails", BEGIN, LEG, ON, FAILED, error="LaneStopped"),
+    _case("LegThatRanAlreadyIsNotRunAgain", BEGIN, UNANSWERED, ON, END),
+    _failed("RunWhoseLaneWasStoppedFails", BEGIN, UNANSWERED, ON, FAILED, error="LaneStopped"),
     _failed("InputThatIsNotUnderstoodFailsTheRun", BEGIN, FAILED, error="InvalidInput", Request={}),
     _failed("RunThatCannotBeginFails", ["BeginRun"], FAILED),
     _failed("DecisionThatFailsFailsTheRun", BEGIN, LEG, FAILED),
