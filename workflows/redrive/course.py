@@ -34,7 +34,7 @@ def decide(run: Run, results: list[Result]) -> Run:
         results: what the run has heard of the legs of its round, in the order of its lanes; none
             after a wait.
     """
-    run.wait, run.reason = 0, ""
+    run.wait, run.reason, run.in_flight = 0, "", 0
     if results:
         run.watch_from = 0
     if _end_legs(run, results):
