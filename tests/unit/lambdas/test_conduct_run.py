@@ -11,6 +11,7 @@ from tests.support.cloud import ENVIRONMENT, audited
 from tests.support.invocations import CONTEXT
 from tests.support.messages import a_message, an_operator
 from tests.support.troubles import in_trouble
+from tests.support.troubles import row as ledger_row
 from workflows.redrive import in_flight, ownership, run_lock, runs
 from workflows.redrive.lane import COUNTED, EMPTY_POLLS, Asked, Lane, Sent
 from workflows.redrive.ownership import LeaseLost
@@ -44,6 +45,18 @@ def a_lane(**fields):
     return Lane(**{"counts": counts, "empty_polls": EMPTY_POLLS} | fields).model_dump()
 
 
+def told(done=(), **lane):
+    """Return what a lane machine tells of its leg."""
+    of_its_batch = {
+        "done": [*done],
+        "sent_at": 0,
+        "failure": "",
+        "cut_short": False,
+        "received": [],
+    }
+    return {"lane": a_lane(**lane)} | of_its_batch
+
+
 def lines(text):
     return [json.loads(line) for line in text.splitlines() if '"action"' in line]
 
@@ -57,8 +70,8 @@ def row() -> dict[str, Any]:
 
 def test_run_begins_decides_and_finishes_step_by_step(output):
     run = begin()
-    assert (run["next"], run["waves"]) == ("lane", 300)
-    run = conduct("decide", run=run, leg={"lane": a_lane()})
+    assert (run["next"], run["waves"]) == ("lanes", 300)
+    run = conduct("decide", run=run, legs=[{"lane": a_lane()}])
     assert run["next"] == "finish"
     did = conduct("finish", run=run, at=AT)
 
@@ -68,13 +81,13 @@ def test_run_begins_decides_and_finishes_step_by_step(output):
     told = [line for line in lines(output()) if line["status"] == "success"]
     assert [line["action"] for line in told] == ["begin_run", "decide_run", "finish_run"]
     assert {line["trace_id"] for line in told} == {"t-9"}
-    assert [line["details"].get("next") for line in told] == ["lane", "finish", None]
+    assert [line["details"].get("next") for line in told] == ["lanes", "finish", None]
 
 
 def test_step_after_a_wait_is_told_of_no_leg():
-    run = begin() | {"lane": a_lane()}
+    run = begin() | {"lanes": [a_lane()]}
 
-    assert conduct("decide", run=run, leg={})["next"] == "finish"
+    assert conduct("decide", run=run, legs=[])["next"] == "finish"
 
 
 def test_output_of_a_run_says_what_is_missing_only_if_something_is():
@@ -85,7 +98,7 @@ def test_output_of_a_run_says_what_is_missing_only_if_something_is():
     assert also.items() <= did.items()
 
 
-def hold(records=1):
+def hold(records=1, lane=0):
     """Leave one message in flight a record."""
     for number in range(records):
         aws.sqs().send_message(
@@ -93,7 +106,7 @@ def hold(records=1):
             MessageDeduplicationId=f"d-{number}",
         )  # fmt: skip
         (found,) = aws.sqs().receive_message(QueueUrl=DLQ, VisibilityTimeout=600)["Messages"]
-        in_flight.note("run-1", 0, number, [found["ReceiptHandle"]])
+        in_flight.note("run-1", lane, number, [found["ReceiptHandle"]])
 
 
 def visible():
@@ -103,16 +116,24 @@ def visible():
 
 @pytest.mark.parametrize("do", ["finish", "fail"])
 def test_end_gives_back_what_was_left(do):
-    run = begin() | {"lane": a_lane(records=2)}
+    run = begin() | {"lanes": [a_lane(records=2)]}
     hold(2)
     conduct(do, run=run, execution=EXECUTION, failure="X", at=AT)
 
     assert visible() == 2
 
 
+def test_end_gives_back_what_every_lane_had_left():
+    run = begin() | {"lanes": [a_lane(), a_lane(number=1, records=1)]}
+    hold(lane=1)
+    conduct("finish", run=run, at=AT)
+
+    assert (visible(), row()["redriven"]) == (1, 6)
+
+
 @pytest.mark.parametrize("do", ["finish", "fail"])
 def test_end_that_cannot_give_back_is_an_end_and_the_sweep_gives_back(do, calls):
-    run = begin() | {"lane": a_lane(records=1)}
+    run = begin() | {"lanes": [a_lane(records=1)]}
     hold()
     calls.error = ClientError({"Error": {"Code": "X"}}, "ChangeMessageVisibilityBatch")
     calls.error_at = "before ChangeMessageVisibilityBatch"
@@ -129,7 +150,7 @@ def test_finish_without_the_lock_is_told_by_name_and_then_fails():
     ownership.acquire("run-2", "api", an_operator(), {})
     with pytest.raises(LeaseLost):
         conduct("finish", run=run, at=AT)
-    said = conduct("fail", run=run, leg={}, failure="LeaseLost", execution=EXECUTION, at=AT)
+    said = conduct("fail", run=run, legs=[], failure="LeaseLost", execution=EXECUTION, at=AT)
 
     assert said == {"failure": "LeaseLost", "reason": ""}
     assert (row()["status"], row()["failure"]) == ("FAILED", "LeaseLost")
@@ -137,7 +158,7 @@ def test_finish_without_the_lock_is_told_by_name_and_then_fails():
 
 def test_failure_of_a_run_that_never_began_is_accounted_for():
     said = conduct(
-        "fail", run={}, leg={}, failure="States.Timeout", execution=EXECUTION, at=AT
+        "fail", run={}, legs=[], failure="States.Timeout", execution=EXECUTION, at=AT
     )  # fmt: skip
 
     assert said == {"failure": "States.Timeout", "reason": ""}
@@ -146,7 +167,7 @@ def test_failure_of_a_run_that_never_began_is_accounted_for():
 
 def test_failure_that_the_run_decided_on_keeps_its_reason():
     run = begin(Input={"requst": {}})
-    said = conduct("fail", run=run, leg={}, failure=run["failure"], execution=EXECUTION, at=AT)
+    said = conduct("fail", run=run, legs=[], failure=run["failure"], execution=EXECUTION, at=AT)
 
     assert said["failure"] == row()["failure"] == "InvalidInput"
     assert said["reason"] == row()["reason"]
@@ -155,8 +176,8 @@ def test_failure_that_the_run_decided_on_keeps_its_reason():
 
 def test_failure_of_a_decision_counts_the_leg_that_it_was_asked_about():
     asked = [Asked(verdict="quarantine", id="m-1", redrives=0)]
-    leg = {"lane": a_lane(asked=asked), "done": ["0"]}
-    conduct("fail", run=begin(), leg=leg, failure="X", execution=EXECUTION, at=AT)
+    heard = {"told": told(asked=asked, done=["0"])}
+    conduct("fail", run=begin(), legs=[heard], failure="X", execution=EXECUTION, at=AT)
 
     assert (row()["redriven"], row()["quarantined"], row()["received"]) == (3, 1, 4)
 
@@ -164,13 +185,31 @@ def test_failure_of_a_decision_counts_the_leg_that_it_was_asked_about():
 def test_failure_of_a_decision_on_a_lost_leg_counts_what_its_guards_had_written():
     run = begin()
     found = aws.dynamodb().get_item(TableName="Runs", Key={"run_id": "run-1"})["Item"]
-    aws.dynamodb().put_item(TableName="Runs", Item=found | {"redriven": 6})
-    conduct("fail", run=run, leg={"error": "X"}, failure="Y", execution=EXECUTION, at=AT)
+    aws.dynamodb().put_item(TableName="Runs", Item=found | {"lane_0": {"redriven": 6}})
+    conduct("fail", run=run, legs=[{"error": "X"}], failure="Y", execution=EXECUTION, at=AT)
 
     assert (row()["redriven"], row()["received"]) == (6, 6)
 
 
 # The lane's
+
+
+def test_leg_is_settled_in_the_ledger_by_its_own_lane(output):
+    asked = [Asked(verdict="redrive", id="m-1", redrives=1)]
+    in_trouble(
+        message=a_message(message_id="m-1"), status="REDRIVEN", trouble="REDRIVING", redrives=2,
+        redriven_by="run-1",
+    )  # fmt: skip
+    leg = told(asked=asked, done=["0"], number=3)
+    for _ in range(2):  # and once if the state is tried again
+        answer = conduct("settle", run_id="run-1", trace_id="t-9", leg=leg)
+
+    lane = answer["lane"]
+    assert (lane["number"], lane["counts"]["redriven"]) == (3, 4)
+    assert (lane["asked"], lane["sent"], lane["unsent"]) == ([], [], [])
+    assert "trouble" not in ledger_row("m-1")
+    (line, _) = [line for line in lines(output()) if line["status"] == "success"]
+    assert (line["action"], line["trace_id"]) == ("settle_leg", "t-9")
 
 
 def validate(*messages, lane=None, **event):
@@ -220,7 +259,8 @@ def test_batch_before_is_added_up_before_its_progress_is_written():
     assert lane["unsent"] == [{"id": "m-0", "redrives": 1}]
     confirmed = [s["Statement"] for s in answer["common"] if "REMOVE" in s["Statement"]]
     assert (len(confirmed), lane["sent"]) == (1, [])
-    assert {"N": "2"} in answer["common"][1]["Parameters"]  # received
+    counts = {"M": {"redriven": {"N": "1"}, "failed": {"N": "1"}}}
+    assert counts in answer["common"][1]["Parameters"]
 
 
 def test_batch_has_the_mark_of_its_turn():
@@ -257,20 +297,10 @@ def test_batch_of_which_nothing_is_left_makes_no_record():
     assert aws.dynamodb().scan(TableName="Runs")["Items"] == []
 
 
-@pytest.mark.parametrize(("empty_polls", "asks"), [(0, True), (1, False)])
-def test_first_empty_poll_asks_what_others_have_in_flight_and_forgets_its_own(empty_polls, asks):
-    hold(3)
-    counts = dict.fromkeys(COUNTED, 0) | {"left": 1}
-    answer = validate(lane=Lane(size=10, empty_polls=empty_polls, counts=counts))
-
-    assert answer["lane"]["in_flight"] == (2 if asks else 0)
-
-
-def test_rate_of_the_request_is_that_of_the_lane():
+def test_rate_of_the_lane_bounds_its_batch():
     message = in_trouble()
-    request = {"max_per_second": 1}
 
-    assert validate(letter(message), request=request)["lane"]["gap"] == 1_000
+    assert validate(letter(message), lane=Lane(size=10, rate=1))["lane"]["gap"] == 1_000
 
 
 def test_redrive_that_is_not_sent_yet_is_confirmed_by_nobody():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.cloud import ENVIRONMENT, audited
 from tests.support.messages import an_operator
-from workflows.redrive import beginning, ownership, run_lock, runs
+from workflows.redrive import beginning, legs, ownership, run_lock, runs, shares
 from workflows.redrive.run import new
 from workflows.redrive.state_bytes import batch_size
 from workflows.runtime import aws
@@ -28,9 +28,9 @@ def begin(given_=None, run_id="run-1", at=AT):
     return beginning.begin(run_id, f"arn:{run_id}", {} if given_ is None else given_, at, 300)
 
 
-def dead_letter():
+def dead_letter(number=0):
     aws.sqs().send_message(
-        QueueUrl=DLQ, MessageBody="b", MessageGroupId="g", MessageDeduplicationId="d"
+        QueueUrl=DLQ, MessageBody="b", MessageGroupId="g", MessageDeduplicationId=f"d-{number}"
     )
 
 
@@ -45,15 +45,16 @@ def actions():
 def test_run_takes_the_lock_its_record_and_its_first_leg():
     run = begin({"request": {"max_messages": 7}, "planned": 3, "trace_id": "t-1"})
 
-    assert (run.next, run.request, run.planned) == ("lane", {"max_messages": 7}, 3)
-    assert (run.lane.name, run.lane.poll, run.lane.waves_left) == ("run-1-l0-1", 1, 300)
-    assert run.lane.may_receive == 7
+    assert (run.next, run.request, run.planned) == ("lanes", {"max_messages": 7}, 3)
+    assert (run.lanes[0].name, run.lanes[0].poll, run.lanes[0].waves_left) == ("run-1-l0-1", 1, 300)
+    assert run.lanes[0].may_receive == 7
     lock, found = run_lock.find(), row()
     assert lock is not None
     assert found is not None
     assert lock["holder"] == "run-1"
     assert (found["status"], found["trigger"], found["trace_id"]) == ("RUNNING", "console", "t-1")
-    assert found["lane_execution_arn"].endswith(":redrive_lane:run-1-l0-1")
+    (leg,) = legs.of_row(found)
+    assert leg.endswith(":redrive_lane:run-1-l0-1")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,22 @@ def test_canary_is_the_first_step(request_, step):
     run = begin({"request": request_})
 
     assert run.step == step
-    assert run.lane.may_redrive == (step or None)
+    assert run.lanes[0].may_redrive == (step or None)
+
+
+@pytest.mark.parametrize(
+    ("request_", "count"), [({}, 2), ({"lanes": 3}, 3), ({"lanes": 3, "max_messages": 20}, 2)]
+)
+def test_lanes_begin_side_by_side_as_many_as_the_queue_is_deep_or_are_asked_for(
+    monkeypatch, request_, count
+):
+    monkeypatch.setattr(shares, "_VISIBLE_A_LANE", 1)
+    for number in range(2):
+        dead_letter(number)
+    run = begin({"request": request_})
+
+    assert [lane.name for lane in run.at_work] == [f"run-1-l{n}-1" for n in range(count)]
+    assert len(legs.of_row(row() or {})) == count
 
 
 @pytest.mark.usefixtures("later")  # which stops the clock
@@ -102,7 +118,7 @@ def test_scheduled_run_begins_with_a_message_wherever_it_is(where):
     dead_letter()
     where()
 
-    assert begin(SCHEDULED).next == "lane"
+    assert begin(SCHEDULED).next == "lanes"
 
 
 def test_scheduled_run_that_has_begun_is_not_skipped_when_it_is_asked_again():
@@ -110,12 +126,12 @@ def test_scheduled_run_that_has_begun_is_not_skipped_when_it_is_asked_again():
     begin(SCHEDULED)  # whose answer is lost
     aws.sqs().purge_queue(QueueUrl=DLQ)
 
-    assert begin(SCHEDULED).next == "lane"
+    assert begin(SCHEDULED).next == "lanes"
     assert actions() == []
 
 
 def test_run_of_a_person_asks_the_empty_queue_itself():
-    assert begin({}).next == "lane"
+    assert begin({}).next == "lanes"
 
 
 @pytest.mark.parametrize("given_", [{}, SCHEDULED, {"request": "nonsense"}])
@@ -147,6 +163,9 @@ def test_run_whose_record_is_closed_does_nothing_more():
         ({"request": {"max_mesages": 1}}, "request.max_mesages: is not known"),
         ({"requst": {}}, "requst: is not known"),
         ({"request": {"max_messages": 0}}, "request.max_messages"),
+        ({"request": {"lanes": 0}}, "request.lanes: "),
+        ({"request": {"lanes": 41}}, "request.lanes: "),
+        ({"request": {"lanes": "many"}}, "request.lanes: "),
         ({"request": {"dry_run": True}}, "only POST /messages/dlq/reprocess makes plans"),
         ({"request": []}, "request"),
         ([], "input"),
@@ -163,7 +182,7 @@ def test_input_that_is_not_understood_fails_the_run_with_its_record(given_, reas
     found = row()
     assert found is not None
     assert found["status"] == "RUNNING"  # which FailRun closes
-    assert "lane_execution_arn" not in found
+    assert legs.of_row(found) == []
 
 
 NOBODY = ("console", "console", "run-1")
@@ -244,4 +263,4 @@ def test_no_batch_is_larger_than_a_state(maximum):
 def test_size_is_that_of_the_queue_as_it_is():
     aws.sqs().set_queue_attributes(QueueUrl=DLQ, Attributes={"MaximumMessageSize": "12001"})
 
-    assert begin({}).lane.size == 9
+    assert begin({}).lanes[0].size == 9

@@ -1,4 +1,4 @@
-"""The course of a run: what it does next, after each leg of its lane and after each wait."""
+"""The course of a run: what it does next, after each round of its lanes and after each wait."""
 
 import json
 from typing import Any
@@ -9,8 +9,17 @@ from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import a_message, an_operator
 from tests.support.troubles import in_trouble, row
 from workflows.redrive import course, in_flight, legs, outcome, ownership, runs
-from workflows.redrive.lane import COUNTED, EMPTY_POLLS, REFUSALS, TOO_LARGE, Asked, Lane, Sent
-from workflows.redrive.legs import Received, Told
+from workflows.redrive.lane import (
+    COUNTED,
+    EMPTY_POLLS,
+    REFUSALS,
+    TOO_LARGE,
+    Asked,
+    Lane,
+    Received,
+    Sent,
+)
+from workflows.redrive.legs import Result, Told
 from workflows.redrive.outcome import Outcome
 from workflows.redrive.run import Run, new
 from workflows.runtime import aws, clock, executions
@@ -28,23 +37,32 @@ def sfn(tables, queues, machines, later):
 
 def a_run(request=None, **fields):
     run = new("run-1", "arn:run-1", {"request": request or {}})
-    run.waves = 300
-    return run.model_copy(update=fields)
+    begun = {"waves": 300, "lanes": [a_lane()], "working": [0], "round": 1}
+    return run.model_copy(update=begun | fields)
 
 
-def a_lane(redriven=0, **fields):
+def a_lane(redriven=0, number=0, **fields):
     counts = dict.fromkeys(COUNTED, 0) | {"redriven": redriven}
-    return Lane(**{"size": 10, "leg": 1, "name": "run-1-l0-1", "counts": counts} | fields)
+    usual = {"size": 10, "leg": 1, "number": number, "name": f"run-1-l{number}-1"}
+    return Lane(**usual | {"counts": counts} | fields)
+
+
+def result(lane=None, **told):
+    """Return what is heard of a leg that came to its own end: the lane, settled, or as `told`."""
+    if not told:
+        return Result(lane=lane or a_lane())
+    usual = {"done": [], "sent_at": 0, "failure": "", "cut_short": False, "received": []}
+    return Result(told=Told(**usual | {"lane": lane or a_lane()} | told))
 
 
 def after_leg(run, lane=None, **told):
-    """Decide after a leg that came to its own end, or as `told`."""
-    return course.decide(run, Told(lane=lane or a_lane(), **told))
+    """Decide after a round of one lane."""
+    return course.decide(run, [result(lane, **told)])
 
 
 def after_wait(run, lane=None):
-    run.lane = lane or run.lane
-    return course.decide(run, None)
+    run.lanes = [lane] if lane else run.lanes
+    return course.decide(run, [])
 
 
 def put(key, **columns):
@@ -62,10 +80,10 @@ def lock():
 def test_run_goes_on_with_the_next_leg_and_notes_it():
     run = after_leg(a_run(), a_lane(redriven=3))
 
-    assert (run.next, run.lane.leg, run.lane.name) == ("lane", 2, "run-1-l0-2")
+    assert (run.next, run.lanes[0].leg, run.lanes[0].name) == ("lanes", 2, "run-1-l0-2")
     found = runs.get("run-1")
-    assert found["lane_execution_arn"] == legs.execution_of(run.lane)
-    assert found["lane_execution_arn"].endswith(":execution:redrive_lane:run-1-l0-2")
+    assert legs.of_row(found) == [legs.execution_of(run.lanes[0])]
+    assert legs.of_row(found)[0].endswith(":execution:redrive_lane:run-1-l0-2")
     assert found["redriven"] == 3
 
 
@@ -83,7 +101,7 @@ def test_run_goes_on_with_the_next_leg_and_notes_it():
 def test_run_succeeds_when_it_has_all(request_, lane, ends):
     run = after_leg(a_run(request_), lane)
 
-    assert run.next == ("finish" if ends else "lane")
+    assert run.next == ("finish" if ends else "lanes")
     assert (run.status, run.reason) == ("SUCCEEDED", "")
 
 
@@ -93,26 +111,25 @@ def test_next_leg_has_the_shares_that_are_left():
         a_lane(redriven=3),
     )
 
-    assert (run.lane.may_receive, run.lane.may_redrive, run.lane.poll) == (17, 2, 2)
+    assert (run.lanes[0].may_receive, run.lanes[0].may_redrive, run.lanes[0].poll) == (17, 2, 2)
 
 
 def test_no_next_leg_begins_within_the_pause_of_the_rate(later):
     run = a_run({"max_per_second": 0.1})
-    lane = a_lane(gap=10_000, sent_at=clock.milliseconds())
-    run = after_leg(run, lane, sent_at=lane.sent_at)
-    assert (run.next, run.wait, run.lane.leg) == ("queue", 10, 1)
+    run = after_leg(run, a_lane(gap=10_000, sent_at=clock.milliseconds()))
+    assert (run.next, run.wait, run.lanes[0].leg) == ("queue", 10, 1)
 
     later(9.5)
     run = after_wait(run)
     assert (run.next, run.wait) == ("queue", 1)
     later(0.5)
-    assert after_wait(run).next == "lane"
+    assert after_wait(run).next == "lanes"
 
 
 def test_history_of_a_run_is_counted_and_ends_it_with_room_for_what_is_tried_again():
     run = a_run(events=16_990)
     run = after_leg(run)
-    assert (run.next, run.events) == ("lane", 17_003)
+    assert (run.next, run.events) == ("lanes", 17_016)
     run = after_leg(run)
 
     assert (run.next, run.status) == ("finish", "HALTED")
@@ -122,7 +139,7 @@ def test_history_of_a_run_is_counted_and_ends_it_with_room_for_what_is_tried_aga
 
 
 def test_wait_is_counted_too():
-    run = after_leg(a_run({"max_per_second": 0.1}), a_lane(gap=9_000), sent_at=clock.milliseconds())
+    run = after_leg(a_run({"max_per_second": 0.1}), a_lane(gap=9_000, sent_at=clock.milliseconds()))
 
     assert (run.next, run.events) == ("queue", 9)
 
@@ -136,13 +153,26 @@ def test_reason_and_wait_of_the_step_before_are_forgotten():
 # What others have in flight, and what a plan misses
 
 
-def test_run_looks_three_times_for_what_others_have_in_flight(later):
-    run, seen = a_run(), []
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch):
+    """Let a test say what is in flight elsewhere, beside what the run has left."""
+    found = {"in flight": 0, "beside": []}
+
+    def look(left):
+        found["beside"].append(left)
+        return found["in flight"]
+
+    monkeypatch.setattr(in_flight, "elsewhere", look)
+    return found
+
+
+def test_run_looks_three_times_for_what_others_have_in_flight(later, elsewhere):
+    elsewhere["in flight"], run, seen = 2, a_run(), []
     for _ in range(4):
-        run = after_leg(run, a_lane(in_flight=2, **ALL_DONE))
-        seen.append((run.next, run.wait, run.looks, run.lane.empty_polls))
+        run = after_leg(run, a_lane(**ALL_DONE))
+        seen.append((run.next, run.wait, run.looks, run.lanes[0].empty_polls))
         if run.next == "queue":
-            assert after_wait(run).next == "lane"  # a leg, which polls anew
+            assert after_wait(run).next == "lanes"  # a leg, which polls anew
 
     assert seen[:3] == [("queue", 20, looks, 0) for looks in (1, 2, 3)]
     assert (run.next, run.status, run.in_flight) == ("finish", "HALTED", 2)
@@ -153,10 +183,12 @@ def test_run_looks_three_times_for_what_others_have_in_flight(later):
 
 
 @pytest.mark.parametrize("lane", [{"refusals": REFUSALS}, {"redriven": 5}])
-def test_run_that_did_not_find_the_queue_empty_looks_for_no_others(lane):
-    run = after_leg(a_run({"max_messages": 5}, planned=9), a_lane(in_flight=2, **lane))
+def test_run_that_did_not_find_the_queue_empty_looks_for_no_others(elsewhere, lane):
+    elsewhere["in flight"] = 2
+    run = after_leg(a_run({"max_messages": 5}, planned=9, in_flight=2), a_lane(**lane))
 
     assert (run.next, run.status) == ("finish", "SUCCEEDED")
+    assert (run.in_flight, elsewhere["beside"]) == (0, [])  # nor remembers what it saw before
 
 
 @pytest.mark.parametrize(
@@ -173,8 +205,9 @@ def test_run_that_did_not_find_the_queue_empty_looks_for_no_others(lane):
         ),
     ],
 )  # fmt: skip
-def test_run_that_did_less_than_its_plan_says_so(planned, left, in_flight_, reason):
-    lane = a_lane(redriven=3, in_flight=in_flight_, **ALL_DONE)
+def test_run_that_did_less_than_its_plan_says_so(elsewhere, planned, left, in_flight_, reason):
+    elsewhere["in flight"] = in_flight_
+    lane = a_lane(redriven=3, **ALL_DONE)
     lane.counts["left"] = left
     run = after_leg(a_run(planned=planned, looks=3), lane)
 
@@ -204,8 +237,8 @@ def watching(found, step=5, redriven=5, watched=0, request=None, **outcomes):
 @pytest.mark.parametrize(
     ("outcomes", "expected"),
     [
-        ({"processed": 5}, "lane"),
-        ({"processed": 4, "died_again": 1}, "lane"),
+        ({"processed": 5}, "lanes"),
+        ({"processed": 4, "died_again": 1}, "lanes"),
         ({"processed": 3, "died_again": 2}, "finish"),
         ({"processed": 4, "pending": 1}, "outcomes"),
         ({"processed": 3, "retrying": 1, "died_again": 1}, "outcomes"),
@@ -227,7 +260,7 @@ def test_canary_says_whether_a_run_goes_on_halts_or_waits(found, outcomes, expec
 @pytest.mark.parametrize(
     ("outcomes", "expected"),
     [
-        ({"processed": 4, "pending": 1}, "lane"),  # one may fail
+        ({"processed": 4, "pending": 1}, "lanes"),  # one may fail
         ({"processed": 3, "died_again": 1, "pending": 1}, "finish"),
         ({"processed": 3, "moved_on": 2}, "finish"),
     ],
@@ -258,8 +291,8 @@ def test_step_of_a_canary_doubles_and_each_is_watched_anew(found, later):
         later(60)
         found |= {"processed": redriven}
         run = after_wait(run)
-        assert (run.next, run.watched, run.watch_from) == ("lane", redriven, 0)
-        steps.append((run.step, run.lane.may_redrive))
+        assert (run.next, run.watched, run.watch_from) == ("lanes", redriven, 0)
+        steps.append((run.step, run.lanes[0].may_redrive))
 
     assert steps == [(15, 10), (35, 20), (75, 40)]
 
@@ -267,9 +300,9 @@ def test_step_of_a_canary_doubles_and_each_is_watched_anew(found, later):
 @pytest.mark.parametrize(
     ("step", "redriven", "watched", "lane", "expected"),
     [
-        (0, 5, 0, {}, "lane"),  # no canary
-        (5, 4, 0, {}, "lane"),
-        (15, 5, 5, {}, "lane"),
+        (0, 5, 0, {}, "lanes"),  # no canary
+        (5, 4, 0, {}, "lanes"),
+        (15, 5, 5, {}, "lanes"),
         (15, 5, 5, ALL_DONE, "finish"),  # nothing since
         (5, 4, 0, ALL_DONE, "outcomes"),
         (15, 6, 5, {"refusals": REFUSALS}, "outcomes"),
@@ -319,7 +352,7 @@ def test_cancelled_run_ends_without_another_leg(step):
     run = step(a_run(), a_lane())
 
     assert (run.next, run.status) == ("finish", "CANCELLED")
-    assert "lane_execution_arn" not in runs.get("run-1")
+    assert legs.of_row(runs.get("run-1")) == []
 
 
 # Legs that failed
@@ -331,14 +364,14 @@ def test_failure_within_a_leg_fails_the_run_with_what_was_done():
     run = after_leg(a_run(), a_lane(asked=asked), **told)
 
     assert (run.next, run.failure) == ("fail", "Sqs.SqsException")
-    assert run.lane.counts == dict.fromkeys(COUNTED, 0) | {"quarantined": 1}
+    assert run.lanes[0].counts == dict.fromkeys(COUNTED, 0) | {"quarantined": 1}
 
 
 def test_failure_between_two_batches_cuts_none_short():
     asked = [Asked(verdict="quarantine", id=f"m-{n}", redrives=0) for n in range(2)]
     run = after_leg(a_run(), a_lane(asked=asked), done=["0"], failure="Sqs.SqsException")
 
-    assert run.lane.counts == dict.fromkeys(COUNTED, 0) | {"quarantined": 1, "failed": 1}
+    assert run.lanes[0].counts == dict.fromkeys(COUNTED, 0) | {"quarantined": 1, "failed": 1}
 
 
 def test_failure_is_told_and_not_the_lock_that_was_lost_with_it():
@@ -368,33 +401,31 @@ def leg(monkeypatch):
 
 def lost(run=None):
     """Decide after a leg whose answer did not come."""
-    run = run or a_run(lane=a_lane(redriven=1))
-    return course.decide(run, Told(error="States.Timeout"))
+    return course.decide(run or a_run(lanes=[a_lane(redriven=1)]), [Result(error="States.Timeout")])
 
 
 def test_leg_that_still_works_is_waited_for_and_asked_again(leg):
     leg.said = ("RUNNING", "")
     run = lost()
-    assert (run.next, run.wait, run.lost_leg) == ("queue", 5, "States.Timeout")
+    assert (run.next, run.wait, run.lanes[0].lost) == ("queue", 5, "States.Timeout")
     run = after_wait(run)
-    assert (run.next, run.lost_leg) == ("queue", "States.Timeout")
-    leg.said = ("SUCCEEDED", json.dumps({"lane": a_lane(redriven=7).model_dump()}))
+    assert (run.next, run.lanes[0].lost) == ("queue", "States.Timeout")
+    leg.said = ("SUCCEEDED", result(a_lane(redriven=7)).model_dump_json())
     run = after_wait(run)
 
-    assert (run.next, run.lost_leg, run.lane.counts["redriven"]) == ("lane", "", 7)
+    assert (run.next, run.lanes[0].lost, run.lanes[0].counts["redriven"]) == ("lanes", "", 7)
     assert leg.asked == [legs.execution_of(a_lane())] * 3
 
 
 def test_leg_that_ended_although_its_answer_was_lost_counts_as_it_ended(leg):
     lane = a_lane(redriven=4, asked=[Asked(verdict="redrive", id="m-1", redrives=0)])
-    leg.said = ("SUCCEEDED", json.dumps({"lane": lane.model_dump(), "done": ["0"]}))
+    leg.said = ("SUCCEEDED", result(lane, done=["0"]).model_dump_json())
 
-    assert lost().lane.counts["redriven"] == 5
+    assert lost().counts["redriven"] == 5
 
 
 def test_leg_that_failed_within_although_its_answer_was_lost_fails_the_run(leg):
-    told = {"lane": a_lane().model_dump(), "failure": "Sqs.SqsException"}
-    leg.said = ("SUCCEEDED", json.dumps(told))
+    leg.said = ("SUCCEEDED", result(failure="Sqs.SqsException").model_dump_json())
     run = lost()
 
     assert (run.next, run.failure) == ("fail", "Sqs.SqsException")
@@ -414,12 +445,12 @@ def test_leg_that_was_ended_from_outside_gives_back_its_batch_and_its_counts(
     leg.said = (status, "")
     given_back: list[str] = []
     monkeypatch.setattr(in_flight, "give_back_batch", given_back.append)
-    put("run-1", redriven=6, left=2)  # as its guards wrote it
+    put("run-1", lane_0={"redriven": 6, "left": 2})  # as its guards wrote it
     run = lost()
 
     assert (run.next, run.failure) == ("fail", "LaneStopped")
     assert run.reason == f"Lane 0 was ended from outside: {status}."
-    assert (run.lane.counts["redriven"], run.lane.counts["left"]) == (6, 2)
+    assert (run.lanes[0].counts["redriven"], run.lanes[0].counts["left"]) == (6, 2)
     assert given_back == [legs.execution_of(a_lane())]
 
 
@@ -442,8 +473,8 @@ def test_leg_that_is_over_is_settled_and_settled_once(calls):
         asked=[Asked(verdict="redrive", id="m-3", redrives=1)],  # anew, and refused
     )
     for _ in range(2):  # as if DecideNext were tried again
-        run = after_leg(a_run(), lane.model_copy(deep=True))
-        assert (run.lane.sent, run.lane.unsent) == ([], [])
+        run = after_leg(a_run(), lane.model_copy(deep=True), done=[])
+        assert (run.lanes[0].sent, run.lanes[0].unsent) == ([], [])
 
     rows = {n: row(f"m-{n}") for n in (1, 2, 3)}
     assert "trouble" not in rows[1]
@@ -487,21 +518,21 @@ def left(monkeypatch):
 def test_batch_that_is_too_large_is_received_one_at_a_time(left):
     run = too_large(a_run(), 10, in_hand(1, 2))
 
-    assert (run.next, run.lane.size, run.lane.poll, run.oversized) == ("lane", 1, 1, 0)
+    assert (run.next, run.lanes[0].size, run.lanes[0].poll, run.oversized) == ("lanes", 1, 1, 0)
     assert (left, held()) == ([], None)
 
 
 def test_batch_that_could_not_even_be_received_is_waited_for_until_it_is_visible():
     run = too_large(a_run(), 10)
 
-    assert (run.next, run.wait, run.lane.size) == ("queue", 300, 1)
-    assert after_wait(run).next == "lane"
+    assert (run.next, run.wait, run.lanes[0].size) == ("queue", 300, 1)
+    assert after_wait(run).next == "lanes"
 
 
 def test_message_that_is_too_large_alone_is_left_in_flight_and_the_run_goes_on_to_fail(left):
     run = too_large(a_run(), 1, in_hand(1))
 
-    assert (run.next, run.oversized, run.lane.records) == ("lane", 1, 1)
+    assert (run.next, run.oversized, run.lanes[0].records) == ("lanes", 1, 1)
     assert (left, held()) == (["handle-1"], ["handle-1"])
     run = after_leg(run, a_lane(size=1, **ALL_DONE))
     assert (run.next, run.failure) == ("fail", TOO_LARGE)
@@ -514,11 +545,11 @@ def test_message_that_is_too_large_alone_is_left_in_flight_and_the_run_goes_on_t
 def test_message_that_could_not_even_be_received_alone_has_no_name(left):
     run = too_large(a_run(), 1)
 
-    assert (run.next, run.oversized, left) == ("lane", 1, [])
+    assert (run.next, run.oversized, left) == ("lanes", 1, [])
     assert run.oversized_reason.startswith("A message of the dead-letter queue")
 
 
-@pytest.mark.parametrize(("oversized", "expected"), [(98, "lane"), (99, "fail")])
+@pytest.mark.parametrize(("oversized", "expected"), [(98, "lanes"), (99, "fail")])
 def test_run_that_meets_a_hundred_of_them_ends(left, oversized, expected):
     assert too_large(a_run(oversized=oversized), 1, in_hand(1)).next == expected
 
@@ -526,7 +557,7 @@ def test_run_that_meets_a_hundred_of_them_ends(left, oversized, expected):
 def test_queue_that_was_empty_before_what_is_too_large_is_not_taken_for_empty(left):
     run = after_leg(a_run(), a_lane(size=1, empty_polls=2), failure=TOO_LARGE, received=in_hand(1))
 
-    assert (run.next, run.lane.empty_polls) == ("lane", 0)
+    assert (run.next, run.lanes[0].empty_polls) == ("lanes", 0)
 
 
 def test_cancelled_run_and_a_full_history_end_it_before_it_goes_around(left):
@@ -535,6 +566,115 @@ def test_cancelled_run_and_a_full_history_end_it_before_it_goes_around(left):
     runs.cancel("run-1", an_operator())
     run = too_large(a_run(), 1, in_hand(1))
     assert (run.next, run.status, left) == ("finish", "CANCELLED", [])
+
+
+# Several lanes side by side
+
+
+def after_round(*results, **fields):
+    """Decide after a round of so many lanes."""
+    lanes = [a_lane(number=number) for number in range(len(results))]
+    run = a_run(**{"lanes": lanes, "working": [*range(len(lanes))]} | fields)
+    return course.decide(run, list(results))
+
+
+def lane_of(number, redriven=0, **fields):
+    return Result(lane=a_lane(redriven, number, **fields))
+
+
+def test_lanes_have_their_counters_and_go_on_in_one_round():
+    run = after_round(lane_of(0, 3), lane_of(1, 4))
+
+    assert (run.next, run.round, run.working, run.events) == ("lanes", 2, [0, 1], 17 + 2 * 9)
+    assert [lane.name for lane in run.lanes] == ["run-1-l0-2", "run-1-l1-2"]
+    assert runs.get("run-1")["redriven"] == run.counts["redriven"] == 7
+
+
+@pytest.mark.parametrize(("polls", "ends"), [((2, 2), True), ((2, 1), False), ((0, 2), False)])
+def test_queue_is_empty_when_it_was_so_for_every_lane(elsewhere, polls, ends):
+    left = dict.fromkeys(COUNTED, 0) | {"left": 2}
+    run = after_round(*(lane_of(n, empty_polls=p, counts=left) for n, p in enumerate(polls)))
+
+    assert run.next == ("finish" if ends else "lanes")
+    assert elsewhere["beside"] == ([4] if ends else [])
+
+
+def test_one_lane_looks_again_for_what_others_have_in_flight(elsewhere):
+    elsewhere["in flight"] = 1
+    run = after_wait(after_round(lane_of(0, **ALL_DONE), lane_of(1, 5, **ALL_DONE)))
+
+    assert (run.next, run.working, run.counts["redriven"]) == ("lanes", [0], 5)
+    elsewhere["in flight"] = 0
+    run = after_leg(run, a_lane(1, **ALL_DONE))
+    assert (run.next, run.status, run.counts["redriven"]) == ("finish", "SUCCEEDED", 6)
+
+
+def test_lane_of_which_all_is_refused_ends_the_run():
+    run = after_round(lane_of(0, 3), lane_of(1, refusals=REFUSALS))
+
+    assert (run.next, run.status) == ("finish", "SUCCEEDED")
+
+
+def test_failure_of_a_lane_fails_the_run_with_what_all_of_them_did():
+    asked = [Asked(verdict="redrive", id="m-1", redrives=1)]
+    cut_short = {"done": ["0"], "failure": "Sqs.SqsException", "cut_short": True}
+    run = after_round(lane_of(0, 3), result(a_lane(1, 1, asked=asked), **cut_short), lane_of(2, 4))
+
+    assert (run.next, run.failure) == ("fail", "Sqs.SqsException")
+    assert [lane.counts["redriven"] for lane in run.lanes] == [3, 2, 4]
+
+
+def test_failure_waits_for_the_legs_that_may_go_on(leg):
+    leg.said = ("RUNNING", "")
+    run = after_round(
+        lane_of(0, 3, failure="Sqs.SqsException"), Result(error="States.Timeout"), lane_of(2, 4)
+    )
+    assert (run.next, run.wait) == ("queue", 5)
+    leg.said = ("SUCCEEDED", lane_of(1, 6).model_dump_json())
+    run = after_wait(run)
+
+    assert (run.next, run.failure) == ("fail", "Sqs.SqsException")
+    assert run.counts["redriven"] == 13
+
+
+def test_of_several_legs_only_a_lost_one_is_asked_for_again(leg):
+    guarded_rows("m-1")
+    leg.said = ("RUNNING", "")
+    answered = result(a_lane(3, sent=[Sent(id="m-1", redrives=2)]), done=[])
+    run = after_round(answered, Result(error="States.Timeout"))
+    settled = row("m-1")
+    leg.said = ("SUCCEEDED", lane_of(1, 6).model_dump_json())
+    run = after_wait(run)
+
+    assert (run.next, run.counts["redriven"]) == ("lanes", 9)
+    assert leg.asked == [legs.execution_of(a_lane(number=1))] * 2
+    assert "trouble" not in settled
+    assert row("m-1") == settled
+
+
+def test_leg_that_was_ended_from_outside_takes_nothing_from_the_others(leg, monkeypatch):
+    leg.said = ("ABORTED", "")
+    monkeypatch.setattr(in_flight, "give_back_batch", lambda arn: None)
+    put("run-1", lane_1={"redriven": 6})
+    run = after_round(lane_of(0, 3), Result(error="States.TaskFailed"))
+
+    assert (run.next, run.reason) == ("fail", "Lane 1 was ended from outside: ABORTED.")
+    assert [lane.counts["redriven"] for lane in run.lanes] == [3, 6]
+
+
+def test_what_is_too_large_for_one_lane_changes_no_other():
+    told = {"failure": TOO_LARGE, "received": in_hand(1, 2)}
+    run = after_round(lane_of(0), result(a_lane(number=1), **told), lane_of(2))
+
+    assert run.next == "lanes"
+    assert [(lane.size, lane.poll) for lane in run.lanes] == [(10, 10), (1, 1), (10, 10)]
+
+
+def test_pause_of_the_slowest_lane_is_the_run_s():
+    now = clock.milliseconds()
+    run = after_round(lane_of(0, gap=4_000, sent_at=now), lane_of(1, gap=9_000, sent_at=now))
+
+    assert (run.next, run.wait) == ("queue", 9)
 
 
 def test_run_can_be_written_and_read_between_any_two_steps(found):

@@ -6,14 +6,14 @@ import pytest
 
 from tests.support.cloud import audited
 from tests.support.messages import an_operator
-from workflows.redrive import ownership, run_lock, runs
+from workflows.redrive import counters, ownership, run_lock, runs
+from workflows.redrive.lane import Lane
 from workflows.redrive.ownership import LeaseLost
 from workflows.redrive.run import new
 from workflows.runtime import aws
 from workflows.runtime.settings import settings
 
 AT, LATER = "2026-11-30T12:00:00.000Z", "2026-11-30T12:00:01.000Z"
-COUNTS = {"redriven": 3, "failed": 1, "left": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,9 @@ def _cloud(tables, machines, later):
 
 def a_run(run_id="run-1", **fields):
     run = new(run_id, f"arn:{run_id}", {"request": {"max_messages": 9}, "trace_id": "t-1"})
-    run.lane.counts |= COUNTS
+    run.lanes = [Lane(number=number) for number in range(2)]
+    run.lanes[0].counts |= {"redriven": 1, "left": 2}
+    run.lanes[1].counts |= {"redriven": 2, "failed": 1}
     return run.model_copy(update=fields)
 
 
@@ -59,7 +61,7 @@ def test_claim_makes_the_lock_and_the_record_of_a_run_that_nobody_announced():
         "status": "RUNNING", "trigger": "schedule", "requested_by": "schedule",
         "request": '{"max_messages": 9}', "trace_id": "t-1", "execution_arn": "arn:run-1",
         "dead_letter_queue": "dead-letter.fifo", "owned_at": now,
-    } | dict.fromkeys(runs.COUNTERS, 0)  # fmt: skip
+    } | dict.fromkeys(counters.NAMES, 0)  # fmt: skip
     assert expected.items() <= row().items()
     assert row()["expires_at"] > now
 
@@ -120,11 +122,15 @@ def test_close_writes_the_end_gives_the_lock_back_and_accounts_for_it():
         "failed": 1, "left": 2, "in_flight": 2, "missing": 1,
     }  # fmt: skip
     assert ended.items() <= row().items()
+    assert (row()["lane_0"], row()["lane_1"]) == (
+        {"redriven": 1, "left": 2},
+        {"redriven": 2, "failed": 1},
+    )
     assert "failure" not in row()
     assert lock() == {}
     (record,) = ends()
     assert (record["result"], record["at"], record["run_id"]) == ("HALTED", AT, "run-1")
-    assert record["counters"] == {"received": 4} | a_run().lane.counts
+    assert record["counters"] == {"received": 4} | a_run().counts
     assert (record["actor"], record["execution_arn"]) == ("console", "arn:run-1")
 
 
