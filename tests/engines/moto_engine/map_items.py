@@ -4,10 +4,9 @@ moto gives each item a thread, and the threads run as they like. Here one of the
 until its next state, so that the same test does the same things in the same order each time.
 """
 
-import contextvars
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import (
@@ -25,30 +24,34 @@ def in_turn(open_items: list[int], before: int) -> int:
 
 
 class _Item:
-    """One item of a Map, in a thread that works only when it is told to."""
+    """One item of a Map, in threads of which one works, and only when it is told to.
+
+    moto begins another thread for each task that has a timeout.
+    """
+
+    working: ClassVar["_Item | None"] = None
 
     def __init__(self, work: Callable[[], None]) -> None:
         self.is_done = False
         self.error: BaseException | None = None
         self._work = work
         self._mine, self._others = threading.Semaphore(0), threading.Semaphore(0)
-        context = contextvars.copy_context()
-        self._thread = threading.Thread(target=context.run, args=(self._run,), daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, daemon=True).start()
 
     def go_on(self) -> None:
         """Let it work until its next state, or its end."""
+        _Item.working = self
         self._mine.release()
         self._others.acquire()
+        _Item.working = None
 
     def rest(self) -> None:
-        """Wait, in its thread, until it is told to go on."""
+        """Wait, in the thread of it that works, until it is told to go on."""
         self._others.release()
         self._mine.acquire()
 
     def _run(self) -> None:
         self._mine.acquire()
-        _working.set(self)
         try:
             self._work()
         except BaseException as error:  # noqa: BLE001 - raised in the thread of the Map
@@ -57,14 +60,10 @@ class _Item:
         self._others.release()
 
 
-_working: contextvars.ContextVar[_Item | None] = contextvars.ContextVar("working", default=None)
-
-
 def rest() -> None:
     """Let the other items of the Map go on, if the caller works for one."""
-    item = _working.get()
-    if item is not None:
-        item.rest()
+    if _Item.working is not None:
+        _Item.working.rest()
 
 
 def patches(choose: Choose) -> list[Any]:
