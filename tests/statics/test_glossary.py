@@ -17,7 +17,7 @@ from tests.support.cloud import ACCOUNT, REGION
 from tests.support.template import template
 from tests.support.world import World
 from workflows.ledger import audit, journey, status
-from workflows.redrive import outcome, runs, verdict
+from workflows.redrive import counters, outcome, runs, verdict
 from workflows.runtime.refusals import Refusal
 
 PAGE = ROOT / "docs" / "glossary.md"
@@ -76,13 +76,13 @@ def test_events_of_a_journey_are_those_of_the_code():
 def test_statuses_of_a_run_are_those_that_the_api_names():
     assert words("Statuses of a run") == set(re.findall(r"`([A-Z_]+)`", FIELDS["RunReport.status"]))
     assert {*runs.ACTIVE, *runs._CLOSED} < words("Statuses of a run")
-    for counter in (*runs.COUNTERS, *outcome.Outcome.model_fields):
+    for counter in (*counters.NAMES, *outcome.Outcome.model_fields):
         assert f"`{counter}`" in section("Statuses of a run"), counter
 
 
 def test_verdicts_are_those_of_the_judge_and_the_plan():
     assert words("Verdicts") == {*get_args(verdict.Kind), "missing"}
-    assert words("Verdicts", 2) == {*runs.COUNTERS} - {"received", "failed"}
+    assert words("Verdicts", 2) == {*counters.NAMES} - {"received", "failed"}
     for because in get_args(verdict.Because):
         assert f"`{because}`" in section("Verdicts") or not because
 
@@ -148,7 +148,7 @@ def test_every_column_that_is_written_is_told():
             finally:
                 world.close()
 
-    assert {"receipt_handles", "held_by", "lane_execution_arn"} <= written_to["Runs"]
+    assert {"receipt_handles", "held_by", "round", "working", "lane_0"} <= written_to["Runs"]
     assert {"parked_at", "tries"} <= written_to["Groups"]
     for table, found in written_to.items():
         assert found <= columns(table), table

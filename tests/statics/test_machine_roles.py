@@ -10,6 +10,7 @@ from unittest import mock
 import pytest
 
 from tests.support.cloud import ENVIRONMENT, forget
+from tests.support.history import states_of
 from tests.support.messages import a_message
 from tests.support.template import TEMPLATE, template
 from tests.support.verdicts import judged
@@ -109,7 +110,7 @@ def _statements_of_a_turn() -> Iterator[str]:
     with mock.patch.dict(os.environ, ENVIRONMENT):
         forget()
         made = [statements.of(judged(message, **kind), letter, turn) for kind in kinds]
-        made += [statements.renew_lease("run"), statements.note_progress("run", {})]
+        made += [statements.renew_lease("run"), statements.note_progress("run", [])]
         made += [statements.confirm(Sent(id="m", redrives=1))]
     forget()
     for statement in filter(None, made):
@@ -161,8 +162,8 @@ MACHINES = ["RetryStateMachine", "RedriveStateMachine", "RedriveLaneStateMachine
 @pytest.mark.parametrize("machine", MACHINES)
 def test_role_allows_what_the_states_and_logging_need_where_they_need_it_and_no_more(machine):
     properties = template()["Resources"][machine]["Properties"]
-    definition = json.loads((TEMPLATE.parent / properties["DefinitionUri"]).read_text())
-    tasks = [state for state in definition["States"].values() if state["Type"] == "Task"]
+    definition = (TEMPLATE.parent / properties["DefinitionUri"]).read_text()
+    tasks = [state for state in states_of(definition).values() if state["Type"] == "Task"]
 
     used = set().union(*(_used(task, machine) for task in tasks))
 

@@ -14,12 +14,13 @@ from jsonata import jsonata
 
 from tests.statics import transformed
 from tests.support.cloud import ENVIRONMENT
+from tests.support.history import states_of
 from tests.support.template import TEMPLATE, template, template_tables
 from workflows import recovery
 from workflows.groups import execution
 from workflows.ledger import audit, trouble
-from workflows.redrive import course, in_flight, lane, outcome, runs, state_bytes, verdict
-from workflows.redrive.requests import Canary
+from workflows.redrive import counters, course, in_flight, lane, outcome, runs, state_bytes, verdict
+from workflows.redrive.requests import Canary, RedriveRequest
 from workflows.runtime import aws
 from workflows.runtime.settings import Settings
 
@@ -50,7 +51,7 @@ def definition(machine):
 
 
 def states(machine):
-    return json.loads(definition(machine))["States"]
+    return states_of(definition(machine))
 
 
 def leads_to(state):
@@ -167,7 +168,7 @@ def test_no_index_copies_bodies_or_journeys():
 
 def test_every_verdict_is_counted():
     assert {*lane.DEALT_WITH, "left"} == {*get_args(verdict.Kind)}
-    assert {"received", *lane.COUNTED} == {*runs.COUNTERS}
+    assert {"received", *lane.COUNTED} == {*counters.NAMES}
 
 
 # --- Numbers ------------------------------------------------------------------------------
@@ -222,13 +223,36 @@ def test_comments_of_the_redrive_tell_the_numbers_that_it_uses():
     assert in_flight.LEFT_SECONDS == 9 * 3_600
 
 
+def test_round_of_all_lanes_of_which_every_task_is_tried_again_has_room_in_the_history():
+    """Of the 25,000 events that end an execution."""
+    most = states("RedriveStateMachine")["RunLanes"]["MaxConcurrency"]
+    tried_again = 3 * sum(
+        entry["MaxAttempts"] for entry in states("RedriveStateMachine")["RunLane"]["Retry"]
+    )
+    round_of_all = course._EVENTS_OF_A_ROUND + most * (course._EVENTS_OF_A_LEG + tried_again)
+
+    assert course._MOST_EVENTS + round_of_all < 25_000
+
+
+def test_no_run_has_more_lanes_than_work_side_by_side():
+    """An inline Map has 40 items at work at most."""
+    most = states("RedriveStateMachine")["RunLanes"]["MaxConcurrency"]
+    limits = [
+        template()["Parameters"]["RedriveLanes"]["MaxValue"],
+        RedriveRequest.model_fields["lanes"].metadata[1].le,
+        Settings.model_fields["redrive_lanes"].metadata[1].le,
+    ]
+
+    assert limits == [most] * 3 == [40] * 3
+
+
 def test_run_has_time_for_as_many_legs_and_looks_as_its_history_has_room():
     limit = json.loads(definition("RedriveStateMachine"))["TimeoutSeconds"]
     leg = json.loads(definition("RedriveLaneStateMachine"))["TimeoutSeconds"]
     longest_watch = Canary.model_fields["watch_seconds"].metadata[1].le
     look = -(-longest_watch // course._LOOKS_A_WATCH)
 
-    assert course._MOST_EVENTS / course._EVENTS_OF_A_LEG * leg < limit
+    assert course._MOST_EVENTS / (course._EVENTS_OF_A_ROUND + course._EVENTS_OF_A_LEG) * leg < limit
     assert course._MOST_EVENTS / course._EVENTS_OF_A_WAIT * look < limit
 
 
@@ -582,7 +606,7 @@ def test_whatever_goes_wrong_in_a_run_frees_the_lock_or_is_for_the_sweep(name):
     last = states("RedriveStateMachine")[name]["Catch"][-1]
 
     assert last["ErrorEquals"] == ["States.ALL"]
-    assert last["Next"] == {"RunLane": "DecideNext", "FailRun": "RunFailed"}.get(name, "FailRun")
+    assert last["Next"] == {"RunLane": "LegUnanswered", "FailRun": "RunFailed"}.get(name, "FailRun")
 
 
 @pytest.mark.parametrize("name", tasks("RedriveLaneStateMachine"))
@@ -592,10 +616,13 @@ def test_whatever_goes_wrong_in_a_leg_gives_its_batch_back_and_is_told_to_the_ru
     gives_back = "GiveBackDeadLetters"
 
     assert last["ErrorEquals"] == ["States.ALL"]
-    assert last["Next"] == ("LegOver" if name == gives_back else gives_back)
-    assert ("failure" in last.get("Assign", {})) == (name != gives_back)
-    assert leads_to(found[gives_back]) == {"LegOver"}
-    assert "failure" in found["LegOver"]["Output"]
+    goes_on = {gives_back: "SettleLeg", "SettleLeg": "LegOver"}
+    assert last["Next"] == goes_on.get(name, gives_back)
+    assert ("failure" in last.get("Assign", {})) == (name not in goes_on)
+    assert leads_to(found[gives_back]) == {"SettleLeg"}
+    told = found["LegOver"]["Output"]["told"]
+    assert told == found["SettleLeg"]["Arguments"]["Payload"]["leg"]
+    assert "failure" in told
 
 
 def test_delete_comes_after_send_and_guard_before_it():

@@ -7,7 +7,8 @@ from unittest import mock
 from tests.support.cloud import ENVIRONMENT, forget
 from workflows.messages.envelope import Message
 from workflows.redrive import batch
-from workflows.redrive.lane import Lane, ask
+from workflows.redrive.lane import Lane
+from workflows.redrive.turns import ask
 from workflows.redrive.verdict import Verdict
 
 
@@ -48,7 +49,7 @@ def answer(stack: Any, run_id: str, *verdicts: Verdict) -> list[dict[str, Any]]:
         forget()
         lane = Lane(poll=10)
         letters: Any = [{"MessageId": verdict["trace_id"]} for verdict in verdicts]
-        ask(lane, list(verdicts), run_id, None)
+        ask(lane, list(verdicts), run_id)
         lane.over_because = "A test says so."
         found = batch.guarded(run_id, f"arn:{run_id}", lane, letters, list(verdicts))
     forget()

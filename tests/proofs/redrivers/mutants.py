@@ -96,7 +96,7 @@ MUTANTS = [
         (
             ("workflows.redrive.lane._why_over", "empty_polls >= EMPTY_POLLS", "empty_polls >= 1"),
             (
-                "workflows.redrive.course._has_all",
+                "workflows.redrive.course._is_empty",
                 "empty_polls >= lanes.EMPTY_POLLS",
                 "empty_polls >= 1",
             ),
@@ -160,21 +160,21 @@ MUTANTS = [
         "two_legs",
         (
             (
-                "workflows.redrive.lane.begin_leg",
-                "lane.leg += 1",
-                "lane.leg, lane.counts = lane.leg + 1, dict.fromkeys(COUNTED, 0)",
+                "workflows.redrive.shares.begin_leg",
+                "lane.leg, lane.name = leg,",
+                "lane.counts = dict.fromkeys(COUNTED, 0); lane.leg, lane.name = leg,",
             ),
         ),
     ),
     Mutant(
         "A leg has the share of the whole run.",
         "two_legs",
-        (("workflows.redrive.course.begin_leg", "most - run.lane.received", "most"),),
+        (("workflows.redrive.shares.begin_round", "else most - done", "else most"),),
     ),
     Mutant(
         "What a leg did not send is not let go of.",
         "refused_and_nobody_looks",
-        (("workflows.redrive.lane.tally", "lane.unsent.append(kept)", "pass"),),
+        (("workflows.redrive.turns.tally", "lane.unsent.append(kept)", "pass"),),
     ),
     Mutant(
         "The lock of a run that was stopped is never free.",

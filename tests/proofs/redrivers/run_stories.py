@@ -57,7 +57,7 @@ def two_legs(world: Redriven) -> Iterator[str]:
     slow = before_call(lambda: engines.elapse(world.stack, _LEG_SECONDS), "ReceiveMessage")
     with slow:
         run = world.redrive(max_messages=12)
-    if run.states.count("RunLane") != 2:
+    if run.states.count("RunLanes") != 2:
         yield f"Raised: it had {run.states.count('RunLane')} legs."
     sent = len(world.queued("Work"))
     if sent != 12:

@@ -20,7 +20,7 @@ from workflows.messages.envelope import InvalidEnvelope
 from workflows.messages.limits import ATTRIBUTE_RESERVE_BYTES
 from workflows.messages.reasons import reason_of
 from workflows.redrive import batch, lane, state_bytes
-from workflows.redrive.lane import COUNTED, Asked, Lane, Sent
+from workflows.redrive.lane import COUNTED, Asked, Lane, Received, Sent
 from workflows.redrive.requests import RedriveRequest
 from workflows.redrive.run import Run
 from workflows.redrive.verdict import Verdict
@@ -47,12 +47,13 @@ def a_lane(asked=0, settling=lane._MOST_UNSETTLED):
     found = Lane(
         number=99, leg=99_999, size=10, turns=999_999, polls=999_999, records=999_999,
         counts=dict.fromkeys(COUNTED, 1_000_000), may_receive=1_000_000, may_redrive=1_000_000,
+        rate=2_999.5,
         asked=[
             Asked(verdict="quarantine", id=f"{number:a>128}", redrives=25, after="9")
             for number in range(asked)
         ],
-        sent=ids(settling), sent_at=1_800_000_000_000, window=3_000, gap=10_000, empty_polls=2,
-        refusals=5, in_flight=120_000, waves_left=300, until=1_800_000_000, poll=10,
+        sent=ids(settling), sent_at=1_800_000_000_000, window=2_000, gap=10_000, empty_polls=2,
+        refusals=5, waves_left=300, until=1_800_000_000, poll=10,
     )  # fmt: skip
     found.name = lane.leg_name(RUN_ID, found.number, found.leg)
     found.attempt_id = f"{'s' * 53}-99-999999"
@@ -256,7 +257,7 @@ def test_messages_to_validate_fit_beside_a_lane_that_carries_all_it_can(maximum,
     size_ = state_bytes.batch_size(maximum, json.loads(request_))
     full = a_lane(size_, lane._MOST_UNSETTLED - 10)
     full.size = size_
-    lane._next_poll(full, RUN_ID, None)
+    lane.next_poll(full, RUN_ID)
     payload = {
         "messages": letters(maximum, full.poll, OURS),
         "lane": full.model_dump(),
@@ -381,35 +382,65 @@ def a_request():
     }
 
 
-def test_leg_s_output_and_the_run_s_state_fit():
-    """What a leg ends with is a result and an input of the run, with the run beside it."""
-    batch_ = letters(1_024, 10, {})
-    leg = evaluate_all(
+def a_told_leg(settling=lane._MOST_UNSETTLED):
+    """Return what a leg ends with that could not settle it itself."""
+    return evaluate_all(
         states(LANE_MACHINE)["LegOver"]["Output"],
         {
-            "lane": a_lane(10).model_dump(),
+            "lane": a_lane(10, settling).model_dump(),
             "done": [str(n) for n in range(10)],
             "sent_at": 1_800_000_000_000,
             "failure": "DynamoDb.ItemCollectionSizeLimitExceeded",
             "verdicts": [1],
-            "batch": batch_,
+            "batch": letters(1_024, 10, {}),
         },
         LANE_MACHINE,
     )
-    run = Run(
+
+
+def a_settled_lane():
+    return a_lane(0, 0).model_copy(
+        update={
+            "failure": "f" * 60, "reason": "r" * 100, "lost": "l" * 60,
+            "held": Received.model_validate(a_told_leg(0)["told"]["received"][0]),
+        }
+    )  # fmt: skip
+
+
+def a_run(lanes):
+    return Run(
         run_id=RUN_ID, execution_arn=EXECUTION, trace_id="t" * 254, trigger="t" * 254,
         requested_by=quotes(254), request=a_request(), planned=1_000_000, reason="r" * 1_000,
-        failure="f" * 254, oversized_reason="r" * 200, lost_leg="l" * 254,
-        lane=a_lane(10), watch_from=1_800_000_000, events=17_000,
+        failure="f" * 254, oversized_reason="r" * 200, lanes=[a_settled_lane()] * lanes,
+        working=[*range(lanes)], round=99_999, watch_from=1_800_000_000, events=17_000,
     ).model_dump()  # fmt: skip
 
-    assert len(leg["lane"]["sent"]) == lane._MOST_UNSETTLED
-    assert [one.keys() for one in leg["received"]] == [{"MessageId", "ReceiptHandle"}] * 10
-    # Beside it a result says of the execution what it began with, once more and as text.
+
+def test_leg_s_output_fits_beside_what_it_began_with():
+    leg = a_told_leg()
+    # A result says of the execution what it began with, once more and as text.
     begun = run_of(json.dumps(a_request())) | {"lane": a_lane(10).model_dump()}
     result = {"Output": leg, "Input": json.dumps(begun), "ExecutionArn": EXECUTION}
-    for state in (invoked(run), result, {"FunctionName": "f" * 140, "Payload": [run, leg]}):
-        assert size(state) < STATE_BYTES
+
+    assert len(leg["told"]["lane"]["sent"]) == lane._MOST_UNSETTLED
+    assert [one.keys() for one in leg["told"]["received"]] == [{"MessageId", "ReceiptHandle"}]
+    payload = argument("SettleLeg", "Payload")["leg"]
+    assert payload == states(LANE_MACHINE)["LegOver"]["Output"]["told"]
+    assert size(result) < STATE_BYTES
+    assert size({"FunctionName": "f" * 140, "Payload": begun | {"leg": leg["told"]}}) < STATE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("lanes", "told"), [(40, 0), (40, 10), (10, 10)], ids=["most", "ten of them told", "usual"]
+)
+def test_what_all_lanes_did_fits_beside_the_run(lanes, told):
+    """Of lanes that could not settle their legs themselves not all have room, if they are many."""
+    legs = [a_told_leg()] * told + [{"lane": a_settled_lane().model_dump()}] * (lanes - told)
+    run = a_run(lanes)
+
+    assert size(invoked(run)) < STATE_BYTES
+    assert size(legs) < STATE_BYTES
+    assert size({"FunctionName": "f" * 140, "Payload": {"run": run, "legs": legs}}) < STATE_BYTES
 
 
 @pytest.mark.parametrize("attributes", [{}, TEN], ids=["none", "ten"])

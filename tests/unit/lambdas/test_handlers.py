@@ -31,7 +31,7 @@ from tests.support.messages import a_message, a_transaction
 from workflows.ledger import audit, claims, lookup, transitions, trouble
 from workflows.messages.carried import NOTHING
 from workflows.operator import failures, overview
-from workflows.redrive import ownership, runs
+from workflows.redrive import counters, ownership, runs
 from workflows.redrive.outcome import Outcome
 from workflows.runtime import aws
 
@@ -455,14 +455,47 @@ def test_run_has_the_promised_shape_and_is_listed_alike():
     assert status == 200
     nothing = dict.fromkeys(Outcome.model_fields, 0)
     assert body.pop("outcome") == nothing
+    assert body.pop("lanes") == []
     assert body.pop("progress") == {"rate_per_second": 0.0, "remaining": 0, "eta_seconds": None}
     assert call("runs") == (200, {"runs": [body], "cursor": None})
     assert re.fullmatch(TIME, body.pop("started_at"))
-    counters = dict.fromkeys(runs.COUNTERS, 0)
-    assert body == started | counters | {
+    zeros = dict.fromkeys(counters.NAMES, 0)
+    assert body == started | zeros | {
         "trigger": "api", "requested_by": "o@example.com", "request": {}, "finished_at": None,
         "reason": None, "failure": None, "in_flight": 0, "missing": 0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("lanes", [0, 41, "many", 1.5])
+def test_number_of_lanes_that_cannot_be_is_422_and_starts_nothing(lanes):
+    status, body = call("reprocess", {"lanes": lanes})
+
+    assert (status, is_problem(body, "invalid_request")) == (422, True)
+    assert body["error"]["details"]["fields"][0]["field"] == "body.lanes"
+    assert call("runs")[1]["runs"] == []
+
+
+def test_run_tells_of_each_lane():
+    run_id = call("reprocess", {"lanes": 2})[1]["run_id"]
+    aws.dynamodb().update_item(
+        TableName="Runs", Key={"run_id": run_id},
+        UpdateExpression="SET lane_0 = :zero, lane_1 = :one, #round = :round, working = :working",
+        ExpressionAttributeNames={"#round": "round"},
+        ExpressionAttributeValues={
+            ":zero": {"redriven": 4}, ":one": {"failed": 1}, ":round": 1, ":working": [0],
+        },
+    )  # fmt: skip
+    body = call("run", path=f"/messages/dlq/reprocess/{run_id}")[1]
+
+    assert (body["redriven"], body["failed"], body["received"]) == (4, 1, 5)
+    assert body["request"] == {"lanes": 2}
+    told = [(lane["lane"], lane["received"], lane["redriven"]) for lane in body["lanes"]]
+    assert told == [(0, 4, 4), (1, 1, 0)]
+    assert body["lanes"][0]["execution_arn"].endswith(f":{run_id}-l0-1")
+    assert body["lanes"][1]["execution_arn"] is None
+    listed = call("runs")[1]["runs"][0]
+    assert listed["redriven"] == 4
+    assert "lanes" not in listed
 
 
 @pytest.mark.parametrize("run_id", ["unknown", "LOCK", "LOCK%23dead-letter.fifo"])
@@ -479,7 +512,7 @@ def test_runs_are_paged_by_cursor():
             Item={"run_id": f"run-{number}", "status": "SUCCEEDED", "trigger": "api",
                   "dead_letter_queue": "dead-letter.fifo", "requested_by": "o",
                   "execution_arn": "arn:1", "started_at": f"2026-01-0{number + 1}T00:00:00.000Z"}
-            | dict.fromkeys(runs.COUNTERS, 0),
+            | dict.fromkeys(counters.NAMES, 0),
         )  # fmt: skip
     first = call("runs", query={"limit": "2"})[1]
     second = call("runs", query={"limit": "2", "cursor": first["cursor"]})[1]

@@ -13,6 +13,7 @@ from local import legal_ids
 from local.stack import ROOT
 from tests.engines.moto_engine.as_aws import compiled
 from tests.engines.moto_engine.stack import MotoStack
+from tests.support.history import states_of
 from tests.support.stack_fixtures import dead_letter, run_machine, transaction
 
 NAME = "rückführung"
@@ -50,12 +51,12 @@ def test_every_id_that_a_machine_makes_is_known_here():
     """A new one is to be tried with every name, too, or to be none that a person chose."""
     safe = {("retry", "DeadLetter"): "$uuid()"}
     made_here = {
-        ("redrive", "RunLane", "Name"): "$run.lane.name",
+        ("redrive", "RunLane", "Name"): "$states.input.name",
         ("redrive_lane", "ReceiveDeadLetters", "ReceiveRequestAttemptId"): "$lane.attempt_id",
     }
     for machine in PLACES:
         text = (ROOT / "statemachines" / f"{machine}.asl.json").read_text()
-        for name, state in json.loads(text)["States"].items():
+        for name, state in states_of(text).items():
             given_ = json.dumps(state.get("Arguments", {}))
             if "DeduplicationId" in given_:
                 assert safe.pop((machine, name)) in given_

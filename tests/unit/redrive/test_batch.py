@@ -118,7 +118,7 @@ def test_each_wave_prolongs_the_lease_and_writes_the_progress():
     found = guarded(verdict("redrive", index=0))
 
     assert found["common"] == [
-        statements.renew_lease("run-1"), statements.note_progress("run-1", COUNTS),
+        statements.renew_lease("run-1"), statements.note_progress("run-1", [Lane(counts=COUNTS)]),
     ]  # fmt: skip
 
 

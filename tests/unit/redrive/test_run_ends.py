@@ -281,12 +281,25 @@ def test_run_that_the_console_started_with_nonsense_can_be_shown(begin, request_
     row = runs.get("run-1")
 
     assert RunRecord.model_validate(row).request == {}
-    report = row | {"outcome": Outcome(), "progress": progress.of(row)}
+    report = row | {"lanes": [], "outcome": Outcome(), "progress": progress.of(row)}
     assert RunReport.model_validate(report).progress is not None
 
 
 def test_run_whose_limit_is_no_number_makes_progress_all_the_same(begin):
     assert progress_of(begin, request='{"max_messages": "many"}') is not None
+
+
+def test_lanes_of_a_run_are_told_with_what_each_did(begin):
+    begin()
+    change(
+        lane_1={"redriven": 2, "left": 1}, lane_0={"redriven": 4, "failed": 3}, round=2, working=[1]
+    )
+    first, second = progress.lanes(runs.get("run-1"))
+
+    assert (first.lane, first.received, first.redriven, first.failed) == (0, 7, 4, 3)
+    assert (second.lane, second.received, second.redriven, second.left) == (1, 2, 2, 1)
+    assert first.execution_arn is None
+    assert str(second.execution_arn).endswith(":execution:redrive_lane:run-1-l1-2")
 
 
 # --- Told once ----------------------------------------------------------------------------
@@ -379,17 +392,20 @@ def test_what_a_stopped_run_had_redriven_is_counted(begin, sfn, output):
     assert (sums["MessagesReprocessed"], sums["Errors"]) == (4, 3)
 
 
-def test_end_of_a_stopped_run_whose_lane_works_still_waits_for_the_lane(begin, sfn, output):
+def test_end_of_a_stopped_run_waits_for_each_lane_that_works_still(begin, sfn, output):
     begin()
     lane_machine = ENVIRONMENT["REDRIVE_LANE_STATE_MACHINE_ARN"]
-    leg = sfn.start_execution(stateMachineArn=lane_machine, name="run-1-l0-1", input="{}")
-    change(**COUNTS, lane_execution_arn=leg["executionArn"])
+    arns = [
+        sfn.start_execution(stateMachineArn=lane_machine, name=f"run-1-l{n}-3", input="{}")
+        for n in range(2)
+    ]
+    change(**COUNTS, round=3, working=[0, 1])
     stop(sfn)
 
-    recover_executions.handler({}, CONTEXT)
-    assert told(output()) == ([], {})
-
-    sfn.stop_execution(executionArn=leg["executionArn"])  # with a batch in hand, maybe
+    for leg in arns:
+        recover_executions.handler({}, CONTEXT)
+        assert told(output()) == ([], {})
+        sfn.stop_execution(executionArn=leg["executionArn"])  # with a batch in hand, maybe
     recover_executions.handler({}, CONTEXT)
     (line,), _ = told(output())
     assert line["details"]["run_status"] == "ABORTED"

@@ -11,7 +11,7 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from workflows.ledger.status import Status
 from workflows.redrive import statements
-from workflows.redrive.lane import COUNTED, Sent
+from workflows.redrive.lane import COUNTED, Lane, Sent
 from workflows.runtime import shards
 
 TURN = statements.Turn("run-1", "arn:run-1", "run-1#0.7")
@@ -198,11 +198,12 @@ def test_lease_is_prolonged_by_its_holder():
 
 def test_progress_is_written_while_the_run_is_wanted():
     counts = {name: number for number, name in enumerate(COUNTED)}
-    done, condition = read(statements.note_progress("run-1", counts))
+    counts |= {"already_processed": 0, "discarded": 0, "failed": 0}
+    lanes = [Lane(number=2, counts=counts), Lane(number=3)]
+    done, condition = read(statements.note_progress("run-1", lanes))
 
     assert done == (
-        "Runs SET received=‹10› SET redriven=‹0› SET quarantined=‹1› SET already_processed=‹2›"
-        " SET discarded=‹3› SET failed=‹4› SET left=‹5›"
+        "Runs SET lane_2=‹{'quarantined': Decimal('1'), 'left': Decimal('5')}› SET lane_3=‹{}›"
     )
     assert condition == "run_id=‹run-1› AND status=‹RUNNING›"
 
