@@ -54,6 +54,7 @@ def _scheduled(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     scheduled = False
     for event in events:
         if event["type"] == "TaskFailed" and not scheduled:
-            yield {"type": "TaskScheduled"}
+            before = {"previousEventId": event["previousEventId"]}
+            yield {"type": "TaskScheduled", "id": -event["id"]} | before
         scheduled = event["type"] in ("TaskScheduled", "TaskStarted", "TaskSubmitted")
         yield event

@@ -192,8 +192,11 @@ def _execution(world: "World", arn: str) -> dict[str, Any]:
 
 def _output(execution: dict[str, Any]) -> Any:
     output = json.loads(execution.get("output") or "null")
-    if output and "lane" in output:  # of a leg: the rest are times, handles and numbers of its own
-        return {"counts": output["lane"]["counts"], "failure": output["failure"]}
+    if output and "told" in output:  # of a leg that is not settled
+        told = output["told"]
+        return {"counts": told["lane"]["counts"], "failure": told["failure"]}
+    if output and "lane" in output:  # the rest are times, handles and numbers of its own
+        return {name: output["lane"][name] for name in ("counts", "failure")}
     return output
 
 

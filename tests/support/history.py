@@ -61,7 +61,7 @@ def steps_of(events: Iterable[dict[str, Any]]) -> list[Step]:
             steps.append(step)
         elif kind.endswith("StateExited"):
             told = event["stateExitedEventDetails"]
-            if step is None or step.is_left:  # of the last item
+            if step is None or step.is_left or step.state != told["name"]:  # of the last item
                 step = next(one for one in steps if one.state == told["name"] and not one.is_left)
             assigned = told.get("assignedVariables", {})
             step.assigned = {name: json.loads(text) for name, text in assigned.items()}

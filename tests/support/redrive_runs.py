@@ -102,8 +102,16 @@ def all_visible(stack):
 
 def held_records(stack, run_id):
     """Return how many records of what a run leaves in flight there are."""
-    numbers = range(20)
-    return sum(bool(row(stack, "Runs", f"HELD#{run_id}#0.{number}")) for number in numbers)
+    pages = stack.client("dynamodb").get_paginator("scan")
+    return sum(
+        page["Count"]
+        for page in pages.paginate(
+            TableName=stack.outputs["RunsTableName"],
+            FilterExpression="begins_with(run_id, :held)",
+            ExpressionAttributeValues={":held": {"S": f"HELD#{run_id}#"}},
+            ConsistentRead=True,
+        )
+    )
 
 
 def batches_sent(stack, run):

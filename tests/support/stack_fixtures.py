@@ -20,6 +20,7 @@ from local.stack import Stack
 from tests.support import mocks as mocked
 from tests.support.rows import indexed, shown
 from workflows.messages.envelope import Message
+from workflows.redrive import counters
 from workflows.redrive.lane import leg_name
 from workflows.runtime import clock, executions
 
@@ -299,14 +300,18 @@ def queued(stack: Stack, queue: str, group_id: str | None = None) -> list[dict[s
 
 
 def row(stack: Stack, table: str, key: str) -> dict[str, Any]:
-    """Return a row of `Messages`, `Runs` or `Accounts` as plain Python values; {} for none."""
+    """Return a row of `Messages`, `Runs` or `Accounts` as plain Python values; {} for none.
+
+    A run's has what all its lanes have counted, too.
+    """
     answer = stack.client("dynamodb").get_item(
         TableName=stack.outputs[f"{table}TableName"],
         Key={_KEYS[table]: {"S": key}},
         ConsistentRead=True,
     )
     item = answer.get("Item", {})
-    return shown({name: TypeDeserializer().deserialize(value) for name, value in item.items()})
+    found = {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
+    return counters.added_up(shown(found))
 
 
 def put(stack: Stack, table: str, item: dict[str, Any]) -> None:

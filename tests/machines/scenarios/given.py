@@ -9,7 +9,8 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from tests.support import stack_fixtures
 from tests.support.world import World
 from workflows.messages.envelope import Message
-from workflows.redrive.beginning import begin_leg
+from workflows.redrive import shares
+from workflows.redrive.lane import Lane
 from workflows.redrive.run import Run, new
 from workflows.runtime import clock, shards
 
@@ -119,8 +120,10 @@ def begun(world: World, **request: Any) -> Run:
     machine = world.machines["redrive"].replace(":stateMachine:", ":execution:")
     with world.application():
         run = new(world.next_run, f"{machine}:{world.next_run}", {"request": request})
-        run.lane.size, run.waves = 10, 300
-        begin_leg(run)
+        run.waves, run.request = 300, request
+        run.lanes = [Lane(size=10)]
+        shares.begin_round(run)
+        run.next = "lanes"
     return run
 
 

@@ -164,7 +164,7 @@ def canary_of_more_than_a_batch(world: World) -> None:
         world.dead_letter(world.message())
     run, batches = _watched(world, canary={"messages": 12}, max_messages=14)
     assert (run.output["redriven"], batches) == (14, [10, 2, 2])
-    assert run.states.count("RunLane") == 2
+    assert run.states.count("RunLanes") == 2
 
 
 @scenario()

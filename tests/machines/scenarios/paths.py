@@ -1,4 +1,4 @@
-"""Parts of the machines' paths, as scenarios expect them; a run's leg follows its `RunLane`."""
+"""Parts of the machines' paths, as scenarios expect them; a run's legs follow its `RunLanes`."""
 
 from tests.support.redrive_runs import (
     BEGUN,

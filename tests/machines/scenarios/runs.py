@@ -240,7 +240,7 @@ def many_legs(world: World) -> None:
         assert found["execution_arns"] == [leg_arn(world.stack, run.arn, leg)]
     record = world.run_row(run.name)
     assert (record["requested_by"], record["execution_arn"]) == ("o@example.com", run.arn)
-    assert record["lane_execution_arn"] == leg_arn(world.stack, run.arn, 3)
+    assert (record["round"], record["working"]) == (3, [0])
     assert row(world.stack, "Runs", LOCK) == {}
     assert all_visible(world.stack)
 
@@ -253,9 +253,11 @@ def leg_whose_answer_was_lost(world: World) -> None:
     for _ in range(2):
         world.dead_letter(world.message())
     leg = given.begun(world, max_messages=1)
-    told = leg.model_dump(include={"run_id", "trace_id", "request", "lane"})
-    start_machine(world.stack, world.machines["redrive_lane"], told, name=leg.lane.name)
-    world.follow(leg.lane.name, machine="redrive_lane")
+    told = leg.model_dump(include={"run_id", "trace_id", "request"})
+    (lane,) = leg.lanes
+    told |= {"lane": lane.model_dump()}
+    start_machine(world.stack, world.machines["redrive_lane"], told, name=lane.name)
+    world.follow(lane.name, machine="redrive_lane")
     exists = given.throws("StepFunctions.ExecutionAlreadyExistsException")
     run = world.run({"request": {"max_messages": 1}}, mocks={"RunLane": exists})
     assert run.states == [*START, *JUDGED, *WAVE, *FINISH]
@@ -281,8 +283,8 @@ def run_that_was_stopped(world: World) -> None:
     world.executions.remove(run)
     run = world.follow(run_id)  # its path is whole only now
     assert run.status == world.run_row(run_id)["status"] == "ABORTED"
-    assert leg.states[-4:] == ["GuardLoop", "AnyToRedrive", "GiveBackDeadLetters", "LegOver"]
-    assert (leg.status, leg.output["failure"]) == ("SUCCEEDED", "LeaseLost")
+    assert leg.states[-4:] == ["GuardLoop", "AnyToRedrive", "GiveBackDeadLetters", "SettleLeg"]
+    assert (leg.status, leg.output["lane"]["failure"]) == ("SUCCEEDED", "LeaseLost")
     assert bodies(world, "Work") == [world.messages[0].body()]
     assert all_visible(world.stack)
     world.recover()
