@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.engines.moto_engine import quick
+from tests.engines.moto_engine.as_aws import TIMED_OUT
 from tests.engines.moto_engine.stack import MotoStack
 from tests.support.redrive_runs import GIVEN_BACK, START
 from tests.support.stack_fixtures import (
@@ -237,6 +238,92 @@ def test_legs_of_a_run_have_its_test_case_and_count_together(moto):
 
     assert (run.status, run.states.count("RunLanes")) == ("SUCCEEDED", 2)
     assert len(queued(moto, "Work")) == 1
+
+
+ITEMS = {
+    "Type": "Map",
+    "Items": [1, 2, 3],
+    "ItemProcessor": {
+        "StartAt": "First",
+        "States": {
+            "First": {"Type": "Pass", "Next": "Last"},
+            "Last": {"Type": "Pass", "Output": "{% $states.input + 1 %}", "End": True},
+        },
+    },
+    "End": True,
+}
+
+
+def map_items(moto, **changes):
+    """Run a machine that is one Map of three items, in whose machine these states are others."""
+    states = ITEMS["ItemProcessor"]["States"] | changes
+    only = ITEMS | {"ItemProcessor": {"StartAt": "First", "States": states}}
+    definition = {"QueryLanguage": "JSONata", "StartAt": "Each", "States": {"Each": only}}
+    stepfunctions = moto.client("stepfunctions")
+    machine = stepfunctions.create_state_machine(
+        name="map", definition=json.dumps(definition), roleArn="arn:aws:iam::123456789012:role/m"
+    )
+    arn = stepfunctions.start_execution(
+        stateMachineArn=machine["stateMachineArn"], name="once", input="{}"
+    )["executionArn"]
+    moto.run_executions()
+    return stepfunctions.describe_execution(executionArn=arn), events(moto, arn)
+
+
+def entered_in_turn(found):
+    return [
+        (event["stateEnteredEventDetails"]["name"], event["stateEnteredEventDetails"]["input"])
+        for event in found
+        if event["type"] == "PassStateEntered"
+    ]
+
+
+def test_items_take_turns_state_by_state(moto):
+    ended, found = map_items(moto)
+
+    assert json.loads(ended["output"]) == [2, 3, 4]
+    assert entered_in_turn(found) == [
+        (state, item) for state in ("First", "Last") for item in ("1", "2", "3")
+    ]
+
+
+def test_items_take_turns_in_an_order_of_choice(moto):
+    asked = []
+
+    def last_first(still_open, before):
+        asked.append((still_open, before))
+        return still_open[-1]
+
+    moto.next_item = last_first
+
+    ended, found = map_items(moto)
+
+    assert json.loads(ended["output"]) == [2, 3, 4]
+    assert entered_in_turn(found) == [
+        (state, item) for item in ("3", "2", "1") for state in ("First", "Last")
+    ]
+    assert asked[0] == ([0, 1, 2], -1)
+    assert ([0, 1], 2) in asked
+
+
+def test_error_of_an_item_fails_its_map(moto):
+    first = {"Type": "Choice", "Default": "Last"}
+    first |= {"Choices": [{"Condition": "{% $states.input = 2 %}", "Next": "Wrong"}]}
+    wrong = {"Type": "Fail", "Error": "Broken", "Cause": "made up"}
+
+    ended, _ = map_items(moto, First=first, Wrong=wrong)
+
+    assert (ended["status"], ended["error"]) == ("FAILED", "Broken")
+
+
+@pytest.mark.parametrize("end", [False, TIMED_OUT])
+def test_execution_is_ended_before_a_state_of_an_item(moto, end):
+    moto.before_state = lambda arn, state: end if state == "Last" else True
+
+    ended, found = map_items(moto)
+
+    assert ended["status"] == (end or "ABORTED")
+    assert entered_in_turn(found) == [("First", item) for item in ("1", "2", "3")]
 
 
 def test_answer_of_a_nested_execution_has_the_names_and_times_that_aws_gives(moto):

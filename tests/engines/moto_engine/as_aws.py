@@ -212,6 +212,7 @@ def _executions(begin: Begin) -> list[Any]:
     def one_environment(self: Any) -> Any:
         if self.env is None:
             self.env = environment(self)
+            self.env.event_manager.whole = self.env  # which all items of a Map have in common
         return self.env
 
     def start(self: Any) -> None:
@@ -339,13 +340,13 @@ def _pace(before_state: Before, wait: Wait) -> list[Any]:
     def evaluate_or_stop(self: Any, env: Any) -> None:
         map_items.rest()
         arn = env.states.context_object.context_object_data["Execution"]["Id"]
-        goes_on = before_state(arn, self.name)
+        goes_on, whole = before_state(arn, self.name), env.event_manager.whole
         if goes_on == TIMED_OUT:
-            env.set_timed_out()
+            whole.set_timed_out()
         elif goes_on:
             evaluate(self, env)
         else:
-            env.set_stop(stop_date=None, cause=None, error=None)
+            whole.set_stop(stop_date=None, cause=None, error=None)
 
     def wait_interval(self: Any, env: Any, wait_seconds: float) -> None:
         wait(wait_seconds)
