@@ -45,6 +45,7 @@ ENVIRONMENT = {
     "CLAIM_LEASE_SECONDS": "30",
     "RUN_LEASE_SECONDS": "900",
     "REDRIVE_LANES": "10",
+    "REDRIVE_LANE_TYPE": "STANDARD",
 }
 # What a developer's shell may hold and no test may follow.
 FOREIGN = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SFN", "AWS_PROFILE", "AWS_SESSION_TOKEN")

@@ -9,8 +9,11 @@ from pydantic import BaseModel
 
 from workflows.redrive import counters, in_flight, partiql, runs, statements, turns
 from workflows.redrive.lane import Lane, Received, leg_name
-from workflows.runtime import executions
+from workflows.runtime import clock, executions
 from workflows.runtime.settings import settings
+
+# For its last batch, so that it is over by then.
+_LAST_BATCH_SECONDS = 120
 
 
 class Told(BaseModel):
@@ -66,6 +69,8 @@ def end(run_id: str, before: Lane, result: Result) -> Lane:
         return result.lane
     if result.told is not None:
         return settle(run_id, result.told)
+    if settings().redrive_lane_type == "EXPRESS":
+        return _unanswered(run_id, before, result.error)
     status, output = executions.result(execution_of(before))
     if status == "RUNNING":
         return before.model_copy(update={"lost": result.error})
@@ -88,8 +93,13 @@ def execution_of(lane: Lane) -> str:
 
 
 def of_row(row: dict[str, Any]) -> list[str]:
-    """Return the ARNs of the legs that a run's row says to be the last; none before the first."""
+    """Return the ARNs of the legs that a run's row says to be the last, as far as they are known.
+
+    None before the first.
+    """
     run_id, numbers = str(row["run_id"]), row.get("working", ())
+    if settings().redrive_lane_type == "EXPRESS":
+        return []  # whose ARN nobody knows, and of whom Step Functions tells nothing
     names = [leg_name(run_id, int(number), int(row["round"])) for number in numbers]
     return [executions.arn_of(settings().redrive_lane_state_machine_arn, name) for name in names]
 
@@ -125,6 +135,16 @@ def _from_outside(run_id: str, before: Lane, status: str | None, error: str) -> 
     now = _as_noted(run_id, before)
     now.failure = "LaneStopped"
     now.reason = f"Lane {before.number} was ended from outside: {status}."
+    return now
+
+
+def _unanswered(run_id: str, before: Lane, error: str) -> Lane:
+    """Return a lane whose leg nobody can be asked about, once it is over in any case."""
+    if clock.epoch() < before.until + _LAST_BATCH_SECONDS:
+        return before.model_copy(update={"lost": error})
+    now = _as_noted(run_id, before)
+    now.lost, now.failure = "", "LaneStopped"
+    now.reason = f"Lane {before.number} gave no answer: {error}."
     return now
 
 

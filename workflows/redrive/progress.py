@@ -27,7 +27,7 @@ class Progress(BaseModel):
 class LaneRecord(BaseModel):
     """What one of a run's lanes has done so far, counted as the run's.
 
-    `execution_arn` is that of its leg, if it has or had one in the last round.
+    `execution_arn` is that of its leg in the last round, if it had one that can be looked at.
     """
 
     lane: int
@@ -43,7 +43,7 @@ class LaneRecord(BaseModel):
 
 def lanes(row: dict[str, Any]) -> list[LaneRecord]:
     """Return what each of a run's lanes has done."""
-    at_work = dict(zip(row.get("working", ()), legs.of_row(row), strict=True))
+    at_work = dict(zip(row.get("working", ()), legs.of_row(row), strict=False))
     return [
         LaneRecord(
             lane=number,

@@ -60,6 +60,7 @@ class Settings:
     claim_lease_seconds: int = _number(1, 900)
     run_lease_seconds: int = _number(60, 86_400)
     redrive_lanes: int = _number(1, 40)
+    redrive_lane_type: str = _one_of("STANDARD", "EXPRESS")
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:

@@ -154,6 +154,7 @@ def compiled(expression: str) -> Any:
     # Those that are used of what Step Functions adds to JSONata.
     found.register_lambda("uuid", lambda: str(uuid.uuid4()))
     found.register_lambda("hash", _hash)
+    found.register_lambda("parse", json.loads)
     return found
 
 
@@ -190,7 +191,33 @@ def _client_of(region: str, service: str) -> Any:
 
 def _client(region: str, service: str, state_credentials: Any = None) -> Any:
     """Return the one client of a service; moto makes one for each task."""
-    return _client_of(region, service)
+    client = _client_of(region, service)
+    return _Synchronous(client) if service == "stepfunctions" else client
+
+
+class _Synchronous:
+    """Step Functions' client, able to start an Express execution and wait for its end.
+
+    moto has none of that kind; whatever is started while another execution waits for it runs at
+    once. https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartSyncExecution.html
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def start_sync_execution(self, **given: Any) -> Any:
+        asked = {name[0].lower() + name[1:]: value for name, value in given.items()}
+        started = self._client.start_execution(**asked)
+        found = self._client.describe_execution(executionArn=started["executionArn"])
+        return {
+            name[0].upper() + name[1:]: found[name] for name in _OF_SYNCHRONOUS if name in found
+        }
+
+
+_OF_SYNCHRONOUS = ("executionArn", "name", "status", "input", "output", "error", "cause")
 
 
 # Executions. moto starts each in a thread, and parses the machine each time.

@@ -392,6 +392,9 @@ def _substitutions(outputs: dict[str, str]) -> dict[str, str]:
         "BackoffBaseSeconds": "2",
         "BackoffCapSeconds": "8",
         "RedriveLaneStateMachineArn": outputs["RedriveLaneStateMachineArn"],
+        "RedriveLaneType": "STANDARD",
+        "RunLaneResource": "arn:aws:states:::states:startExecution.sync:2",
+        "NotTriedAgain": "StepFunctions.ExecutionAlreadyExistsException",
         "WavesPerLeg": "300",
         "PollSeconds": "0",
     }
