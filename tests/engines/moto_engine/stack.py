@@ -54,6 +54,12 @@ _HANDLERS = {
     "ValidateMessages": validate_messages,
     "ConductRun": conduct_run,
 }
+# What the template substitutes where lanes are Express executions.
+EXPRESS = {
+    "RedriveLaneType": "EXPRESS",
+    "RunLaneResource": "arn:aws:states:::aws-sdk:sfn:startSyncExecution",
+    "NotTriedAgain": "States.TaskFailed",
+}
 _VISIBILITY_SECONDS = 180  # the template's
 _ALL_CHANGES = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
 # What the ledger's table of transitions allows; a row may also be written where it stands.
@@ -110,6 +116,7 @@ class MotoStack:
             "WORK_QUEUE_URL": self.outputs["WorkQueueUrl"],
             "DEAD_LETTER_QUEUE_URL": self.outputs["DeadLetterQueueUrl"],
             "MAX_ATTEMPTS": self._substitutions["MaxAttempts"],
+            "REDRIVE_LANE_TYPE": self._substitutions["RedriveLaneType"],
         }
         enter = self._exit.enter_context
         enter(mock.patch.dict(os.environ, environment))

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.engines.moto_engine.stack import end_alone
-from tests.proofs.faults.crashing_world import LATER
+from tests.engines.moto_engine.stack import EXPRESS, MotoStack, end_alone
+from tests.proofs.faults.crashing_world import LATER, CrashingWorld
 from tests.support.invariants import broken
 from tests.support.messages import an_operator
 from tests.support.stack_fixtures import leg_arn, row
@@ -28,6 +28,18 @@ SIZES = [
     pytest.param((1, LARGE), id="1 long", marks=pytest.mark.soak),
     pytest.param((8, LARGE), id="8 long", marks=pytest.mark.soak),
 ]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param({}, id="standard"),
+        pytest.param(EXPRESS, id="express", marks=pytest.mark.soak),
+    ]
+)
+def world(request):
+    """Give an empty world, whose lanes are executions of one kind or the other."""
+    with MotoStack(substitutions=request.param) as stack:
+        yield CrashingWorld(stack)
 
 
 @pytest.fixture(params=SIZES)
