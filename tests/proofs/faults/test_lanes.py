@@ -6,7 +6,7 @@ meets several groups, and a lane that is done early sees what others still have 
 
 import json
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import contextmanager
 
 import pytest
@@ -70,12 +70,12 @@ def sent(world):
 
 def is_in_order(world, messages):
     """Tell whether of each group the first messages were sent, each once and in their order."""
-    of_group, found = {}, {}
+    of_group, found = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     for message in messages:
-        of_group.setdefault(message.group_id, []).append(message.message_id)
+        of_group[message.group_id].append(message.message_id)
     group_of = {message.message_id: message.group_id for message in messages}
     for one in sent(world):
-        found.setdefault(group_of[one], []).append(one)
+        found[group_of[one]].append(one)
     return all(of_group[group][: len(them)] == them for group, them in found.items())
 
 
@@ -118,7 +118,7 @@ def test_each_message_is_sent_once_in_order_and_counters_are_true_at_every_momen
     for counted, really in seen:
         # What a lane has sent since its last guard is counted with its next one.
         assert really - 10 * lanes <= counted <= really
-    by_lane = counters.of_lanes(runs.find(run_id))
+    by_lane = counters.of_lanes(runs.get(run_id))
     assert sorted(by_lane) == list(range(lanes))
     assert sum(counts["redriven"] for counts in by_lane.values()) == len(messages)
     assert sum(counts["redriven"] > 0 for counts in by_lane.values()) > min(1, lanes - 1)
@@ -199,7 +199,7 @@ def test_what_the_filter_leaves_out_keeps_its_group_behind_it_and_is_visible_aft
 
 def test_cancelled_run_stops_within_one_batch_of_each_lane(world, queue):
     lanes, messages = queue
-    run_id, polls = world.next_run, Counter()
+    run_id, polls = world.next_run, Counter[str]()
 
     def look(arn, state):
         if state == "ReceiveDeadLetters":
@@ -224,7 +224,7 @@ def test_cancelled_run_stops_within_one_batch_of_each_lane(world, queue):
 @pytest.mark.parametrize("state", ["GuardLoop", "RedriveMessages", "DeleteDeadLetters"])
 def test_lane_that_fails_fails_its_run_and_the_others_are_counted(world, queue, state):
     lanes, messages = queue
-    run_id, tries = world.next_run, Counter()
+    run_id, tries = world.next_run, Counter[str]()
     broken_lane = leg_arn(world.stack, f":{run_id}", lane=min(1, lanes - 1))
 
     def task(arn, name, do):
@@ -276,7 +276,7 @@ def test_lane_that_is_stopped_fails_its_run_and_nothing_is_lost(world, queue, st
 def test_run_that_is_stopped_is_recovered_with_all_its_lanes(world, queue, at_once):
     """Where Step Functions cannot stop the lanes, each of them notices at its next guard."""
     lanes, messages = queue
-    run_id, entered = world.next_run, Counter()
+    run_id, entered = world.next_run, Counter[str]()
 
     def before_state(arn, state):
         name = arn.rpartition(":")[2]

@@ -18,13 +18,13 @@ class Mutant:
     """One fault that somebody could make.
 
     `seen_by` is the name of the story that must notice it. `changes` are in a machine's
-    states, (machine, state, old, new) in any text of it, or in a function, (its dotted name, old,
-    new); each old text must be there.
+    states, (machine, state, old, new) in any text or number of it, or in a function, (its dotted
+    name, old, new); each old text must be there.
     """
 
     name: str
     seen_by: str
-    changes: tuple[tuple[str, ...], ...]
+    changes: tuple[tuple[Any, ...], ...]
 
     @contextmanager
     def alive(self) -> Iterator[dict[str, str]]:
@@ -172,6 +172,32 @@ MUTANTS = [
         (("workflows.redrive.shares.begin_round", "else most - done", "else most"),),
     ),
     Mutant(
+        "Each lane has the whole of max_messages.",
+        "lanes_share_a_limit",
+        (
+            (
+                "workflows.redrive.shares._split",
+                "limit // count + (number < limit % count)",
+                "limit",
+            ),
+        ),
+    ),
+    Mutant(
+        "The rate is each lane's.",
+        "lanes_share_a_rate",
+        (("workflows.redrive.shares.lanes", "int(rate), most)", "int(rate) * most, most)"),),
+    ),
+    Mutant(
+        "A lane ignores that another has the group in hand.",
+        "lanes_meet_one_group",
+        (("redrive_lane", "ReceiveDeadLetters", 300, 0),),
+    ),
+    Mutant(
+        "Each lane writes the run's counters over the others'.",
+        "lanes_share_a_limit",
+        (("workflows.redrive.counters.columns", "{lane.number}", "0"),),
+    ),
+    Mutant(
         "What a leg did not send is not let go of.",
         "refused_and_nobody_looks",
         (("workflows.redrive.turns.tally", "lane.unsent.append(kept)", "pass"),),
@@ -248,8 +274,8 @@ def _shipped(machine: str) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _changed(value: Any, old: str, new: str) -> Any:
-    """Return a state with a text replaced, wherever it stands.
+def _changed(value: Any, old: Any, new: Any) -> Any:
+    """Return a state with a text or a number replaced, wherever it stands.
 
     Raises:
         ValueError: it stands nowhere, so that the mutant would be none.
@@ -260,12 +286,14 @@ def _changed(value: Any, old: str, new: str) -> Any:
     return changed
 
 
-def _replaced(value: Any, old: str, new: str) -> Any:
+def _replaced(value: Any, old: Any, new: Any) -> Any:
     if isinstance(value, dict):
         return {name: _replaced(item, old, new) for name, item in value.items()}
     if isinstance(value, list):
         return [_replaced(item, old, new) for item in value]
-    return value.replace(old, new) if isinstance(value, str) else value
+    if isinstance(value, str) and isinstance(old, str):
+        return value.replace(old, new)
+    return new if value == old else value
 
 
 def _patch(dotted: str, old: str, new: str) -> Any:

@@ -10,6 +10,7 @@ from tests.proofs.redrivers.stories import Told, all_processed, entries
 from tests.proofs.redrivers.weather import before_call, refusing
 from tests.support import engines
 from tests.support.world import World
+from workflows.runtime import clock
 
 RUN_STORIES: list[Told] = []
 story = partial(stories.story, among=RUN_STORIES)
@@ -17,6 +18,7 @@ story = partial(stories.story, among=RUN_STORIES)
 _BATCH = 10
 _LEG_SECONDS = 200  # more than one begins a batch in
 _LATER = 301
+_LANES = 3
 
 
 def _dead(world: World, count: int) -> None:
@@ -80,6 +82,55 @@ def refused_and_nobody_looks(world: Redriven) -> Iterator[str]:
         row = world.row(message)
         if row["status"] != "PROCESSED" and row.get("trouble") != "DEAD":
             yield f"Two states: {message.message_id} was not sent, and is not listed as dead."
+
+
+@story(24)
+def lanes_share_a_limit(world: Redriven) -> Iterator[str]:
+    """Three lanes share a run that may take 25 of 40."""
+    _dead(world, 40)
+    run = world.redrive(lanes=_LANES, max_messages=25)
+    sent = len(world.queued("Work"))
+    if sent != 25:
+        yield f"Share: {sent} were sent, and it might take 25."
+    yield from _counted(world, run, sent)
+    world.redrive()
+    world.settle()
+    yield from all_processed(world)
+
+
+@story(24)
+def lanes_share_a_rate(world: Redriven) -> Iterator[str]:
+    """Three lanes share a rate of nine messages a second."""
+    _dead(world, 40)
+    at: list[int] = []
+
+    def look(arn: str, state: str) -> bool:
+        at.extend([clock.milliseconds()] * (len(world.queued("Work")) - len(at)))
+        return True
+
+    world.stack.before_state = look
+    world.redrive(lanes=_LANES, max_per_second=9)
+    # A state that takes long here is seen late.
+    most = max(sum(moment <= one < moment + 600 for one in at) for moment in at)
+    if most > 9:
+        yield f"Rate: {most} were sent in a second, and it might send 9."
+    world.settle()
+    yield from all_processed(world)
+
+
+@story(11)
+def lanes_meet_one_group(world: Redriven) -> Iterator[str]:
+    """Three lanes poll in turn what are the messages of two groups."""
+    for group in ("a", "b"):
+        for number in range(8):
+            world.dead_letter(
+                world.message(type="entry", account_id=world.name(group), number=number)
+            )
+    run = world.redrive(lanes=_LANES)
+    if refused := run.output["failed"]:
+        yield f"Run: two lanes had {refused} messages in hand at once."
+    world.settle()
+    yield from all_processed(world)
 
 
 def _counted(world: World, run: Any, sent: int) -> Iterator[str]:
