@@ -102,7 +102,7 @@ def _go_on_or_end(run: Run) -> Run:
         return _finish(run, "SUCCEEDED")
     run.in_flight = in_flight.elsewhere(run.counts["left"])
     if run.in_flight and run.looks < _LOOKS:
-        run.looks += 1
+        run.looks, run.alone = run.looks + 1, True
         for lane in run.at_work:
             lane.empty_polls = 0
         return _wait(run, "queue", _LOOK_SECONDS)

@@ -18,8 +18,8 @@ class Run(BaseModel):
     and `failure` say why. `step` is after how many messages the canary is watched, 0 for none;
     `watched` of how many it is known that they ended well, `watch_from` (seconds since 1970) since
     when it watches now, or 0. `looks` counts how often it waited for what others had in flight,
-    `events` those of its history, `oversized` what is too large for a state. `waves` is how many a
-    leg has room for.
+    which one lane looks for `alone`, `events` those of its history, `oversized` what is too large
+    for a state. `waves` is how many a leg has room for.
     """
 
     run_id: str
@@ -41,6 +41,7 @@ class Run(BaseModel):
     watched: int = 0
     watch_from: int = 0
     looks: int = 0
+    alone: bool = False
     oversized: int = 0
     oversized_reason: str = ""
     in_flight: int = 0

@@ -39,13 +39,14 @@ def lanes(request: dict[str, Any], visible: int, size: int) -> list[Lane]:
 def begin_round(run: Run) -> None:
     """Let as many of a run's lanes begin another leg as there is something to do for.
 
-    Once a run has looked for what others had in flight, one lane looks for it.
+    One of them looks alone for what others had in flight.
     """
     most, done = run.request.get("max_messages"), run.received
     may_receive = None if most is None else most - done
     may_redrive = run.step - run.counts["redriven"] if run.step else None
     rooms = [_batches(room, _A_BATCH) for room in (may_receive, may_redrive) if room is not None]
-    count = min([1 if run.looks else len(run.lanes), *rooms])
+    count = min([1 if run.alone else len(run.lanes), *rooms])
+    run.alone = False
     run.round += 1
     run.working = list(range(count))
     shares = zip(run.lanes, _split(may_receive, count), _split(may_redrive, count), strict=False)

@@ -604,6 +604,8 @@ def test_one_lane_looks_again_for_what_others_have_in_flight(elsewhere):
     run = after_wait(after_round(lane_of(0, **ALL_DONE), lane_of(1, 5, **ALL_DONE)))
 
     assert (run.next, run.working, run.counts["redriven"]) == ("lanes", [0], 5)
+    found = after_leg(run.model_copy(deep=True), a_lane(1))
+    assert (found.next, found.working) == ("lanes", [0, 1])  # there is work for both
     elsewhere["in flight"] = 0
     run = after_leg(run, a_lane(1, **ALL_DONE))
     assert (run.next, run.status, run.counts["redriven"]) == ("finish", "SUCCEEDED", 6)

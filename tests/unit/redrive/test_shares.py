@@ -72,8 +72,8 @@ def a_run(count, done=0, **fields):
         ({"step": 5}, [None], [5]),
         ({"step": 45, "done": 15}, [None] * 3, [10, 10, 10]),
         ({"step": 15, "request": {"max_messages": 100}}, [50, 50], [8, 7]),
-        ({"looks": 1}, [None], [None]),
-        ({"looks": 1, "request": {"max_messages": 100}}, [100], [None]),
+        ({"alone": True}, [None], [None]),
+        ({"alone": True, "request": {"max_messages": 100}}, [100], [None]),
     ],
 )
 def test_lanes_share_what_a_run_may_still_do(fields, receive, redrive):
