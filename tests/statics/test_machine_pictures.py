@@ -7,6 +7,7 @@ import pytest
 
 from local.stack import ROOT
 from tests.support import tables
+from tests.support.history import states_of
 
 PAGE = ROOT / "statemachines" / "README.md"
 MACHINES = {
@@ -47,14 +48,24 @@ def called(state):
     return f"<br/>{f'Lambda {function[1]}' if function else resource}"
 
 
+def boxes(states):
+    """Return a line for each state; a Map is a frame around those of its items."""
+    lines = []
+    for name, state in states.items():
+        if state["Type"] != "Map":
+            lines.append(f"  {name}{SHAPES[state['Type']].format(name + called(state))}")
+            continue
+        lines.append(f'  subgraph {name}["{name}, for each"]')
+        lines += [f"  {line}" for line in boxes(state["ItemProcessor"]["States"])]
+        lines.append("  end")
+    return lines
+
+
 def picture(machine):
-    states = machine["States"]
+    states = states_of(json.dumps(machine))
     often = often_caught(states)
     lines = ["```mermaid", "flowchart TD", f"  Start(( )) --> {machine['StartAt']}"]
-    lines += [
-        f"  {name}{SHAPES[state['Type']].format(name + called(state))}"
-        for name, state in states.items()
-    ]
+    lines += boxes(machine["States"])
     for name, state in states.items():
         found, caught = leads_to(state)
         lines += [f"  {name} --> {following}" for following in found]
@@ -74,7 +85,7 @@ def assigned(machine):
     """Return the variables of a machine, which it assigns in a state or on a way out of one."""
     return {
         name
-        for state in machine["States"].values()
+        for state in states_of(json.dumps(machine)).values()
         for way in (state, *state.get("Choices", []), *state.get("Catch", []))
         for name in way.get("Assign", {})
     }

@@ -19,7 +19,7 @@ from workflows.ledger.status import Trouble
 from workflows.messages import filters
 from workflows.messages.filters import Filter
 from workflows.messages.ids import FOREIGN_PREFIX
-from workflows.redrive import estimate
+from workflows.redrive import estimate, shares
 from workflows.redrive.estimate import Estimate
 from workflows.redrive.judge import Judge, look_up
 from workflows.redrive.progress import depth
@@ -31,9 +31,10 @@ _LOOKED_AT = 5_000
 _SHOWN = 1_000
 _CHUNK = 50
 _MISSING = "missing"
-# Of both machines: states of a run without its batches, its two empty polls included, and of a
-# full batch.
-_STATES_A_RUN = 18
+# Of both machines: states of a run, of each of its lanes with its two empty polls, and of a full
+# batch.
+_STATES_A_RUN = 6
+_STATES_A_LANE = 13
 _STATES_A_BATCH = 7
 # Measured on the local engine; on AWS not verified.
 _SECONDS_A_RUN = 7.0
@@ -92,11 +93,11 @@ def draw(
     redriven = [verdict for verdict in chosen if verdict["verdict"] == "redrive"]
     batches = -(-len(chosen) // 10)
     dead, lost_ones, on_queue = trouble.count(Trouble.DEAD), lost.count_gone(), depth()
-    lanes = 1
+    lanes = _lanes(options, on_queue, max_messages)
     seconds = _SECONDS_A_RUN + max(
         _SECONDS_A_BATCH * batches / lanes, len(redriven) / rate if rate else 0
     )
-    transitions = _STATES_A_RUN + _STATES_A_BATCH * batches
+    transitions = _STATES_A_RUN + _STATES_A_LANE * lanes + _STATES_A_BATCH * batches
     planned = [_planned(verdict) for verdict in looked_at] + missing
     return Plan(
         plan_hash=_hash(options, chosen),
@@ -117,6 +118,11 @@ def draw(
 def size(found: Plan) -> int:
     """Return how many messages a plan holds: those that its run is to deal with."""
     return sum(n for verdict, n in found.counts.items() if verdict not in ("left", _MISSING))
+
+
+def _lanes(options: dict[str, Any], on_queue: int, max_messages: int | None) -> int:
+    lanes = len(shares.lanes(options, on_queue, size=1))
+    return lanes if max_messages is None else min(lanes, -(-max_messages // 10))
 
 
 def _judged(only: Filter, max_messages: int | None, gone: list[trouble.Row]) -> Iterator[Verdict]:

@@ -380,14 +380,16 @@ def test_what_the_ledger_has_not_met_is_told(queues):
 @pytest.mark.parametrize(
     ("count", "request_", "seconds", "transitions"),
     [
-        (0, {}, 7, 18),
-        (1, {}, 8, 25),
-        (10, {}, 8, 25),
-        (11, {}, 8, 32),
-        (40, {}, 9, 46),
-        (40, {"max_per_second": 2}, 27, 46),
-        (40, {"max_per_second": 0.5}, 87, 46),
-        (40, {"max_per_second": 1, "max_messages": 10}, 17, 25),
+        (0, {}, 7, 19),
+        (1, {}, 8, 26),
+        (10, {}, 8, 26),
+        (11, {}, 8, 33),
+        (40, {}, 9, 47),
+        (40, {"lanes": 4}, 8, 86),
+        (40, {"lanes": 4, "max_messages": 20}, 8, 46),
+        (40, {"max_per_second": 2}, 27, 47),
+        (40, {"max_per_second": 0.5}, 87, 47),
+        (40, {"max_per_second": 1, "max_messages": 10}, 17, 26),
     ],
 )
 def test_estimates_follow_the_messages_and_the_rate(count, request_, seconds, transitions):
