@@ -95,6 +95,8 @@ FIELDS = {
     "jmespath": "What is true of the payload: a JMESPath expression.",
     "max_messages": "At most so many are taken from the dead-letter queue.",
     "max_per_second": "At most so many are sent in any second; below 1 they are spaced.",
+    "RedriveRequest.lanes": "So many lanes work side by side; unset, one for each 200 messages, at"
+    " most as many as the deployment says. None has less than one message a second.",
     "canary": "Try a few first, and stop if they fail again.",
     "Canary.messages": "How many to redrive first; each step that goes well doubles it.",
     "watch_seconds": "How long the messages of a step may take to end.",
@@ -137,6 +139,7 @@ FIELDS = {
     "redriven": "Sent to the work queue again.",
     "RunRecord.quarantined": "Put into quarantine.",
     "RunReport.quarantined": "Put into quarantine.",
+    "LaneRecord.quarantined": "Put into quarantine.",
     "already_processed": "Processed, parked or quarantined before; only deleted from the queue.",
     "discarded": "Discarded before, and only deleted from the queue.",
     "failed": "Refused by SQS or the ledger; they stay on the queue.",
@@ -150,6 +153,10 @@ FIELDS = {
     "RunRecord.reason": "Why the run was halted.",
     "RunReport.reason": "Why the run was halted.",
     "failure": "Why the run failed: an error's name or a sentence.",
+    "RunReport.lanes": "What each lane of the run has done; all of them together, the run.",
+    "lane": "The lane's number, from 0.",
+    "LaneRecord.execution_arn": "Its leg in the run's last round, at work or over; null if it had"
+    " none.",
     "outcome": "What became of the messages that the run redrove.",
     "progress": "How the run goes; null when it has ended.",
     "processed": "Had their effect.",

@@ -93,7 +93,8 @@ def test_actions_of_the_audit_are_those_of_the_code():
 
 def test_every_log_line_is_told():
     found: set[object] = {"access"}  # of the template
-    steps = {f"{step}_run" for step in written(r'"do": "(\w+)"')}
+    # A lane's own step has a whole name.
+    steps = {f"{step}_run" for step in written(r'"do": "(\w+)"') - {"settle"}}
     for path in CODE:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
