@@ -22,8 +22,8 @@ _VISIBILITY_SECONDS = 300
 # So that a watch is about as many looks, however long it is.
 _LOOKS_A_WATCH = 100
 # Of the 25,000 events that end an execution, with room for tasks that are tried again.
-_MOST_EVENTS = 17_000
-_EVENTS_OF_A_ROUND, _EVENTS_OF_A_LEG, _EVENTS_OF_A_WAIT = 17, 9, 9
+_MOST_EVENTS = 16_000
+_EVENTS_OF_A_ROUND, _EVENTS_OF_A_LEG, _EVENTS_OF_A_WAIT = 11, 8, 9
 
 
 def decide(run: Run, results: list[Result]) -> Run:

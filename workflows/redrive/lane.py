@@ -151,7 +151,8 @@ def begin_leg(
     lane.leg, lane.name = leg, leg_name(run_id, lane.number, leg)
     lane.may_receive, lane.may_redrive = may_receive, may_redrive
     lane.waves_left, lane.until = waves, clock.epoch() + _LEG_SECONDS
-    lane.gap, lane.asked, lane.empty_polls = 0, [], 0
+    lane.gap, lane.asked = 0, []
+    lane.empty_polls %= EMPTY_POLLS  # else a run whose legs are one poll long would never end
     lane.failure, lane.reason, lane.held = "", "", None
     next_poll(lane, run_id)
 

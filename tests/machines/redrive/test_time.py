@@ -9,7 +9,11 @@ import json
 import pytest
 
 from local.stack import ROOT
+from tests.engines.moto_engine.stack import MotoStack
+from tests.support import stack_fixtures
+from tests.support.history import states_of
 from tests.support.redrive_runs import JUDGED, WAVE
+from tests.support.stack_fixtures import run_machine
 from tests.support.template import template
 from workflows.redrive import course, lane
 from workflows.redrive.requests import RedriveRequest
@@ -18,8 +22,8 @@ MOST_EVENTS = 25_000
 # The most that a batch of one wave may go through; others have fewer states a wave.
 BATCH = [*JUDGED, *WAVE, "HoldDeadLetters", "MoreToDo"]
 PAUSE = ["WaitForRate", "MoreToDo"]
-ONCE = ["StartLeg", "GiveBackDeadLetters", "LegOver"]
-LEG = ["RunLane", "DecideNext", "NextStep"]
+ONCE = ["StartLeg", "GiveBackDeadLetters", "SettleLeg", "LegOver"]
+ROUND, LEG = ["RunLanes", "DecideNext", "NextStep"], ["RunLane"]
 LOOK = ["WaitForOutcomes", "DecideNext", "NextStep"]
 
 
@@ -35,14 +39,16 @@ def events(definition, states, failed_tries=0):
     """Return how many events these states leave, if each task fails so often before it succeeds.
 
     Entered and exited; a task is scheduled, started, and succeeds or fails each time. One that
-    waits for another execution is submitted too.
+    waits for another execution is submitted too. A Map begins and ends, and so does each item.
     """
     found = 0
     for name in states:
-        state = definition["States"][name]
+        state = states_of(json.dumps(definition))[name]
         found += 2
         if state["Type"] == "Task":
-            found += 3 * (1 + failed_tries) + (".sync" in state["Resource"])
+            is_nested = name == "RunLane"
+            found += 3 * (1 + failed_tries) + is_nested + 2 * is_nested
+        found += 2 * (state["Type"] == "Map")
     return found
 
 
@@ -62,19 +68,26 @@ def test_last_batch_of_a_leg_has_three_seconds_for_each_of_its_tasks():
 
     assert left > 3 * (len(JUDGED) + 10 * len(wave) + 1)
     # Of a leg that timed out its run hears, and the batch is in flight no longer than that.
-    assert RUN["States"]["RunLane"]["TimeoutSeconds"] > LANE["TimeoutSeconds"]
+    assert states_of(json.dumps(RUN))["RunLane"]["TimeoutSeconds"] > LANE["TimeoutSeconds"]
 
 
-def test_run_counts_what_its_history_has():
-    assert (
-        events(RUN, LEG),
-        events(RUN, LOOK),
-    ) == (course._EVENTS_OF_A_LEG, course._EVENTS_OF_A_WAIT)
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_run_counts_what_its_history_has(lanes):
+    with MotoStack() as stack:
+        run = run_machine(stack, "redrive", {"request": {"lanes": lanes}})
+        written = stack_fixtures.events(stack, run.arn)
+
+    ends = 2 + events(RUN, ["BeginRun", "NextStep", "FinishRun"])
+    assert len(written) - ends == events(RUN, [*ROUND, *LEG * lanes])
+    assert len(written) - ends == course._EVENTS_OF_A_ROUND + lanes * course._EVENTS_OF_A_LEG
+    assert events(RUN, LOOK) == course._EVENTS_OF_A_WAIT
 
 
-@pytest.mark.parametrize("round_", [LEG, LOOK], ids=["leg", "look"])
+@pytest.mark.parametrize(
+    "round_", [[*ROUND, *LEG], [*ROUND, *LEG * 40], LOOK], ids=["leg", "legs", "look"]
+)
 def test_run_has_room_for_a_failed_try_of_each_task(round_):
-    rounds = course._MOST_EVENTS / events(RUN, round_)
+    rounds = course._MOST_EVENTS / events(RUN, round_) + 1  # the last may begin just before
 
     assert rounds * events(RUN, round_, 1) + 100 < MOST_EVENTS  # its beginning and its end
 
@@ -82,7 +95,7 @@ def test_run_has_room_for_a_failed_try_of_each_task(round_):
 def test_run_ends_before_its_time_is_over():
     canary = RedriveRequest.model_json_schema()["$defs"]["Canary"]["properties"]
     longest_look = canary["watch_seconds"]["maximum"] / course._LOOKS_A_WATCH
-    legs, looks = (course._MOST_EVENTS / events(RUN, round_) for round_ in (LEG, LOOK))
+    legs, looks = (course._MOST_EVENTS / events(RUN, round_) for round_ in ([*ROUND, *LEG], LOOK))
 
     assert legs * LANE["TimeoutSeconds"] < RUN["TimeoutSeconds"]
     assert looks * longest_look < RUN["TimeoutSeconds"]
