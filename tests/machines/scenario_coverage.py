@@ -12,6 +12,7 @@ from typing import Any
 from local.machines import MACHINES
 from tests.machines.paths.coverage import Branch, Execution, branches, taken
 from tests.support import stack_fixtures
+from tests.support.endpoint import PLACEHOLDERS
 from tests.support.history import steps_of
 
 Taken = set[tuple[str, Branch]]  # the file of a machine, and what was taken of it
@@ -20,7 +21,7 @@ Taken = set[tuple[str, Branch]]  # the file of a machine, and what was taken of 
 @cache
 def possible() -> frozenset[tuple[str, Branch]]:
     """Return all that the shipped machines have."""
-    texts = {machine.file: machine.text() for machine in MACHINES.values()}
+    texts = {one.file: one.definition(PLACEHOLDERS) for one in MACHINES.values()}
     return frozenset((name, branch) for name, text in texts.items() for branch in branches(text))
 
 

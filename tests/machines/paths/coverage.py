@@ -46,7 +46,7 @@ class Execution:
 
 
 def branches(definition: str) -> set[Branch]:
-    """Return all that a machine has; substitutions make no difference."""
+    """Return all that a machine has, with the substitutions that its executions have."""
     found = set()
     for name, state in states_of(definition).items():
         found.add(Branch("states", name))

@@ -11,7 +11,7 @@ from local.machines import MACHINES
 from tests.machines.paths import coverage, lane_cases, redrive_cases, retry_cases
 from tests.machines.paths.case import Case
 from tests.machines.paths.coverage import Branch
-from tests.support.endpoint import Deployed, machines
+from tests.support.endpoint import PLACEHOLDERS, Deployed, machines
 from tests.support.history import Step, read
 
 CASES = [*retry_cases.CASES, *redrive_cases.CASES, *lane_cases.CASES]
@@ -67,7 +67,10 @@ def run_all(engine: Any) -> dict[str, Outcome]:
 
 def covered(outcomes: dict[str, Outcome]) -> tuple[dict[str, set[Branch]], dict[str, set[Branch]]]:
     """Return, for each file of `statemachines/`, what there is to take and what was taken."""
-    possible = {machine.file: coverage.branches(machine.text()) for machine in MACHINES.values()}
+    possible = {
+        machine.file: coverage.branches(machine.definition(PLACEHOLDERS))
+        for machine in MACHINES.values()
+    }
     done: dict[str, set[Branch]] = {}
     for outcome in outcomes.values():
         done.setdefault(MACHINES[outcome.case.machine].file, set()).update(outcome.taken())
