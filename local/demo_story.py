@@ -227,7 +227,7 @@ class Story:
     def _show_transitions(self, run: Run) -> None:
         say(
             f"Look at the execution {run.record['run_id']} of the redrive machine, and, from"
-            f" StartLeg to LegOver, at {run.record['run_id']}-l0-1 of the lane machine:"
+            f" StartLeg to SettleLeg, at {run.record['run_id']}-l0-1 of the lane machine:"
         )
         look(" > ".join(run.history.steps))
         full = run.history.full_turns(BATCH)

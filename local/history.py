@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 # A turn of a lane begins with the first, and ends before the next one or with its leg.
-_TURN, _OVER = "ReceiveDeadLetters", "LegOver"
+_TURN, _OVER = "ReceiveDeadLetters", "SettleLeg"
 _LEG, _SENT = "StartLeg", "RedriveMessages"
 
 

@@ -150,7 +150,7 @@ def test_retry_of_a_task_counts_as_a_transition():
         scheduled,
         received,
         entered("ValidateMessages"),
-        entered("LegOver"),
+        entered("SettleLeg"),
         entered("DecideNext"),
     ):
         history.add(event)
@@ -207,11 +207,11 @@ def test_history_of_a_run_has_the_executions_that_it_waited_for():
         succeeded("arn:aws:states:::states:startExecution", ExecutionArn="other"),
         entered("FinishRun"),
     ]
-    lane = [entered("StartLeg"), entered("LegOver")]
+    lane = [entered("StartLeg"), entered("SettleLeg")]
 
     history = read(Histories(run=run, lane=lane, other=[entered("Other")]), "run")
 
-    assert history.states == ["RunLane", "StartLeg", "LegOver", "StartSuccessor", "FinishRun"]
+    assert history.states == ["RunLane", "StartLeg", "SettleLeg", "StartSuccessor", "FinishRun"]
 
 
 def test_records_are_told_with_times_of_day_and_without_what_is_missing(capsys):

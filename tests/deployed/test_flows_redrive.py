@@ -16,8 +16,8 @@ from tests.support.stack_fixtures import (
     row,
     transaction,
 )
+from workflows.redrive.counters import NAMES as COUNTERS
 from workflows.redrive.outcome import Outcome
-from workflows.redrive.runs import COUNTERS
 
 pytestmark = pytest.mark.xdist_group("flows")
 

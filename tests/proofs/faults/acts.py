@@ -1,6 +1,5 @@
 """What the tests of calls act on and let happen: messages to be made, and machines to be run."""
 
-import json
 from functools import cache
 from typing import Any
 
@@ -8,6 +7,7 @@ from local.stack import ROOT
 from tests.engines.moto_engine.stack import MotoStack
 from tests.proofs.faults import ten
 from tests.proofs.faults.crashing_world import LATER, CrashingWorld, Given
+from tests.support.history import states_of
 from tests.support.invariants import broken
 
 VISIBILITY_SECONDS = 181
@@ -29,7 +29,7 @@ def text(machine: str) -> str:
 @cache
 def tasks(machine: str) -> dict[str, Any]:
     """Return the tasks of a machine by their names."""
-    states = json.loads(text(machine))["States"]
+    states = states_of(text(machine))
     return {name: state for name, state in states.items() if state["Type"] == "Task"}
 
 

@@ -115,19 +115,19 @@ FUNCTIONS: dict[str, tuple[str, Any, Any, int]] = {
         partial(acts.redrive, filter={"type": "entry"}),
         4,
     ),
-    # Begin, decide, finish.
-    "ConductRun": ("ConductRun", ten.mixed, acts.redrive, 3),
+    # Begin, settle, decide, finish.
+    "ConductRun": ("ConductRun", ten.mixed, acts.redrive, 4),
     "ConductRun, what is left": (
         "ConductRun",
         ten.mixed,
         partial(acts.redrive, filter={"type": "entry"}),
-        3,
+        4,
     ),
     "ConductRun, three steps": (
         "ConductRun",
         ten.healthy,
         partial(acts.redrive, canary={"messages": 3, "watch_seconds": 100}),
-        8,
+        11,
     ),
     "ConductRun, the lane is stopped": ("ConductRun", ten.mixed, acts.stop_a_lane, 3),
     "ConductRun, nothing to do": ("ConductRun", acts.nothing, acts.by_a_schedule, 1),

@@ -12,6 +12,7 @@ from lambdas import log_in, send_message
 from local.stack import ROOT
 from tests.proofs.faults.calls import failing
 from tests.proofs.faults.crashing_world import LATER
+from tests.support.history import states_of
 from tests.support.invariants import broken
 from tests.support.invocations import CONTEXT, api_event
 from tests.support.stack_fixtures import row
@@ -52,9 +53,9 @@ def tasks():
     return {
         (machine, name): state
         for machine in ("retry", "redrive", "redrive_lane")
-        for name, state in json.loads(
+        for name, state in states_of(
             (ROOT / "statemachines" / f"{machine}.asl.json").read_text(encoding="utf-8")
-        )["States"].items()
+        ).items()
         if state["Type"] == "Task"
     }
 

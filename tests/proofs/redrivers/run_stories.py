@@ -60,7 +60,7 @@ def two_legs(world: Redriven) -> Iterator[str]:
     with slow:
         run = world.redrive(max_messages=12)
     if run.states.count("RunLanes") != 2:
-        yield f"Raised: it had {run.states.count('RunLane')} legs."
+        yield f"Raised: it had {run.states.count('RunLanes')} rounds."
     sent = len(world.queued("Work"))
     if sent != 12:
         yield f"Share: {sent} were sent, and it might take 12."
