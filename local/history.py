@@ -38,7 +38,7 @@ class History:
     legs: list[int] = field(default_factory=list)
     transitions: int = 0
     _in_turn: bool = False
-    _tries: int = 0
+    _to_try: int = 0  # tasks that were entered and not begun: several where lanes take turns
     _entered: datetime | None = None
 
     def count(self, state: str) -> int:
@@ -64,12 +64,14 @@ class History:
         kind = event["type"]
         if kind.endswith("StateEntered"):
             self._enter(event["stateEnteredEventDetails"]["name"], event["timestamp"])
+            self._to_try += kind.startswith("Task")
         elif kind == "WaitStateExited":
             waited = event["timestamp"] - (self._entered or event["timestamp"])
             self.steps[-1] += f" ({waited.total_seconds():.1f} s)"
         elif kind in ("TaskScheduled", "LambdaFunctionScheduled"):
-            self._tries += 1
-            if self._tries > 1:
+            if self._to_try:
+                self._to_try -= 1
+            else:
                 self._transition()
         elif kind == "TaskFailed":
             self.steps[-1] += f" ({event['taskFailedEventDetails'].get('error', 'failed')})"
@@ -89,7 +91,7 @@ class History:
         if state == _LEG:
             self.legs.append(0)
         self._in_turn = state == _TURN or (self._in_turn and state != _OVER)
-        self._tries, self._entered = 0, when
+        self._entered = when
         self._transition()
 
     def _transition(self) -> None:

@@ -160,6 +160,15 @@ def test_retry_of_a_task_counts_as_a_transition():
     assert history.steps[1] == "ReceiveDeadLetters (Sqs.Throttled)"
 
 
+def test_tasks_side_by_side_are_no_retries():
+    history = History()
+    lane, scheduled = entered("RunLane"), {"type": "TaskScheduled"}
+    for event in (lane, lane, scheduled, scheduled, scheduled):
+        history.add(event)
+
+    assert history.transitions == 3  # two lanes, of which one is tried again
+
+
 def sent(count, second):
     return {
         "type": "TaskSucceeded",
