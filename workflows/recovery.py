@@ -19,7 +19,7 @@ from workflows.groups.fences import Fence
 from workflows.ledger import lookup, lost
 from workflows.ledger.status import AT_REST, GONE, UNDER_WAY
 from workflows.operator import retry_by_hand
-from workflows.redrive import in_flight, legs, let_go, ownership, run_ends
+from workflows.redrive import in_flight, leg_executions, let_go, ownership, run_ends
 from workflows.runtime import clock, executions
 from workflows.runtime.parts import Parts
 from workflows.runtime.settings import settings
@@ -108,7 +108,7 @@ def _end_run(row: dict[str, Any]) -> None:
     to give back yet: the lane's own end has it done, or else the next sweep.
     """
     if row["status"] in run_ends.FAILED:
-        works = legs.of_row(row)
+        works = leg_executions.of_row(row)
         if any(executions.execution_status(leg) == "RUNNING" for leg in works):
             return
         for leg in works:

@@ -194,8 +194,8 @@ def test_history_tells_what_was_assigned(ours, bare):
 
 
 def test_history_tells_of_the_items_of_a_map(ours, bare):
-    choose = {"Type": "Choice", "Choices": [], "Default": "End"}
-    choose["Choices"].append({"Condition": "{% $states.input = 2 %}", "Next": "Twice"})
+    two = {"Condition": "{% $states.input = 2 %}", "Next": "Twice"}
+    choose = {"Type": "Choice", "Choices": [two], "Default": "End"}
     items = {
         "Choose": choose,
         "Twice": {"Type": "Pass", "Output": "{% $states.input * 2 %}", "End": True},

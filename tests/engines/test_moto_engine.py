@@ -240,7 +240,7 @@ def test_legs_of_a_run_have_its_test_case_and_count_together(moto):
     assert len(queued(moto, "Work")) == 1
 
 
-ITEMS = {
+ITEMS: dict[str, Any] = {
     "Type": "Map",
     "Items": [1, 2, 3],
     "ItemProcessor": {
@@ -307,8 +307,8 @@ def test_items_take_turns_in_an_order_of_choice(moto):
 
 
 def test_error_of_an_item_fails_its_map(moto):
-    first = {"Type": "Choice", "Default": "Last"}
-    first |= {"Choices": [{"Condition": "{% $states.input = 2 %}", "Next": "Wrong"}]}
+    two = {"Condition": "{% $states.input = 2 %}", "Next": "Wrong"}
+    first = {"Type": "Choice", "Default": "Last", "Choices": [two]}
     wrong = {"Type": "Fail", "Error": "Broken", "Cause": "made up"}
 
     ended, _ = map_items(moto, First=first, Wrong=wrong)

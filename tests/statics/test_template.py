@@ -168,7 +168,7 @@ def test_no_index_copies_bodies_or_journeys():
 
 def test_every_verdict_is_counted():
     assert {*lane.DEALT_WITH, "left"} == {*get_args(verdict.Kind)}
-    assert {"received", *lane.COUNTED} == {*counters.NAMES}
+    assert {*lane.DEALT_WITH.values()} < {*counters.COUNTED}
 
 
 # --- Numbers ------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from tests.support import mocks as mocked
 from tests.support.rows import indexed, shown
 from workflows.messages.envelope import Message
 from workflows.redrive import counters
-from workflows.redrive.lane import leg_name
+from workflows.redrive.leg_executions import leg_name
 from workflows.runtime import clock, executions
 
 # A Wait of 8 s takes 0.08 s; scaled, so that the order of things stays what it is.

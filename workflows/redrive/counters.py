@@ -6,15 +6,26 @@ run's, also where it was ended from outside; the record of a run without a lane 
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
-from workflows.redrive.lane import COUNTED, Lane, received
-
+COUNTED = ("redriven", "quarantined", "already_processed", "discarded", "failed", "left")
 NAMES = ("received", *COUNTED)
 _PREFIX = "lane_"
 
 
-def columns(lanes: Iterable[Lane]) -> dict[str, dict[str, int]]:
+class Counting(Protocol):
+    """A lane, of which this needs no more."""
+
+    number: int
+    counts: dict[str, int]
+
+
+def received(counts: dict[str, int]) -> int:
+    """Return how many of the messages that were counted were dealt with, or refused."""
+    return sum(n for name, n in counts.items() if name != "left")
+
+
+def columns(lanes: Iterable[Counting]) -> dict[str, dict[str, int]]:
     """Return the columns of lanes."""
     return {
         f"{_PREFIX}{lane.number}": {name: count for name, count in lane.counts.items() if count}

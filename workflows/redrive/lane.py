@@ -6,12 +6,12 @@ before it, and whether the leg is over. A leg is one execution. The lane is as i
 one begins.
 """
 
-import hashlib
-
 from pydantic import BaseModel, Field
 
 from workflows.messages.ids import stem
 from workflows.redrive import state_bytes
+from workflows.redrive.counters import COUNTED, received
+from workflows.redrive.leg_executions import leg_name
 from workflows.redrive.verdict import Kind
 from workflows.runtime import clock
 
@@ -22,7 +22,6 @@ DEALT_WITH: dict[Kind, str] = {
     "settled": "already_processed",
     "discarded": "discarded",
 }
-COUNTED = (*DEALT_WITH.values(), "failed", "left")
 TOO_LARGE = "States.DataLimitExceeded"
 # A leg begins no batch after so many seconds: the last one has two minutes until the machine's time
 # is over.
@@ -34,8 +33,6 @@ REFUSALS = 5
 # A batch brings ten at most, and all of them are carried from state to state, beside the next one.
 _MOST_UNSETTLED = 30
 _MOST_AT_ONCE = 10
-# Of AWS's 80 letters for a name, what leaves room for the lane and the leg.
-_NAME_LETTERS = 56
 
 
 class Sent(BaseModel):
@@ -113,20 +110,6 @@ class Lane(BaseModel):
     def received(self) -> int:
         """How many messages were dealt with, or refused."""
         return received(self.counts)
-
-
-def received(counts: dict[str, int]) -> int:
-    """Return how many of the messages that were counted were dealt with, or refused."""
-    return sum(n for name, n in counts.items() if name != "left")
-
-
-def leg_name(run_id: str, number: int, leg: int) -> str:
-    """Return the name of the execution of a lane's leg; both are counted, the legs from 1."""
-    short = run_id
-    if len(run_id) > _NAME_LETTERS:
-        digest = hashlib.sha256(run_id.encode()).hexdigest()[:8]
-        short = f"{run_id[: _NAME_LETTERS - 9]}-{digest}"
-    return f"{short}-l{number}-{leg}"
 
 
 def begin_leg(

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
-from workflows.redrive import counters, in_flight, partiql, runs, statements, turns
-from workflows.redrive.lane import Lane, Received, leg_name
+from workflows.redrive import counters, in_flight, leg_executions, partiql, runs, statements, turns
+from workflows.redrive.lane import Lane, Received
 from workflows.runtime import clock, executions
 from workflows.runtime.settings import settings
 
@@ -71,7 +70,7 @@ def end(run_id: str, before: Lane, result: Result) -> Lane:
         return settle(run_id, result.told)
     if settings().redrive_lane_type == "EXPRESS":
         return _unanswered(run_id, before, result.error)
-    status, output = executions.result(execution_of(before))
+    status, output = executions.result(leg_executions.arn_of(before.name))
     if status == "RUNNING":
         return before.model_copy(update={"lost": result.error})
     before.lost = ""
@@ -85,23 +84,6 @@ def count(run_id: str, before: Lane, result: Result) -> Lane:
     if result.told is not None:
         return _add_up(result.told)
     return result.lane or _as_noted(run_id, before)
-
-
-def execution_of(lane: Lane) -> str:
-    """Return the ARN that the execution of a lane's leg has or will have."""
-    return executions.arn_of(settings().redrive_lane_state_machine_arn, lane.name)
-
-
-def of_row(row: dict[str, Any]) -> list[str]:
-    """Return the ARNs of the legs that a run's row says to be the last, as far as they are known.
-
-    None before the first.
-    """
-    run_id, numbers = str(row["run_id"]), row.get("working", ())
-    if settings().redrive_lane_type == "EXPRESS":
-        return []  # whose ARN nobody knows, and of whom Step Functions tells nothing
-    names = [leg_name(run_id, int(number), int(row["round"])) for number in numbers]
-    return [executions.arn_of(settings().redrive_lane_state_machine_arn, name) for name in names]
 
 
 def keep(run_id: str, lanes: Iterable[Lane]) -> tuple[bool, bool]:
@@ -131,7 +113,7 @@ def _from_outside(run_id: str, before: Lane, status: str | None, error: str) -> 
     if status is None:
         before.failure, before.reason = error, f"Lane {before.number} did not begin."
         return before
-    in_flight.give_back_batch(execution_of(before))
+    in_flight.give_back_batch(leg_executions.arn_of(before.name))
     now = _as_noted(run_id, before)
     now.failure = "LaneStopped"
     now.reason = f"Lane {before.number} was ended from outside: {status}."

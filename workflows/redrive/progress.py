@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflows.redrive import counters, legs, runs
-from workflows.redrive.lane import received
+from workflows.redrive import counters, leg_executions, runs
+from workflows.redrive.counters import received
 from workflows.runtime import clock
 from workflows.runtime.aws import sqs
 from workflows.runtime.settings import settings
@@ -43,7 +43,7 @@ class LaneRecord(BaseModel):
 
 def lanes(row: dict[str, Any]) -> list[LaneRecord]:
     """Return what each of a run's lanes has done."""
-    at_work = dict(zip(row.get("working", ()), legs.of_row(row), strict=False))
+    at_work = dict(zip(row.get("working", ()), leg_executions.of_row(row), strict=False))
     return [
         LaneRecord(
             lane=number,

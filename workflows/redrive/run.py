@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from workflows.redrive.lane import COUNTED, Lane, received
+from workflows.redrive.counters import COUNTED, received
+from workflows.redrive.lane import Lane
 
 Next = Literal["lanes", "outcomes", "queue", "finish", "fail", "skip"]
 

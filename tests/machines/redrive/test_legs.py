@@ -6,7 +6,7 @@ from tests.engines.moto_engine.stack import MotoStack
 from tests.support.redrive_runs import audited, batches_sent
 from tests.support.stack_fixtures import all_events, leg_arn
 from tests.support.world import World
-from workflows.redrive import legs
+from workflows.redrive import leg_executions
 
 
 @pytest.fixture
@@ -56,4 +56,6 @@ def test_run_has_one_id_one_record_and_one_word_at_its_end(world):
     assert {world.row(message)["redriven_by"] for message in world.messages} == {run.name}
     record, (end,) = world.run_row(run.name), audited(world.stack, run.name)
     assert record["execution_arn"] == end["execution_arn"] == run.arn
-    assert legs.of_row(record)[0].endswith(leg_arn(world.stack, run.arn, 5).partition(":")[2])
+    assert leg_executions.of_row(record)[0].endswith(
+        leg_arn(world.stack, run.arn, 5).partition(":")[2]
+    )

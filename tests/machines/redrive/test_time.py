@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
 
 import json
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,8 @@ def test_last_batch_of_a_leg_has_three_seconds_for_each_of_its_tasks():
 
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_run_counts_what_its_history_has(lanes):
-    with MotoStack() as stack:
+    moto: Any = MotoStack()
+    with moto as stack:
         run = run_machine(stack, "redrive", {"request": {"lanes": lanes}})
         written = stack_fixtures.events(stack, run.arn)
 

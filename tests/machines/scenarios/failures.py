@@ -19,7 +19,7 @@ from tests.support import stack_fixtures
 from tests.support.redrive_runs import LOCK, all_visible, quarantine_of
 from tests.support.verdicts import answer, judged
 from tests.support.world import World
-from workflows.redrive.lane import leg_name
+from workflows.redrive.leg_executions import leg_name
 
 BROKEN = "Some.ServiceException"
 

@@ -19,8 +19,9 @@ from workflows.messages.carried import Carried
 from workflows.messages.envelope import InvalidEnvelope
 from workflows.messages.limits import ATTRIBUTE_RESERVE_BYTES
 from workflows.messages.reasons import reason_of
-from workflows.redrive import batch, lane, state_bytes
-from workflows.redrive.lane import COUNTED, Asked, Lane, Received, Sent
+from workflows.redrive import batch, lane, leg_executions, state_bytes
+from workflows.redrive.counters import COUNTED
+from workflows.redrive.lane import Asked, Lane, Received, Sent
 from workflows.redrive.requests import RedriveRequest
 from workflows.redrive.run import Run
 from workflows.redrive.verdict import Verdict
@@ -55,7 +56,7 @@ def a_lane(asked=0, settling=lane._MOST_UNSETTLED):
         sent=ids(settling), sent_at=1_800_000_000_000, window=2_000, gap=10_000, empty_polls=2,
         refusals=5, waves_left=300, until=1_800_000_000, poll=10,
     )  # fmt: skip
-    found.name = lane.leg_name(RUN_ID, found.number, found.leg)
+    found.name = leg_executions.leg_name(RUN_ID, found.number, found.leg)
     found.attempt_id = f"{'s' * 53}-99-999999"
     found.mark = f"{RUN_ID}#99.999999"
     return found

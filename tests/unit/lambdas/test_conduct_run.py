@@ -13,7 +13,8 @@ from tests.support.messages import a_message, an_operator
 from tests.support.troubles import in_trouble
 from tests.support.troubles import row as ledger_row
 from workflows.redrive import in_flight, ownership, run_lock, runs
-from workflows.redrive.lane import COUNTED, EMPTY_POLLS, Asked, Lane, Sent
+from workflows.redrive.counters import COUNTED
+from workflows.redrive.lane import EMPTY_POLLS, Asked, Lane, Sent
 from workflows.redrive.ownership import LeaseLost
 from workflows.runtime import aws
 

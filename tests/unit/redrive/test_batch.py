@@ -11,7 +11,8 @@ import pytest
 from tests.unit.redrive.test_statements import LETTER, TURN, read, verdict
 from workflows.messages.ids import deduplication_id
 from workflows.redrive import batch, statements
-from workflows.redrive.lane import COUNTED, Lane, Sent
+from workflows.redrive.counters import COUNTED
+from workflows.redrive.lane import Lane, Sent
 
 COUNTS = dict.fromkeys(COUNTED, 0) | {"redriven": 4}
 pytestmark = pytest.mark.usefixtures("environment", "later")  # which stops the clock

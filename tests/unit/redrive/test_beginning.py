@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.cloud import ENVIRONMENT, audited
 from tests.support.messages import an_operator
-from workflows.redrive import beginning, legs, ownership, run_lock, runs, shares
+from workflows.redrive import beginning, leg_executions, ownership, run_lock, runs, shares
 from workflows.redrive.run import new
 from workflows.redrive.state_bytes import batch_size
 from workflows.runtime import aws
@@ -53,7 +53,7 @@ def test_run_takes_the_lock_its_record_and_its_first_leg():
     assert found is not None
     assert lock["holder"] == "run-1"
     assert (found["status"], found["trigger"], found["trace_id"]) == ("RUNNING", "console", "t-1")
-    (leg,) = legs.of_row(found)
+    (leg,) = leg_executions.of_row(found)
     assert leg.endswith(":redrive_lane:run-1-l0-1")
 
 
@@ -80,7 +80,7 @@ def test_lanes_begin_side_by_side_as_many_as_the_queue_is_deep_or_are_asked_for(
     run = begin({"request": request_})
 
     assert [lane.name for lane in run.at_work] == [f"run-1-l{n}-1" for n in range(count)]
-    assert len(legs.of_row(row() or {})) == count
+    assert len(leg_executions.of_row(row() or {})) == count
 
 
 @pytest.mark.usefixtures("later")  # which stops the clock
@@ -182,7 +182,7 @@ def test_input_that_is_not_understood_fails_the_run_with_its_record(given_, reas
     found = row()
     assert found is not None
     assert found["status"] == "RUNNING"  # which FailRun closes
-    assert legs.of_row(found) == []
+    assert leg_executions.of_row(found) == []
 
 
 NOBODY = ("console", "console", "run-1")

@@ -1,9 +1,12 @@
 """The counters of a run in its row: a column for each lane, and all of them added up."""
 
+from typing import Any
+
 import pytest
 
-from workflows.redrive import counters, legs, partiql, statements
-from workflows.redrive.lane import COUNTED, Lane
+from workflows.redrive import counters, leg_executions, partiql, statements
+from workflows.redrive.counters import COUNTED
+from workflows.redrive.lane import Lane
 from workflows.runtime import aws
 
 ZEROS = dict.fromkeys(COUNTED, 0)
@@ -45,7 +48,7 @@ def test_row_from_before_there_were_lanes_is_as_it_was():
 
 
 def test_lanes_are_in_the_order_of_their_numbers():
-    row = {f"lane_{number}": {} for number in (10, 9, 0)}
+    row: dict[str, Any] = {f"lane_{number}": {} for number in (10, 9, 0)}
 
     assert list(counters.of_lanes(row)) == [0, 9, 10]
 
@@ -78,7 +81,7 @@ def test_lane_that_writes_its_counters_again_counts_once_and_no_other_s():
     ids=["before the first leg", "one lane", "two"],
 )
 def test_row_says_which_legs_were_the_last(row, names):
-    found = legs.of_row({"run_id": "run-1"} | row)
+    found = leg_executions.of_row({"run_id": "run-1"} | row)
 
     assert [arn.rpartition(":")[2] for arn in found] == names
     assert all(":execution:redrive_lane:" in arn for arn in found)

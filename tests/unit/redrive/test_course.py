@@ -8,17 +8,9 @@ import pytest
 from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import a_message, an_operator
 from tests.support.troubles import in_trouble, row
-from workflows.redrive import course, in_flight, legs, outcome, ownership, runs
-from workflows.redrive.lane import (
-    COUNTED,
-    EMPTY_POLLS,
-    REFUSALS,
-    TOO_LARGE,
-    Asked,
-    Lane,
-    Received,
-    Sent,
-)
+from workflows.redrive import course, in_flight, leg_executions, outcome, ownership, runs
+from workflows.redrive.counters import COUNTED
+from workflows.redrive.lane import EMPTY_POLLS, REFUSALS, TOO_LARGE, Asked, Lane, Received, Sent
 from workflows.redrive.legs import Result, Told
 from workflows.redrive.outcome import Outcome
 from workflows.redrive.run import Run, new
@@ -82,8 +74,8 @@ def test_run_goes_on_with_the_next_leg_and_notes_it():
 
     assert (run.next, run.lanes[0].leg, run.lanes[0].name) == ("lanes", 2, "run-1-l0-2")
     found = runs.get("run-1")
-    assert legs.of_row(found) == [legs.execution_of(run.lanes[0])]
-    assert legs.of_row(found)[0].endswith(":execution:redrive_lane:run-1-l0-2")
+    assert leg_executions.of_row(found) == [leg_executions.arn_of(run.lanes[0].name)]
+    assert leg_executions.of_row(found)[0].endswith(":execution:redrive_lane:run-1-l0-2")
     assert found["redriven"] == 3
 
 
@@ -156,7 +148,7 @@ def test_reason_and_wait_of_the_step_before_are_forgotten():
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch):
     """Let a test say what is in flight elsewhere, beside what the run has left."""
-    found = {"in flight": 0, "beside": []}
+    found: dict[str, Any] = {"in flight": 0, "beside": []}
 
     def look(left):
         found["beside"].append(left)
@@ -352,7 +344,7 @@ def test_cancelled_run_ends_without_another_leg(step):
     run = step(a_run(), a_lane())
 
     assert (run.next, run.status) == ("finish", "CANCELLED")
-    assert legs.of_row(runs.get("run-1")) == []
+    assert leg_executions.of_row(runs.get("run-1")) == []
 
 
 # Legs that failed
@@ -414,7 +406,7 @@ def test_leg_that_still_works_is_waited_for_and_asked_again(leg):
     run = after_wait(run)
 
     assert (run.next, run.lanes[0].lost, run.lanes[0].counts["redriven"]) == ("lanes", "", 7)
-    assert leg.asked == [legs.execution_of(a_lane())] * 3
+    assert leg.asked == [leg_executions.arn_of(a_lane().name)] * 3
 
 
 def test_leg_that_ended_although_its_answer_was_lost_counts_as_it_ended(leg):
@@ -451,7 +443,7 @@ def test_leg_that_was_ended_from_outside_gives_back_its_batch_and_its_counts(
     assert (run.next, run.failure) == ("fail", "LaneStopped")
     assert run.reason == f"Lane 0 was ended from outside: {status}."
     assert (run.lanes[0].counts["redriven"], run.lanes[0].counts["left"]) == (6, 2)
-    assert given_back == [legs.execution_of(a_lane())]
+    assert given_back == [leg_executions.arn_of(a_lane().name)]
 
 
 # What was sent, and was not, in the ledger
@@ -649,7 +641,7 @@ def test_of_several_legs_only_a_lost_one_is_asked_for_again(leg):
     run = after_wait(run)
 
     assert (run.next, run.counts["redriven"]) == ("lanes", 9)
-    assert leg.asked == [legs.execution_of(a_lane(number=1))] * 2
+    assert leg.asked == [leg_executions.arn_of(a_lane(number=1).name)] * 2
     assert "trouble" not in settled
     assert row("m-1") == settled
 

@@ -3,8 +3,9 @@
 import pytest
 
 from tests.support.messages import an_operator
-from workflows.redrive import legs, ownership, progress, runs, statements
-from workflows.redrive.lane import COUNTED, Lane, begin_leg
+from workflows.redrive import leg_executions, legs, ownership, progress, runs, statements
+from workflows.redrive.counters import COUNTED
+from workflows.redrive.lane import Lane, begin_leg
 from workflows.redrive.legs import Result
 from workflows.redrive.partiql import execute
 from workflows.runtime.settings import settings
@@ -43,8 +44,8 @@ def test_leg_that_gave_no_answer_is_lost_until_it_is_over_in_any_case(later):
 
 
 def test_nobody_looks_for_the_executions_of_legs_whose_arns_nobody_knows():
-    row = runs.find("run-1") | {"working": [0, 1], "round": 3, "lane_1": {"redriven": 2}}
+    row = runs.get("run-1") | {"working": [0, 1], "round": 3, "lane_1": {"redriven": 2}}
 
-    assert legs.of_row(row) == []
+    assert leg_executions.of_row(row) == []
     (lane,) = progress.lanes(row)
     assert (lane.lane, lane.redriven, lane.execution_arn) == (1, 2, None)

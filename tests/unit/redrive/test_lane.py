@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from local import legal_ids
 from workflows.redrive import lane as lanes
-from workflows.redrive import turns
-from workflows.redrive.lane import COUNTED, Lane
-from workflows.redrive.legs import Received
+from workflows.redrive import leg_executions, turns
+from workflows.redrive.counters import COUNTED
+from workflows.redrive.lane import Lane, Received
 
 RUN = "run-1"
 # What AWS allows a person to call an execution.
@@ -43,7 +43,7 @@ def test_leg_begins_with_its_shares_and_knows_nothing_of_the_one_before():
 @given(name=NAMES, number=st.integers(0, 99), leg=st.integers(1, 99_999))
 @example(name="ü" * 80, number=99, leg=99_999)
 def test_leg_of_any_run_has_a_name_that_may_be(name, number, leg):
-    found = lanes.leg_name(name, number, leg)
+    found = leg_executions.leg_name(name, number, leg)
 
     assert legal_ids.is_execution_name(found)
     assert found.endswith(f"-l{number}-{leg}")
@@ -52,7 +52,7 @@ def test_leg_of_any_run_has_a_name_that_may_be(name, number, leg):
 
 def test_legs_of_two_runs_lanes_and_turns_differ():
     names = {
-        lanes.leg_name(name, number, leg)
+        leg_executions.leg_name(name, number, leg)
         for name in ("n" * 79 + "a", "n" * 79 + "b", "n" * 56, "n" * 55)
         for number in (0, 1)
         for leg in (1, 2)

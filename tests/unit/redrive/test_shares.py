@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from tests.support.cloud import ENVIRONMENT
 from workflows.redrive import shares
-from workflows.redrive.lane import COUNTED, Lane
+from workflows.redrive.counters import COUNTED
+from workflows.redrive.lane import Lane
 from workflows.redrive.run import new
 
 MOST = int(ENVIRONMENT["REDRIVE_LANES"])

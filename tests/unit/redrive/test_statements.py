@@ -11,7 +11,8 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from workflows.ledger.status import Status
 from workflows.redrive import statements
-from workflows.redrive.lane import COUNTED, Lane, Sent
+from workflows.redrive.counters import COUNTED
+from workflows.redrive.lane import Lane, Sent
 from workflows.runtime import shards
 
 TURN = statements.Turn("run-1", "arn:run-1", "run-1#0.7")
