@@ -240,7 +240,7 @@ def test_no_run_has_more_lanes_than_work_side_by_side():
     limits = [
         template()["Parameters"]["RedriveLanes"]["MaxValue"],
         RedriveRequest.model_fields["lanes"].metadata[1].le,
-        Settings.model_fields["redrive_lanes"].metadata[1].le,
+        {one.name: one for one in fields(Settings)}["redrive_lanes"].metadata["bounds"][1],
     ]
 
     assert limits == [most] * 3 == [40] * 3
