@@ -399,7 +399,8 @@ def test_estimates_follow_the_messages_and_the_rate(count, request_, seconds, tr
     found = drawn(**request_)
 
     assert (found.estimated_seconds, found.estimated_transitions) == (seconds, transitions)
-    assert (found.estimate.seconds, found.estimate.lanes) == (seconds, 1)
+    lanes = min(request_.get("lanes", 1), request_.get("max_messages", 40) // 10)
+    assert (found.estimate.seconds, found.estimate.lanes) == (seconds, lanes)
     planned = len(found.messages)
     used = estimate.usage(planned, batches=-(-planned // 10), transitions=transitions)
     assert found.estimate.dollars == round(sum(prices.bill(used).values()), 4) > 0
