@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from local import bench_consumer, bench_startup, bench_tables, ministack_counts
+from local import bench_consumer, bench_reckoned, bench_startup, bench_tables, ministack_counts
 from local.bench_scene import Scene
 from local.bench_tables import Found, Part, Result
 from local.bench_ways import WAYS, Bench, NotMoved, NotOffered, Way
@@ -70,7 +70,8 @@ def _measure() -> list[Part]:
                     consumer.append(bench_consumer.measure(scene, MESSAGES, FENCES, ROUNDS))
     _tell("start-up")
     startup = bench_startup.measure(STARTS)
-    return [*bench_tables.parts(found, WAYS, MESSAGES), *consumer, startup]
+    measured = bench_tables.parts(found, WAYS, MESSAGES)
+    return [*measured, bench_reckoned.part(found), *consumer, startup]
 
 
 def _measured(scene: Scene, ways: list[Way], latency: float) -> Iterator[tuple[str, Result]]:

@@ -37,6 +37,7 @@ def test_bench_counts_what_each_way_takes(monkeypatch, capsys, tmp_path):
     assert dollars["naive loop"][-2] == "1.05"
     assert int(rates["naive loop"][0]) > 0
     assert int(rates["one lane"][0]) > 0
+    assert rows(page, "reckoned")["messages a second"][1] == rates["one lane"][0]
     assert rates["SQS's own redrive"] == ["not on this engine"]
     assert {name: int(cells[0]) > 0 for name, cells in consumer.items()} == {"0": True, "30": True}
     assert rows(page, "startup") == {"send_message": ["0.50"]}
