@@ -36,7 +36,9 @@ def main() -> int:
     ]
     surprises = 0
     with ThreadPoolExecutor(given.jobs) as pool:
-        running = {pool.submit(search, one.defines, given.timeout): one for one in wanted}
+        running = {
+            pool.submit(search, one.defines, given.timeout, one.memory): one for one in wanted
+        }
         for done in as_completed(running):
             surprises += _tell(running[done], done, story=bool(given.names))
     print(f"{len(wanted)} searches, {surprises} surprises")

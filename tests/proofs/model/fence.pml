@@ -20,12 +20,15 @@
 #define NW 1            /* workers at once; 2 only with OVERLAP */
 #endif
 #ifndef NX
-#define NX 2            /* executions of the retry machine at once */
+#define NX 2            /* executions of the retry machine at once: 1 or 2 */
 #endif
 #ifndef NR
 #define NR 1            /* redrive runs before the end */
 #endif
-/* Budgets */
+/* Budgets. With TROUBLES one budget is all of those that follow, but FAILS and OVERLAP: so many in all, of whatever kind */
+#ifndef TROUBLES
+#define TROUBLES 0
+#endif
 #ifndef CRASH
 #define CRASH 1         /* a worker, execution, run or operator stops between two calls */
 #endif
@@ -51,7 +54,7 @@
 #define ZOMBIE 0        /* an execution is stopped, and redriven later */
 #endif
 #ifndef GHOSTS
-#define GHOSTS 0        /* ProcessMessage's function goes on although its execution does not wait for it */
+#define GHOSTS TROUBLES /* ProcessMessage's function goes on although its execution does not wait for it */
 #endif
 #ifndef OVERLAP
 #define OVERLAP 0       /* a visibility timeout or a lease ends under a live worker */
@@ -80,7 +83,8 @@
 #endif
 
 #define N1 (N+1)
-#define C1 (NC+1)
+#define C1 (NC+2)
+#define GONE (NC+1)     /* in place of a copy that was deleted */
 #define R1 (NR+2)
 #define HEALRUN (NR+1)
 #define RM 5
@@ -120,22 +124,58 @@ byte holder, generation, execution, waiting;    /* FENCE; waiting: parked - drai
 byte parked[N1], n_parked;                      /* PARKED#… in order */
 /* Queues */
 byte copy_of[C1], receives[C1], flight[C1];     /* copies: message, receive count, whom it is in flight with */
+byte wb0[NW], wb1[NW], rb0[R1], rb1[R1];        /* copies that worker and run have */
 byte work[NC], n_work, dlq[NC], n_dlq, w_flight, d_flight;
 byte w_ids[N1], d_ids[N1];                      /* deduplication ids used: bit k is <id>.r<k> */
 /* Executions and runs */
 int used[4];                                    /* names of executions, taken for ever */
 byte running[NX]; bit asleep[NX];               /* its name; stopped for now */
-byte record[R1]; bit alive[R1]; byte lock; bit lockx;
+byte xpc[NX], xh[NX], xg[NX], xp[NX], xa[NX], xk[NX]; bit xv[NX];      /* retry.pml */
+byte record[R1], lock; bit lockx;               /* record: 1 runs, 2 is over, 3 was abandoned; the lock of a run that is gone is as good as free */
 /* Who is at what: for what time guarantees, and for the grace of 60 s (fence.START_GRACE_SECONDS, mend.SENDING_SECONDS) */
 byte working[NW], functions[N1];                /* the message that a live worker has claimed; live functions that claimed one */
 byte mending, pendw, pendo;
 byte to_mend; bit to_run; byte heal;            /* what Healer asks for */
-byte crash = CRASH, lost = LOST, native = NATIVE, ops = OPS, fails = FAILS, slow = SLOW, sweeps = SWEEPS, zombies = ZOMBIE, over = OVERLAP, ghosts = GHOSTS;
+byte fails = FAILS, over = OVERLAP;
+#if TROUBLES
+byte troubles = TROUBLES;
+#define crash troubles
+#define lost troubles
+#define native troubles
+#define ops troubles
+#define slow troubles
+#define sweeps troubles
+#define zombies troubles
+#define ghosts troubles
+#else
+byte crash = CRASH, lost = LOST, native = NATIVE, ops = OPS, slow = SLOW, sweeps = SWEEPS, zombies = ZOMBIE, ghosts = GHOSTS;
+#endif
 byte nsent; bit bound;                          /* bound: the model is too small for this way; not followed */
 byte g_pc, g_m, g_a; bit g_v;                   /* a function that outlives its execution's wait */
+byte urgent;                                    /* who moves next, if not anyone */
 hidden byte z, z2, z3;
 hidden byte zb;
+/* Fewer states, and no behaviour less.
+ *
+ * What nothing looks at again is zeroed; copies are numbered as they stand in the queues, and executions by their names. Who is
+ * `urgent` (a _pid) moves before all others: where its next step neither sees what others do nor hinders them (it shows, frees,
+ * deletes or ends what is its own, or reads what nobody uses), each story has its like in which that step comes at once. A crash
+ * or a lost answer there is another step of the same process, and what else befalls it (a timeout) may as well come before. */
+#define MAY_MOVE (!bound && (urgent == 0 || urgent == _pid))
 
+/* Where an execution is, retry.pml */
+#define X_INSPECT 1
+#define X_GUARD 2
+#define X_CLAIM 3       /* WaitBackoff is over: the function begins */
+#define X_PROCESS 4
+#define X_PROCESSED 5
+#define X_NEXT 6
+#define X_PROMOTE 7
+#define X_DROP 8
+#define X_RELEASE 9
+#define X_FENCE 10
+#define X_DEAD_LETTER 11
+#define X_MARK 12
 #define ARN(m,r,g) (1 + (((m)-1)*RM + (r))*GM + (g))
 #define ARNM(a) ((((a)-1)/(RM*GM)) + 1)
 #define ARNG(a) (((a)-1)%GM)
@@ -147,7 +187,57 @@ inline has_copy(m) { /* -> zb */
 }
 inline in_parked(m) { zb = 0; for (z : 1 .. N) { if :: z <= n_parked && parked[z] == m -> zb = 1 :: else -> skip fi }; }
 
+hidden byte zmap[C1], zcopy[C1], zrec[C1], zfl[C1];
+hidden byte zcv[C1];
+#if OVERLAP
+#define in_row()
+#else
+inline in_row() { /* copies are numbered as they are in the queues: which has which number makes no difference */
+  zmap[0] = 0; zb = 1;
+  for (z : 1 .. GONE) { zmap[z] = GONE };
+  for (z : 0 .. NC-1) { if :: z < n_work -> zmap[work[z]] = z + 1; zb = zb && work[z] == z + 1 :: else -> skip fi };
+  for (z : 0 .. NC-1) { if :: z < n_dlq -> zmap[dlq[z]] = n_work + z + 1; zb = zb && dlq[z] == n_work + z + 1 :: else -> skip fi };
+  if :: zb -> skip
+     :: else ->
+        for (z : 1 .. NC) { zcopy[z] = copy_of[z]; zrec[z] = receives[z]; zfl[z] = flight[z]; copy_of[z] = 0; receives[z] = 0; flight[z] = 0;
+#if EDIT
+          zcv[z] = cv[z]; cv[z] = 0
+#endif
+        };
+        for (z : 1 .. NC) { if :: zmap[z] == GONE -> skip :: else -> copy_of[zmap[z]] = zcopy[z]; receives[zmap[z]] = zrec[z]; flight[zmap[z]] = zfl[z];
+#if EDIT
+          cv[zmap[z]] = zcv[z];
+#endif
+          skip fi };
+        for (z : 0 .. NC-1) { if :: z < n_work -> work[z] = z + 1 :: else -> skip fi; if :: z < n_dlq -> dlq[z] = n_work + z + 1 :: else -> skip fi };
+        for (z : 1 .. N) { if :: sqs_id[z] != OTHER -> sqs_id[z] = zmap[sqs_id[z]] :: else -> skip fi };
+        for (z : 0 .. NW-1) { wb0[z] = zmap[wb0[z]]; wb1[z] = zmap[wb1[z]] };
+        for (z : 1 .. HEALRUN) { rb0[z] = zmap[rb0[z]]; rb1[z] = zmap[rb1[z]] }
+  fi; z = 0; zb = 0
+}
+#endif
+#if NX > 1
+#define KEEPS_COUNT(y, m) (xh[y] == m && (xpc[y] == X_DEAD_LETTER || xpc[y] == X_MARK))
+#define COUNT_KEPT(m) (KEEPS_COUNT(0, m) || KEEPS_COUNT(1, m))
+#else
+#define COUNT_KEPT(m) (xh[0] == m && (xpc[0] == X_DEAD_LETTER || xpc[0] == X_MARK))
+#endif
+inline tidy() {
+  for (z : 1 .. N) {
+    if :: trouble[z] != T_REDRIVING -> redriven_by[z] = 0 :: else -> skip fi;
+    if :: status[z] != REDRIVEN && mark[z] == BYHAND -> mark[z] = 0 :: else -> skip fi;
+    if :: !leased[z] -> taker[z] = 0 :: else -> skip fi;
+    if :: taker[z] == 0 -> sole[z] = 0 :: else -> skip fi;
+    if :: COUNT_KEPT(z) -> skip :: else -> copies[z] = 0 fi };
+  in_row();
+  for (z2 : 1 .. HEALRUN) {
+    if :: record[z2] == 3 -> zb = 0; for (z : 1 .. N) { if :: redriven_by[z] == z2 -> zb = 1 :: else -> skip fi }; if :: !zb -> record[z2] = 2 :: else -> skip fi
+       :: else -> skip fi };
+  z = 0; z2 = 0; zb = 0
+}
 inline promises() {
+  tidy();
+  if :: bound -> skip :: else ->
   if :: holder == 0 -> assert(n_parked == 0 && waiting == 0) :: else -> assert(waiting == n_parked) fi;      /* COUNT: the fence knows how many are parked */
   for (z2 : 1 .. N) {
     if :: z2 > nsent -> skip
@@ -160,6 +250,7 @@ inline promises() {
              :: else -> has_copy(z2); assert(zb)                                     /* LOSS: on no queue, DEAD too */
           fi
     fi };
+  fi;
   z = 0; z2 = 0;
 }
 inline have_effect(m, v) { /* transaction.process: once by the message's id */
@@ -224,20 +315,30 @@ inline del_parked(m) {
   n_parked = n_parked - z2; z = 0; z2 = 0;
 }
 inline no_fence() { holder = 0; generation = 0; execution = 0; waiting = 0 }
+#define SWAP(b) zb = b[0]; b[0] = b[1]; b[1] = zb
+inline in_order() { /* which of two executions is 0 makes no difference */
+#if NX == 2
+  if :: running[0] < running[1] ->
+        SWAP(running); SWAP(asleep); SWAP(xpc); SWAP(xh); SWAP(xg); SWAP(xp); SWAP(xa); SWAP(xk); SWAP(xv); zb = 0;
+        for (z : 1 .. N) { if :: taker[z] == 1 -> taker[z] = 2 :: taker[z] == 2 -> taker[z] = 1 :: else -> skip fi }; z = 0
+     :: else -> skip
+  fi
+#else
+  skip
+#endif
+}
 inline start_execution(a) { /* retry.start: a name is taken once */
   if :: (a) == 0 || USED(a) -> skip
      :: else ->
         z3 = NX;
         for (z : 0 .. NX-1) { if :: z3 == NX && running[z] == 0 -> z3 = z :: else -> skip fi };
-        if :: z3 < NX -> running[z3] = a; used[(a)/32] = used[(a)/32] | (1 << ((a)%32))
+        if :: z3 < NX -> running[z3] = a; xh[z3] = ARNM(a); xg[z3] = ARNG(a); xpc[z3] = X_INSPECT; used[(a)/32] = used[(a)/32] | (1 << ((a)%32))
            :: else -> skip  /* the call failed: the sweep finds a fence whose execution never began */
-        fi; z = 0; z3 = 0
+        fi; z = 0; z3 = 0; in_order()
   fi
 }
 #define PEND(a) (pendw == (a) || pendo == (a))
-#if NX > 2
-#define RUNNING(a) ((a) != 0 && (PEND(a) || (running[0] == (a) && !asleep[0]) || (running[1] == (a) && !asleep[1]) || (running[2] == (a) && !asleep[2])))
-#elif NX > 1
+#if NX > 1
 #define RUNNING(a) ((a) != 0 && (PEND(a) || (running[0] == (a) && !asleep[0]) || (running[1] == (a) && !asleep[1])))
 #else
 #define RUNNING(a) ((a) != 0 && (PEND(a) || (running[0] == (a) && !asleep[0])))
@@ -276,9 +377,6 @@ init {
     run RetryMachine(0);
 #if NX > 1
     run RetryMachine(1);
-#endif
-#if NX > 2
-    run RetryMachine(2);
 #endif
 #if NR > 0
     run RedriveRun(1);

@@ -23,7 +23,7 @@
 #endif
 inline o_end() { pc = 0; pendo = 0; mending = 0; r = 0; v = 0; g = 0 }
 
-proctype Operator() {
+proctype Operator() provided (MAY_MOVE) {
   byte pc, r, g; bit v;
   do
   RETRY_BY_HAND(1) /* @operator.retry */
@@ -65,7 +65,7 @@ proctype Operator() {
 #define S_RESUME 3
 #define S_START 4
 inline s_end() { pc = 0; h = 0; g = 0; e = 0; r = 0 }
-proctype Sweep() {
+proctype Sweep() provided (MAY_MOVE) {
   byte pc, h, g, e, r;      /* holder, generation, execution_arn as read; redrives of the holder's row */
   do
   /* of use, or one of those that begin for nothing */
@@ -73,7 +73,7 @@ proctype Sweep() {
   :: d_step { /* @sweep.fences for nothing */ pc == 0 && holder != 0 && sweeps > 0 -> sweeps--; h = holder; g = generation; e = execution; pc = S_ROW }
   :: d_step { /* @world.crash sweep */ pc != 0 && crash > 0 -> crash--; s_end() }
   :: d_step { /* @sweep.needs_nobody */ pc == S_ROW -> r = redrives[h]; if :: WAITS_ALONE(status[h]) -> s_end() :: else -> pc = S_OWNER fi }
-  :: d_step { /* @sweep.has_owner */ pc == S_OWNER -> if :: RUNNING(e) -> s_end() :: else -> pc = S_RESUME fi }
+  :: d_step { /* @sweep.has_owner */ pc == S_OWNER -> if :: RUNNING(e) -> s_end() :: else -> e = 0; pc = S_RESUME fi }
   :: d_step { /* @sweep.resume */ pc == S_RESUME -> if :: holder == h && generation == g -> if :: g + 1 >= GM -> bound = 1 :: else -> generation = g + 1; execution = ARN(h, r, generation); pc = S_START fi :: else -> s_end() fi }
   :: d_step { /* @sweep.start */ pc == S_START -> start_execution(ARN(h, r, g + 1)); s_end() }
   od
@@ -81,7 +81,7 @@ proctype Sweep() {
 
 #define RESEND(m) \
   :: d_step { pc == 0 && status[m] == REDRIVEN && trouble[m] == T_SENDING && mending != m -> h = m; r = redrives[m]; v = VER(m); pc = O_SEND }
-proctype Resend() {
+proctype Resend() provided (MAY_MOVE) {
   byte pc, h, r; bit v;
   do
   RESEND(1) /* @sweep.outgoing */

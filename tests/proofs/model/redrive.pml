@@ -16,6 +16,8 @@
 #define V_LEFT 4
 #define MINE_IN_FLIGHT (10 + q)     /* flight[] of what this run has received */
 /* of the message whose turn it is: verdict, copy, message; redrives, status, attempts_total and body as read */
+#define b0 rb0[q]
+#define b1 rb1[q]
 #define VERDICT ((1-i)*k0 + i*k1)
 #define LETTER ((1-i)*b0 + i*b1)
 #define ABOUT ((1-i)*m0 + i*m1)
@@ -52,6 +54,11 @@ inline judge(m, k, r, s, u, n0, v) { /* judgement.of, _verdict, _in_other_hands 
      :: (status[m] == DEAD || status[m] == REDRIVEN || status[m] == QUEUED || status[m] == PROCESSING) ->
         if :: LEASED(m) || (status[m] == REDRIVEN && mark[m] == BYHAND) || mark[m] == q -> k = V_LEFT
            :: else -> k = (redrives[m] >= limit[m] -> V_QUARANTINE : V_REDRIVE) fi
+  fi;
+  if :: k == V_SETTLED || (k == V_LEFT && !u) -> r = 0; s = 0; n0 = 0; v = 0
+     :: k == V_LEFT && u -> v = 0
+     :: k == V_REDRIVE && !u -> s = 0
+     :: else -> skip
   fi
 }
 inline untouched(m) { assert(working[0] != m || over < OVERLAP) }   /* WORKER ROBBED: a live one's claim is left alone */
@@ -60,28 +67,43 @@ inline r_show(c) { if :: c != 0 && flight[c] == MINE_IN_FLIGHT -> flight[c] = 0;
 inline r_clear() { b0 = 0; b1 = 0; m0 = 0; m1 = 0; k0 = 0; k1 = 0; r0 = 0; r1 = 0; s0 = 0; s1 = 0; u0 = 0; u1 = 0; a0 = 0; a1 = 0; v0 = 0; v1 = 0; i = 0; n = 0; x0 = 0; x1 = 0; gone = 0 }
 inline r_end() { /* what it holds becomes visible: at once, by the sweep or by time */
   for (z : 1 .. NC) { if :: flight[z] == MINE_IN_FLIGHT -> flight[z] = 0; d_flight-- :: else -> skip fi }; z = 0;
-  for (z : 1 .. N) { if :: mark[z] == q -> mark[z] = 0 :: else -> skip fi }; z = 0; r_clear(); alive[q] = 0; pc = 0 }
-inline r_next() { i++; if :: i < n -> pc = R_GUARD :: else -> pc = R_HOLD fi }
+  for (z : 1 .. N) { if :: mark[z] == q -> mark[z] = 0 :: else -> skip fi }; z = 0; r_clear(); urgent = 0; pc = 0 }
+inline r_done(bb, mm, kk, rr, xx) { /* the rest of it is not looked at */
+  if :: bb != 0 && flight[bb] == MINE_IN_FLIGHT -> skip :: else -> bb = 0 fi;
+  if :: xx -> skip :: else -> mm = 0; rr = 0 fi;
+  if :: kk == V_LEFT -> skip :: else -> kk = V_SETTLED fi
+}
+inline r_next() { if :: i == 0 -> r_done(b0, m0, k0, r0, x0) :: else -> r_done(b1, m1, k1, r1, x1) fi; i++; if :: i < n -> pc = R_GUARD; urgent = 0 :: else -> to_hold() fi }
+inline to_hold() { pc = R_HOLD; urgent = _pid }
+inline to_delete() { pc = R_DELETE; urgent = _pid }
+#if NR > 1
+#define FINISHES_ALONE skip
+inline to_acquire() { pc = R_ACQUIRE }
+#else
+#define FINISHES_ALONE urgent = _pid      /* nobody else wants the lock */
+inline to_acquire() { pc = R_ACQUIRE; urgent = _pid }
+#endif
 
-proctype RedriveRun(byte q) {
-  byte pc, n, i, b0, b1, m0, m1, k0, k1, r0, r1, s0, s1, a0, a1; bit u0, u1, v0, v1, x0, x1, gone;   /* u: unnoted; x: refused after the guard */
+proctype RedriveRun(byte q) provided (MAY_MOVE) {
+  byte pc, n, i, m0, m1, k0, k1, r0, r1, s0, s1, a0, a1; bit u0, u1, v0, v1, x0, x1, gone;   /* u: unnoted; x: refused after the guard */
   do
-  :: d_step { /* @redrive.begin */ pc == 0 && q <= NR && record[q] == 0 && n_dlq > 0 && !heal -> alive[q] = 1; pc = R_ACQUIRE }
-  :: d_step { /* @world.people run */ pc == 0 && q == HEALRUN && to_run -> to_run = 0; alive[q] = 1;
-      for (z : 1 .. N) { if :: mark[z] == q -> mark[z] = OTHER :: else -> skip fi }; z = 0; pc = R_ACQUIRE }
-  :: d_step { /* @world.crash run */ pc != 0 && crash > 0 -> crash--; if :: pc == R_ACQUIRE -> record[q] = 3 :: else -> skip fi; r_end() }
+  :: d_step { /* @redrive.begin */ pc == 0 && q <= NR && record[q] == 0 && n_dlq > 0 && !heal -> to_acquire() }
+  :: d_step { /* @world.people run */ pc == 0 && q == HEALRUN && to_run -> to_run = 0;
+      for (z : 1 .. N) { if :: mark[z] == q -> mark[z] = 0 :: else -> skip fi }; z = 0; to_acquire() }
+  :: d_step { /* @world.crash run */ pc != 0 && crash > 0 -> crash--; record[q] = 3; if :: lock == q -> lock = 0; lockx = 0 :: else -> skip fi; r_end() }
   :: d_step { /* @redrive.acquire */ pc == R_ACQUIRE ->
-      if :: lock == 0 || lockx || !alive[lock] -> lock = q; lockx = 0; record[q] = 1; pc = R_RECEIVE
+      urgent = 0;
+      if :: lock == 0 || lockx -> lock = q; lockx = 0; record[q] = 1; pc = R_RECEIVE
          :: else -> record[q] = 3; r_end() fi }
   :: d_step { /* @redrive.receive */ pc == R_RECEIVE && d_flight == 0 && n_dlq > 0 -> n = 1; b0 = dlq[0]; m0 = copy_of[b0]; flight[b0] = MINE_IN_FLIGHT; d_flight++; pc = R_VALIDATE }
   :: d_step { /* @redrive.receive two */ pc == R_RECEIVE && BATCH > 1 && d_flight == 0 && n_dlq > 1 ->
       n = 2; b0 = dlq[0]; m0 = copy_of[b0]; flight[b0] = MINE_IN_FLIGHT; b1 = dlq[1]; m1 = copy_of[b1]; flight[b1] = MINE_IN_FLIGHT; d_flight = d_flight + 2; pc = R_VALIDATE }
-  :: d_step { /* @redrive.receive none */ pc == R_RECEIVE && (q <= NR || d_flight > 0 || n_dlq == 0) -> pc = R_FINISH }    /* empty, enough, cancelled, halted */
+  :: d_step { /* @redrive.receive none */ pc == R_RECEIVE && (q <= NR || d_flight > 0 || n_dlq == 0) -> pc = R_FINISH; FINISHES_ALONE }    /* empty, enough, cancelled, halted */
   :: d_step { /* @redrive.validate */ pc == R_VALIDATE ->
       judge(m0, k0, r0, s0, u0, a0, v0);
       if :: n == 2 ->
             judge(m1, k1, r1, s1, u1, a1, v1);
-            if :: m1 == m0 -> k1 = V_LEFT; u1 = 0
+            if :: m1 == m0 -> k1 = V_LEFT; u1 = 0; r1 = 0; s1 = 0; a1 = 0; v1 = 0
                :: m1 != m0 && k0 == V_LEFT -> k1 = V_LEFT
                :: else -> skip fi
          :: else -> skip fi;
@@ -108,20 +130,24 @@ proctype RedriveRun(byte q) {
       if :: i == 0 && n == 2 && k1 == V_LEFT && u1 && SAME_ROW(m1, r1, a1) && status[m1] == s1 -> note_dead(m1) :: else -> skip fi;
       z = 0;
       if :: lock != q -> record[q] = 3; r_end()                        /* LeaseLost: FailRun */
-         :: else -> if :: z3 == R_HOLD && VERDICT == V_REDRIVE -> if :: i == 0 -> x0 = 1 :: else -> x1 = 1 fi :: else -> skip fi; pc = z3 fi;
+         :: else -> if :: z3 == R_HOLD && VERDICT == V_REDRIVE -> if :: i == 0 -> x0 = 1 :: else -> x1 = 1 fi :: else -> skip fi;
+            if :: i == 0 -> s0 = 0; a0 = 0; u0 = 0; v0 = 0 :: else -> s1 = 0; a1 = 0; u1 = 0; v1 = 0 fi;
+            pc = z3; if :: pc == R_SEND -> skip :: else -> urgent = _pid fi
+      fi;
       z3 = 0; promises() }
 #ifdef MUTANT_DELETE_FIRST
   :: d_step { /* @redrive.delete first */ pc == R_SEND && !gone -> if :: flight[LETTER] == MINE_IN_FLIGHT -> del_dlq(LETTER); free_copy(LETTER); d_flight-- :: else -> skip fi; gone = 1; promises() }
 #endif
-  :: d_step { /* @redrive.send */ MAY_SEND && !((w_ids[ABOUT] >> DEDUPLICATION) & 1) -> enq_work(ABOUT, VER(ABOUT)); w_ids[ABOUT] = w_ids[ABOUT] | (1 << DEDUPLICATION); gone = 0; pc = R_DELETE; promises() }
-  :: d_step { /* @redrive.send window */ MAY_SEND && ((w_ids[ABOUT] >> DEDUPLICATION) & 1) -> enq_work(ABOUT, VER(ABOUT)); pc = R_DELETE; promises() }     /* the window of deduplication is over */
-  :: d_step { /* @redrive.send taken */ MAY_SEND && ((w_ids[ABOUT] >> DEDUPLICATION) & 1) -> pc = R_DELETE; promises() }                                  /* taken, not delivered */
+  :: d_step { /* @redrive.send */ MAY_SEND && !((w_ids[ABOUT] >> DEDUPLICATION) & 1) -> enq_work(ABOUT, VER(ABOUT)); w_ids[ABOUT] = w_ids[ABOUT] | (1 << DEDUPLICATION); gone = 0; to_delete(); promises() }
+  :: d_step { /* @redrive.send window */ MAY_SEND && ((w_ids[ABOUT] >> DEDUPLICATION) & 1) -> enq_work(ABOUT, VER(ABOUT)); to_delete(); promises() }     /* the window of deduplication is over */
+  :: d_step { /* @redrive.send taken */ MAY_SEND && ((w_ids[ABOUT] >> DEDUPLICATION) & 1) -> to_delete(); promises() }                                  /* taken, not delivered */
   :: d_step { /* @redrive.send lost */ MAY_SEND && lost > 0 && !((w_ids[ABOUT] >> DEDUPLICATION) & 1) -> lost--; enq_work(ABOUT, VER(ABOUT)); w_ids[ABOUT] = w_ids[ABOUT] | (1 << DEDUPLICATION) }
-  :: d_step { /* @redrive.send refused */ MAY_SEND && lost > 0 -> lost--; if :: i == 0 -> x0 = 1 :: else -> x1 = 1 fi; pc = R_HOLD }
+  :: d_step { /* @redrive.send refused */ MAY_SEND && lost > 0 -> lost--; if :: i == 0 -> x0 = 1 :: else -> x1 = 1 fi; to_hold() }
   :: d_step { /* @redrive.delete */ pc == R_DELETE -> if :: LETTER != 0 && flight[LETTER] == MINE_IN_FLIGHT -> del_dlq(LETTER); free_copy(LETTER); d_flight-- :: else -> skip fi; r_next(); promises() }
   :: d_step { /* @redrive.delete refused */ pc == R_DELETE && lost > 0 -> lost--; r_next() }
   /* HoldDeadLetters: what was refused is visible, what is left stays in flight */
   :: d_step { /* @redrive.hold */ pc == R_HOLD ->
+      urgent = 0;
       if :: k0 != V_LEFT -> r_show(b0) :: else -> skip fi;
       if :: k1 != V_LEFT -> r_show(b1) :: else -> skip fi;
       if :: x0 || x1 -> pc = R_LET_GO :: else -> r_clear(); pc = R_RECEIVE fi }
@@ -132,3 +158,5 @@ proctype RedriveRun(byte q) {
   :: d_step { /* @redrive.finish */ pc == R_FINISH -> if :: lock == q -> lock = 0; lockx = 0; record[q] = 2 :: else -> record[q] = 3 fi; r_end() }
   od
 }
+#undef b0
+#undef b1

@@ -14,6 +14,7 @@ class Search:
 
     `defines` are the budgets and settings at the head of `fence.pml`, as `N=2 CRASH=1`. `states` is
     how many there are, `breaks` the promise that a mutant breaks. `long` ones run with `--all`.
+    `memory` is in megabytes.
     """
 
     name: str
@@ -22,76 +23,100 @@ class Search:
     states: int = 0
     breaks: str = ""
     long: bool = False
+    memory: int = 3000
 
 
 PROVED = [
     Search(
+        "all-at-once",
+        "one message; anything of each kind, two in all",
+        "N=1 FAILS=2 EDIT=1 TROUBLES=2",
+        states=4_055_556,
+    ),
+    Search(
+        "all-three",
+        "the same, three in all",
+        "N=1 FAILS=2 EDIT=1 TROUBLES=3",
+        long=True,
+        states=230_260_830,
+        memory=9000,
+    ),
+    Search(
+        "two-at-once",
+        "two messages; anything of each kind, one in all",
+        "N=2 FAILS=1 EDIT=1 TROUBLES=1",
+        states=719_579,
+    ),
+    Search(
+        "three-at-once",
+        "three messages; anything of each kind, one in all",
+        "N=3 BATCH=1 FAILS=1 EDIT=1 TROUBLES=1",
+        states=805_155,
+    ),
+    Search(
         "one",
         "one message; crashes and lost answers",
         "N=1 CRASH=1 LOST=1 FAILS=2",
-        states=8_404_914,
+        states=425_535,
     ),
     Search(
         "one-stray",
         "one message; a function outlives its execution's wait; native move, people",
         "N=1 CRASH=0 FAILS=2 NATIVE=1 OPS=1 GHOSTS=1",
-        states=3_199_494,
+        states=577_370,
     ),
     Search(
         "one-edit",
         "one message; edits, retries, discards; an execution that comes back",
         "N=1 CRASH=0 FAILS=2 OPS=2 EDIT=1 ZOMBIE=1",
-        states=6_509_691,
+        states=481_199,
     ),
     Search(
-        "two-runs", "two runs, whose leases end", "N=2 NR=2 SLOW=1 CRASH=0 FAILS=1", states=705_878
+        "two-runs", "two runs, whose leases end", "N=2 NR=2 SLOW=1 CRASH=0 FAILS=1", states=74_771
     ),
-    Search("two", "two messages; crashes", "N=2 CRASH=1 FAILS=1", long=True, states=13_238_841),
+    Search("two", "two messages; crashes", "N=2 CRASH=1 FAILS=1", states=583_870),
     Search(
         "two-native",
         "two messages; native move, lost answers",
         "N=2 CRASH=0 FAILS=2 NATIVE=1 LOST=1",
-        states=6_406_568,
+        states=497_122,
     ),
     Search(
         "continue",
         "two messages; `OnDeadLetter=continue`; an execution that comes back",
         "N=2 CONT=1 CRASH=0 FAILS=1 ZOMBIE=1",
-        long=True,
-        states=21_169_587,
+        states=1_229_263,
     ),
     Search(
         "overlap",
         "two messages, two workers; a visibility timeout ends too early",
         "N=2 NW=2 NX=1 NR=0 OVERLAP=1 MAXRC=2 NC=3 CRASH=0 FAILS=1 INVALID=0",
-        states=9_105_219,
+        states=2_813_051,
     ),
     Search(
         "three",
         "three messages; an execution that comes back",
         "N=3 BATCH=1 CRASH=0 FAILS=1 INVALID=0 ZOMBIE=1",
-        long=True,
-        states=13_042_540,
+        states=431_723,
     ),
     Search(
         "three-crash",
         "three messages; crashes",
         "N=3 BATCH=1 CRASH=1 FAILS=1",
-        long=True,
-        states=24_735_871,
+        states=515_246,
     ),
     Search(
         "three-people",
         "three messages; native move, people",
         "N=3 BATCH=1 CRASH=0 FAILS=1 NATIVE=1 OPS=1",
-        states=13_652_877,
+        states=749_325,
     ),
-    Search("two-edit", "two messages; edits", "N=2 CRASH=0 FAILS=1 OPS=2 EDIT=1", states=494_942),
+    Search("two-edit", "two messages; edits", "N=2 CRASH=0 FAILS=1 OPS=2 EDIT=1", states=67_592),
     Search(
         "two-stray",
         "two messages; a function outlives its execution's wait; people",
         "N=2 BATCH=1 CRASH=0 FAILS=1 OPS=1 GHOSTS=1",
-        states=2_804_298,
+        states=275_828,
     ),
 ]
 _COMES_BACK = "N=1 CRASH=0 FAILS=2 OPS=2 EDIT=1 ZOMBIE=1"

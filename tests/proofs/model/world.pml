@@ -1,5 +1,5 @@
 /* What nobody here decides: the producer, SQS, the ends of leases; and the end of each story. */
-#define ABANDONED(q) (record[q] == 3 || (record[q] == 1 && !alive[q]))     /* runs.was_abandoned */
+#define ABANDONED(q) (record[q] == 3)                                      /* runs.was_abandoned */
 #define LEASE_ENDS(m) \
   :: d_step { leased[m] && (over > 0 || NOBODY_AT(m)) -> if :: NOBODY_AT(m) -> skip :: else -> over-- fi; leased[m] = 0; taker[m] = 0; sole[m] = 0 }
 #define LET_GO(m) \
@@ -7,7 +7,7 @@
 #define TOO_OFTEN(k) \
   :: d_step { w_flight == 0 && k < n_work && receives[work[k]] >= MAXRC -> z3 = work[k]; del_work(z3); dlq[n_dlq] = z3; n_dlq++; receives[z3] = 0; z3 = 0; promises() }
 
-proctype World() {
+proctype World() provided (MAY_MOVE) {
   do
   :: d_step { /* @world.produce */ nsent < N -> nsent++; status[nsent] = QUEUED; limit[nsent] = MAXRED; enq_work(nsent, 0); w_ids[nsent] = 1; promises() }
   /* StartMessageMoveTask, message by message: the same bytes under a new id */
@@ -27,15 +27,14 @@ proctype World() {
 #endif
   :: d_step { /* @world.visibility worker */ over > 0 && w_flight > 0 -> over--; for (z : 1 .. NC) { if :: flight[z] > 0 && flight[z] <= NW -> flight[z] = 0; w_flight-- :: else -> skip fi }; z = 0 }
   :: d_step { /* @world.visibility run */ slow > 0 && d_flight > 0 -> slow--; for (z : 1 .. NC) { if :: flight[z] >= 10 -> flight[z] = 0; d_flight-- :: else -> skip fi }; z = 0 }
-  :: d_step { /* @world.run_lease */ slow > 0 && lock != 0 && !lockx -> slow--; lockx = 1 }
+  :: d_step { /* @world.run_lease */ NR > 1 && slow > 0 && lock != 0 && !lockx -> slow--; lockx = 1 }
   od
 }
 
 /* When nothing more happens: everything works from now on, and people redrive and retry until nothing is left to do. */
-proctype Healer() {
+proctype Healer() provided (MAY_MOVE) {
   do
-  :: bound -> break
-  :: atomic { /* @world.people */ timeout && !bound ->
+  :: atomic { /* @world.people */ timeout ->
       d_step {
       crash = 0; lost = 0; native = 0; fails = 0; slow = 0; sweeps = 0; zombies = 0; over = 0; ops = 0; ghosts = 0;
       heal++; assert(heal < 12);                                         /* NO END */
