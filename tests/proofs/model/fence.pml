@@ -25,6 +25,9 @@
 #ifndef NR
 #define NR 1            /* redrive runs before the end */
 #endif
+#ifndef LANES
+#define LANES 1         /* lanes of the first run, side by side: 1 or 2; each other run has one */
+#endif
 /* Budgets. With TROUBLES one budget is all of those that follow, but FAILS and OVERLAP: so many in all, of whatever kind */
 #ifndef TROUBLES
 #define TROUBLES 0
@@ -78,6 +81,9 @@
 #ifndef INVALID
 #define INVALID 1       /* a try may also fail for good */
 #endif
+#ifndef LETTERS
+#define LETTERS 0       /* the messages are dead letters when the story begins */
+#endif
 #ifndef EDIT
 #define EDIT 0
 #endif
@@ -87,6 +93,8 @@
 #define GONE (NC+1)     /* in place of a copy that was deleted */
 #define R1 (NR+2)
 #define HEALRUN (NR+1)
+#define LANE1 (NR+1+LANES)  /* processes of runs: one for each run, and the second lane of the first */
+#define RUN(q) ((q) > HEALRUN -> 1 : (q))
 #define RM 5
 #define GM 8
 #define OTHER 255
@@ -124,7 +132,7 @@ byte holder, generation, execution, waiting;    /* FENCE; waiting: parked - drai
 byte parked[N1], n_parked;                      /* PARKED#… in order */
 /* Queues */
 byte copy_of[C1], receives[C1], flight[C1];     /* copies: message, receive count, whom it is in flight with */
-byte wb0[NW], wb1[NW], rb0[R1], rb1[R1];        /* copies that worker and run have */
+byte wb0[NW], wb1[NW], rb0[LANE1], rb1[LANE1];  /* copies that worker and lane have */
 byte work[NC], n_work, dlq[NC], n_dlq, w_flight, d_flight;
 byte w_ids[N1], d_ids[N1];                      /* deduplication ids used: bit k is <id>.r<k> */
 /* Executions and runs */
@@ -132,6 +140,12 @@ int used[4];                                    /* names of executions, taken fo
 byte running[NX]; bit asleep[NX];               /* its name; stopped for now */
 byte xpc[NX], xh[NX], xg[NX], xp[NX], xa[NX], xk[NX]; bit xv[NX];      /* retry.pml */
 byte record[R1], lock; bit lockx;               /* record: 1 runs, 2 is over, 3 was abandoned; the lock of a run that is gone is as good as free */
+#if LANES > 1
+byte lanes[R1]; bit failed[R1];                 /* lanes at work; one of them did not end well */
+#define AT_WORK_FOR(q) lanes[q]
+#else
+#define AT_WORK_FOR(q) 0
+#endif
 /* Who is at what: for what time guarantees, and for the grace of 60 s (fence.START_GRACE_SECONDS, mend.SENDING_SECONDS) */
 byte working[NW], functions[N1];                /* the message that a live worker has claimed; live functions that claimed one */
 byte mending, pendw, pendo;
@@ -212,7 +226,7 @@ inline in_row() { /* copies are numbered as they are in the queues: which has wh
         for (z : 0 .. NC-1) { if :: z < n_work -> work[z] = z + 1 :: else -> skip fi; if :: z < n_dlq -> dlq[z] = n_work + z + 1 :: else -> skip fi };
         for (z : 1 .. N) { if :: sqs_id[z] != OTHER -> sqs_id[z] = zmap[sqs_id[z]] :: else -> skip fi };
         for (z : 0 .. NW-1) { wb0[z] = zmap[wb0[z]]; wb1[z] = zmap[wb1[z]] };
-        for (z : 1 .. HEALRUN) { rb0[z] = zmap[rb0[z]]; rb1[z] = zmap[rb1[z]] }
+        for (z : 1 .. LANE1 - 1) { rb0[z] = zmap[rb0[z]]; rb1[z] = zmap[rb1[z]] }
   fi; z = 0; zb = 0
 }
 #endif
@@ -231,7 +245,7 @@ inline tidy() {
     if :: COUNT_KEPT(z) -> skip :: else -> copies[z] = 0 fi };
   in_row();
   for (z2 : 1 .. HEALRUN) {
-    if :: record[z2] == 3 -> zb = 0; for (z : 1 .. N) { if :: redriven_by[z] == z2 -> zb = 1 :: else -> skip fi }; if :: !zb -> record[z2] = 2 :: else -> skip fi
+    if :: record[z2] == 3 && !AT_WORK_FOR(z2) -> zb = 0; for (z : 1 .. N) { if :: redriven_by[z] == z2 -> zb = 1 :: else -> skip fi }; if :: !zb -> record[z2] = 2 :: else -> skip fi
        :: else -> skip fi };
   z = 0; z2 = 0; zb = 0
 }
@@ -385,6 +399,9 @@ init {
     run RedriveRun(2);
 #endif
     run RedriveRun(HEALRUN);
+#if LANES > 1
+    run RedriveRun(HEALRUN + 1);
+#endif
     run Operator(); run Sweep(); run Resend();
 #if GHOSTS
     run StrayFunction();

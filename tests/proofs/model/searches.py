@@ -118,6 +118,31 @@ PROVED = [
         "N=2 BATCH=1 CRASH=0 FAILS=1 OPS=1 GHOSTS=1",
         states=275_828,
     ),
+    Search(
+        "lanes",
+        "two dead letters; a run of two lanes, and a second run: each may lose its lock",
+        "N=2 LETTERS=1 LANES=2 NR=2 SLOW=2 CRASH=0 FAILS=1",
+        long=True,
+        states=12_969_148,
+    ),
+    Search(
+        "lanes-born",
+        "the same, of messages that die",
+        "N=2 LANES=2 NR=2 SLOW=2 CRASH=0 FAILS=1",
+        states=2_081_640,
+    ),
+    Search(
+        "lanes-crash",
+        "one dead letter; the same, and a lane or its run ends, the run without its lanes",
+        "N=1 LETTERS=1 LANES=2 NR=2 CRASH=1 SLOW=1 FAILS=0 NX=1",
+        states=396_108,
+    ),
+    Search(
+        "lanes-three",
+        "three dead letters; two lanes of one run",
+        "N=3 LETTERS=1 LANES=2 NR=1 CRASH=0 FAILS=0",
+        states=26_631,
+    ),
 ]
 _COMES_BACK = "N=1 CRASH=0 FAILS=2 OPS=2 EDIT=1 ZOMBIE=1"
 _STRAY = "N=1 CRASH=0 FAILS=2 OPS=1 GHOSTS=1"
@@ -199,6 +224,18 @@ MUTANTS = [
         "two workers; the fence is not read again where the row shows that there is one",
         "N=2 NW=2 NX=1 NR=0 OVERLAP=1 CRASH=0 FAILS=1 INVALID=0 MUTANT_NO_ASK",
         breaks="ORDER",
+    ),
+    Search(
+        "lane-group",
+        "a lane receives what is behind another lane's, of one group",
+        "N=3 LETTERS=1 LANES=2 NR=1 CRASH=0 FAILS=0 MUTANT_GROUP",
+        breaks="ORDER",
+    ),
+    Search(
+        "lane-lease",
+        "a lane goes on although its run has lost the lock",
+        "N=2 LETTERS=1 LANES=2 NR=2 SLOW=2 CRASH=0 FAILS=0 MUTANT_LEASE",
+        breaks="NO LOCK",
     ),
 ]
 SEARCHES = PROVED + MUTANTS

@@ -39,6 +39,7 @@ _BODY, _CARRIED = MESSAGE.body(), Carried()
 _FROZEN = AccountFrozen()
 _LEASED = ROW | {"status": "RETRYING", "lease_until": 1_000_010}
 _RUN = new("‹run›", "‹execution›", {})
+_LOCK = {"holder": "‹run›", "execution_arn": "‹execution›", "lease_until": 1_000_000}
 _TURN = statements.Turn("‹run›", "‹execution›", "‹mark›")
 _VERDICT = {
     "known": True,
@@ -184,6 +185,7 @@ SOURCES: dict[str, Condition] = {
         *of_call(lambda: let_go._mark_dead(ROW | {"status": "REDRIVEN"}, {})),
         *of_rule(runs.was_abandoned),
     ],
+    "sweep.free_lock": lambda: of_call(lambda: run_lock.free(_LOCK)),
     "world.dead_letter_move": _receives,
     "world.lease": _waits,
 }

@@ -9,7 +9,14 @@
 
 proctype World() provided (MAY_MOVE) {
   do
+#if LETTERS
+  /* a worker died of them three times: the group is fenced, and SQS has moved all */
+  :: d_step { /* @world.produce dead letters */ nsent == 0 ->
+      for (z2 : 1 .. N) { status[z2] = PROCESSING; limit[z2] = MAXRED; attempts[z2] = 1; total[z2] = 1; enq_dlq(z2, 0); sqs_id[z2] = z2; w_ids[z2] = 1 };
+      z2 = 0; nsent = N; holder = 1; promises() }
+#else
   :: d_step { /* @world.produce */ nsent < N -> nsent++; status[nsent] = QUEUED; limit[nsent] = MAXRED; enq_work(nsent, 0); w_ids[nsent] = 1; promises() }
+#endif
   /* StartMessageMoveTask, message by message: the same bytes under a new id */
   :: d_step { /* @world.native_move */ native > 0 && n_dlq > 0 && d_flight == 0 -> native--; z3 = dlq[0]; del_dlq(z3); forget_id(z3); receives[z3] = 0; work[n_work] = z3; n_work++; z3 = 0; promises() }
   TOO_OFTEN(0) /* @world.dead_letter_move */
@@ -28,6 +35,9 @@ proctype World() provided (MAY_MOVE) {
   :: d_step { /* @world.visibility worker */ over > 0 && w_flight > 0 -> over--; for (z : 1 .. NC) { if :: flight[z] > 0 && flight[z] <= NW -> flight[z] = 0; w_flight-- :: else -> skip fi }; z = 0 }
   :: d_step { /* @world.visibility run */ slow > 0 && d_flight > 0 -> slow--; for (z : 1 .. NC) { if :: flight[z] >= 10 -> flight[z] = 0; d_flight-- :: else -> skip fi }; z = 0 }
   :: d_step { /* @world.run_lease */ NR > 1 && slow > 0 && lock != 0 && !lockx -> slow--; lockx = 1 }
+#if LANES > 1
+  :: d_step { /* @sweep.free_lock */ lock != 0 && record[lock] == 3 -> lock = 0; lockx = 0 }
+#endif
   od
 }
 
