@@ -43,7 +43,13 @@ class Way:
 
 
 NAIVE, OWN = Way("naive loop"), Way("SQS's own redrive")
-WAYS = (NAIVE, OWN, Way("one lane", {}))
+WAYS = (
+    NAIVE,
+    OWN,
+    Way("one lane", {"lanes": 1}),
+    Way("four lanes", {"lanes": 4}),
+    Way("four Express lanes", {"lanes": 4}, {"RedriveLaneType": "EXPRESS"}),
+)
 
 
 @dataclass(frozen=True)

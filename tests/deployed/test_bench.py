@@ -34,6 +34,8 @@ def test_bench_counts_what_each_way_takes(monkeypatch, capsys, tmp_path):
     assert [f"{count:.2f}" for count in batch] == ["0.30", "0.10"]  # a plan reckons so, too
     assert all(float(cell.split(" ")[0]) >= 1 for cell in counts["one lane"][3:])
     assert dollars["one lane"][0] == "17.50"
+    assert float(dollars["four lanes"][0]) > 10 > float(dollars["four Express lanes"][0])
+    assert float(dollars["four Express lanes"][1]) > 0 == float(dollars["four lanes"][1])
     assert dollars["naive loop"][-2] == "1.05"
     assert int(rates["naive loop"][0]) > 0
     assert int(rates["one lane"][0]) > 0
