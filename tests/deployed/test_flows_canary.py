@@ -60,17 +60,6 @@ def test_canary_halts_when_the_consumer_fails_again_and_the_rest_stays(stack, pr
     assert operator.run(run["run_id"]).expect(200)["outcome"]["moved_on"] == 1
 
 
-def test_canary_bears_as_many_failures_as_it_may(stack, operator):
-    dead_letter(stack, transaction(account_id=frozen_account(stack)))
-    dead_letters(stack, 3)
-    canary = {"messages": 2, "watch_seconds": 60, "max_failures": 1}
-
-    run = run_of(operator, canary=canary, max_messages=4)
-
-    assert (run["status"], run["redriven"]) == ("SUCCEEDED", 4)
-    assert (run["outcome"]["processed"], run["outcome"]["died_again"]) == (3, 1)
-
-
 def test_canary_whose_messages_do_not_end_in_time_halts(stack, operator, consumer_off):
     messages = dead_letters(stack, 3)
 

@@ -126,11 +126,6 @@ def test_ended_run_cannot_be_cancelled_and_the_try_is_on_record(stack, operator)
     ]
 
 
-@pytest.mark.parametrize("run_id", ["no-such-run", "20261124T120000Z-00000000"])
-def test_unknown_run_cannot_be_cancelled(operator, run_id):
-    assert_problem(operator.cancel(run_id), 404, "run_not_found")
-
-
 def test_run_is_on_record_from_its_start_to_its_counters(stack, operator, email):
     dead_letters(stack, 2)
     old = transaction(first_sent_at="2026-01-01T00:00:00Z")
@@ -148,17 +143,6 @@ def test_run_is_on_record_from_its_start_to_its_counters(stack, operator, email)
         assert record["execution_arn"] == run["execution_arn"]
         assert record["trace_id"] == start["trace_id"]
     assert start["at"] <= run["started_at"] < end["at"]
-
-
-def test_halted_run_is_on_record(stack, operator):
-    dead_letter(stack, transaction(account_id=frozen_account(stack)))
-
-    run = run_of(operator, canary={"messages": 1, "watch_seconds": 60})
-
-    assert [told(record) for record in records_of(operator, run["run_id"])] == [
-        ("start_run", "operator", "STARTED"),
-        ("end_run", "api", "HALTED"),
-    ]
 
 
 def test_journey_tells_by_which_runs_a_message_came_back(stack, producer, operator):

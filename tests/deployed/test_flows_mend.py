@@ -1,23 +1,19 @@
 """Mending over HTTP: retry, edit, discard and their bulk forms, to the balances they lead to."""
 
-import json
 import uuid
 
 import pytest
 
-from local.deadline import wait_until
 from tests.deployed.flows import (
     assert_problem,
     credit,
     dead_message,
     finished,
-    frozen_account,
     settled,
 )
 from tests.support.stack_fixtures import (
     balance,
     dead_letter,
-    put,
     put_on_dlq,
     queued,
     record,
@@ -30,7 +26,6 @@ from workflows.messages.reasons import fingerprint
 pytestmark = [pytest.mark.xdist_group("flows"), pytest.mark.usefixtures("no_dead_letters")]
 
 RESET = {"reset_redrives": True}
-LONG_AGO = "2026-01-01T00:00:00.000Z"
 
 
 def retry(client, message_id, body=None):
@@ -90,33 +85,6 @@ def test_copy_that_is_left_on_the_dead_letter_queue_is_deleted_by_the_next_run(
     assert str(balance(stack, account_id)) == "12.34"
 
 
-def test_message_out_of_redrives_needs_a_reset(stack, producer, operator):
-    message = transaction(amount=12.34)
-    dead_letter(stack, message, redrives=3)
-
-    assert_problem(retry(operator, message.message_id), 409, "redrive_limit_reached")
-    assert retry(operator, message.message_id, RESET).expect(202)["redrives"] == 4
-    settled(producer, message.message_id, "PROCESSED")
-    assert str(balance(stack, message.group_id)) == "12.34"
-
-
-def test_quarantined_message_is_retried_with_a_reset_and_that_is_on_record(
-    stack, producer, operator
-):
-    message = transaction(amount=12.34)
-    record(stack, message, "QUARANTINED", redrives=3)
-
-    assert_problem(retry(operator, message.message_id), 409, "reset_needed")
-    retry(operator, message.message_id, RESET).expect(202)
-
-    after = settled(producer, message.message_id, "PROCESSED")
-    assert (after["redrives"], str(balance(stack, message.group_id))) == (4, "12.34")
-    answer = operator.call("GET", f"/audit?message_id={message.message_id}")
-    done, refused = answer.expect(200)["records"]
-    assert (done["action"], done["result"], done["input"]) == ("retry_message", "REDRIVEN", RESET)
-    assert (refused["result"], refused["actor"]) == ("ResetNeeded", done["actor"])
-
-
 def test_foreign_message_can_be_discarded_only(stack, operator):
     sqs_id = put_on_dlq(stack, "not an envelope", f"group-{uuid.uuid4()}")
     finished(operator, operator.reprocess(max_messages=1).expect(202)["run_id"])
@@ -126,35 +94,6 @@ def test_foreign_message_can_be_discarded_only(stack, operator):
     assert_problem(edit(operator, foreign, credit()), 409, "foreign_message")
     answer = operator.call("POST", f"/messages/{foreign}/discard", {"reason": "not ours"})
     assert answer.expect(200)["status"] == "DISCARDED"
-
-
-@pytest.mark.parametrize("arrived", [False, True])
-def test_retry_that_stopped_before_it_was_noted_is_finished_by_the_sweep(stack, producer, arrived):
-    message = transaction(amount=12.34)
-    if arrived:
-        dead_letter(stack, message)
-    record(
-        stack, message, "REDRIVEN", redrives=1, trouble="SENDING", body=message.body(),
-        updated_at=LONG_AGO,
-    )  # fmt: skip
-
-    answer = sweep(stack)
-
-    assert message.message_id in answer["resent"]
-    settled(producer, message.message_id, "PROCESSED")
-    assert str(balance(stack, message.group_id)) == "12.34"
-    assert message.message_id not in sweep(stack)["resent"]
-
-
-def sweep(stack):
-    client = stack.client("lambda")
-    (name,) = [
-        found["FunctionName"]
-        for found in client.list_functions()["Functions"]
-        if "RecoverExecutions" in found["FunctionName"]
-    ]
-    answer = client.invoke(FunctionName=name, Payload=b"{}")
-    return json.loads(answer["Payload"].read())
 
 
 def test_run_and_operator_at_once_have_one_effect_each(stack, producer, operator):
@@ -184,20 +123,6 @@ def overdrawn(producer):
     return account_id, settled(producer, message_id, "DEAD")
 
 
-def test_invalid_edit_is_refused_and_changes_nothing(stack, producer, operator):
-    account_id, dead = overdrawn(producer)
-    before = row(stack, "Messages", dead["message_id"])
-
-    wrong = edit(operator, dead["message_id"], credit(account_id, amount="-1"))
-    large = edit(operator, dead["message_id"], credit(account_id, amount="0" * 12_000 + "1"))
-
-    assert_problem(wrong, 422, "invalid_message")
-    assert "amount" in wrong.json["error"]["message"]
-    assert_problem(large, 413, "message_too_large")
-    assert_problem(edit(producer, dead["message_id"], credit(account_id)), 403, "forbidden")
-    assert row(stack, "Messages", dead["message_id"]) == before
-
-
 def test_edited_message_is_processed_as_edited_and_keeps_original_and_link(
     stack, producer, operator
 ):
@@ -224,22 +149,6 @@ def test_edited_message_is_processed_as_edited_and_keeps_original_and_link(
     assert row(stack, "Messages", message_id)["original_body"] == before["body"]
 
 
-def test_old_copy_that_sqs_brings_back_is_processed_as_edited(stack, producer, operator):
-    account_id, dead = overdrawn(producer)
-    (old,) = queued(stack, "DeadLetter", account_id)
-    edit(operator, dead["message_id"], credit(account_id, amount="5.00")).expect(200)
-
-    stack.client("sqs").send_message(
-        QueueUrl=stack.outputs["WorkQueueUrl"],
-        MessageBody=old["Body"],
-        MessageGroupId=account_id,
-        MessageDeduplicationId=str(uuid.uuid4()),
-    )
-
-    settled(producer, dead["message_id"], "PROCESSED")
-    assert str(balance(stack, account_id)) == "5"
-
-
 def test_edited_message_is_redriven_by_a_run_with_its_new_payload(stack, producer, operator):
     account_id, dead = overdrawn(producer)
     edit(operator, dead["message_id"], credit(account_id, amount="5.00")).expect(200)
@@ -250,19 +159,6 @@ def test_edited_message_is_redriven_by_a_run_with_its_new_payload(stack, produce
     after = settled(producer, dead["message_id"], "PROCESSED")
     assert (after["redrives"], str(balance(stack, account_id))) == (1, "5")
     assert queued(stack, "DeadLetter", account_id) == []
-
-
-def test_edited_message_has_a_new_budget_for_runs(stack, producer, operator):
-    message = transaction(amount=12.34, kind="debit")
-    dead_letter(stack, message, redrives=3)
-    edited = edit(operator, message.message_id, credit(message.group_id, amount="5.00"))
-    assert edited.expect(200)["redrive_limit"] == 6
-
-    run = finished(operator, operator.reprocess(max_messages=1).expect(202)["run_id"])
-
-    assert (run["redriven"], run["quarantined"]) == (1, 0)
-    settled(producer, message.message_id, "PROCESSED")
-    assert str(balance(stack, message.group_id)) == "5"
 
 
 def test_quarantined_message_is_edited_and_retried(stack, producer, operator):
@@ -344,24 +240,3 @@ def test_many_are_discarded_and_their_groups_go_on(stack, producer, operator):
     for (account_id, _), message_id in zip(found, later, strict=True):
         settled(producer, message_id, "PROCESSED")
         assert str(balance(stack, account_id)) == "12.34"
-
-
-def test_holder_that_vanished_with_its_workers_is_discarded(stack, producer, operator):
-    """SQS moved it without a word and somebody purged the dead-letter queue."""
-    account_id = frozen_account(stack)
-    message_id = producer.send(credit(account_id)).expect(202)["message_id"]
-    settled(producer, message_id, "DEAD")
-    later = producer.send(credit(account_id)).expect(202)["message_id"]
-    settled(producer, later, "PARKED")
-    unfreeze(stack, account_id)
-    gone = row(stack, "Messages", message_id) | {"status": "PROCESSING", "lease_until": 1}
-    put(stack, "Messages", {name: gone[name] for name in gone if name not in ("trouble", "body")})
-
-    answer = operator.call("POST", f"/messages/{message_id}/discard", {"reason": "it is gone"})
-
-    assert answer.expect(200)["status"] == "DISCARDED"
-    settled(producer, later, "PROCESSED")
-    assert str(balance(stack, account_id)) == "12.34"
-    wait_until(
-        lambda: operator.call("GET", f"/groups/{account_id}").status == 404, 20, "no fence is left"
-    )

@@ -142,12 +142,15 @@ def test_end_of_a_run_is_logged_with_its_counts_under_the_trace_of_its_request(
     (line,) = told()
     assert (line["status"], line["details"]["run_status"]) == ("success", "SUCCEEDED")
     assert {name: line["details"][name] for name in COUNTERS} == {n: run[n] for n in COUNTERS}
-    request = [
-        json.loads(entry)
-        for entry in stack.lambda_log().splitlines()
-        if '"reprocess_dlq"' in entry and run["run_id"] in entry
-    ]
-    assert {entry["trace_id"] for entry in request} == {line["trace_id"]}
+
+    def asked():
+        return [
+            json.loads(entry)["trace_id"]
+            for entry in stack.lambda_log().splitlines()
+            if '"reprocess_dlq"' in entry and run["run_id"] in entry
+        ]
+
+    assert set(wait_until(asked, 60, "the request is in the log")) == {line["trace_id"]}
 
 
 @pytest.mark.usefixtures("no_dead_letters")

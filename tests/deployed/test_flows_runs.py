@@ -1,4 +1,4 @@
-"""Runs over HTTP as an operator watches them: left-outs, rate, age, progress, outcome."""
+"""Runs over HTTP as an operator watches them: rate, age, progress, outcome."""
 
 import pytest
 
@@ -9,7 +9,6 @@ from tests.deployed.flows import (
     settled,
 )
 from tests.deployed.run_flows import counted, outcome_becomes, run_of
-from tests.support.redrive_runs import all_visible
 from tests.support.stack_fixtures import (
     dead_letter,
     dead_letters,
@@ -23,47 +22,6 @@ from tests.support.stack_fixtures import (
 pytestmark = [pytest.mark.xdist_group("flows of runs"), pytest.mark.usefixtures("no_dead_letters")]
 
 NEW_YEAR = "2026-01-01T00:00:00.000Z"
-SMALL = {"jmespath": "amount < `50`"}
-
-
-# --- Left out -------------------------------------------------------------------------------
-
-
-def test_what_a_filter_leaves_is_visible_at_once_in_order_and_the_run_ends_by_itself(
-    stack, producer, operator
-):
-    """Nobody says how many there are: the run finds out that only left-outs are left."""
-    group = transaction().group_id
-    in_group = [
-        transaction(account_id=group),
-        transaction(account_id=group, amount=99.0),
-        *(transaction(account_id=group) for _ in range(3)),
-    ]
-    left = [transaction(amount=99.0) for _ in range(12)]  # more than one receive
-    wanted = transaction()
-    for message in (*in_group, *left, wanted):
-        dead_letter(stack, message)
-
-    run = run_of(operator, filter=SMALL)
-
-    # Of the group, SQS shows nothing behind what is held.
-    assert counted(run)["redriven"] == 2
-    assert run["status"] == "SUCCEEDED"
-    assert [m["Body"] for m in queued(stack, "DeadLetter")] == [
-        message.body() for message in (*in_group[1:], *left)
-    ]
-    assert all_visible(stack)
-    for message in (in_group[0], wanted):
-        settled(producer, message.message_id, "PROCESSED")
-    listed = operator.dead_letters(group_id=group).expect(200)["messages"]
-    assert [m["message_id"] for m in listed] == [m.message_id for m in in_group[1:]]
-    assert {m["redrives"] for m in listed} == {0}
-
-    rest = run_of(operator, filter={"group_id": group}, max_messages=4)
-    assert rest["redriven"] == 4
-    processed = [settled(producer, m.message_id, "PROCESSED") for m in in_group[1:]]
-    times = [record["processed_at"] for record in processed]
-    assert times == sorted(times)
 
 
 # --- Rate -----------------------------------------------------------------------------------
