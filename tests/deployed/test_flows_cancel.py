@@ -21,6 +21,7 @@ from tests.support.stack_fixtures import (
     row,
     transaction,
     unfreeze,
+    waits_scaled,
 )
 
 pytestmark = [pytest.mark.xdist_group("flows of runs"), pytest.mark.usefixtures("no_dead_letters")]
@@ -56,11 +57,12 @@ def running(stack, client, state, **request):
 def test_cancelled_run_stops_within_a_batch_and_another_goes_on(stack, producer, operator, email):
     (left,) = dead_letters(stack, 1, amount=99.0)
     messages = dead_letters(stack, 5)
-    run_id = running(stack, operator, "WaitForRate", **SLOWLY)
+    with waits_scaled(stack, 1):  # so that it is shown before it notices, on a busy machine too
+        run_id = running(stack, operator, "WaitForRate", **SLOWLY)
 
-    cancelled, again = operator.cancel(run_id), operator.cancel(run_id)
-    shown = operator.run(run_id).expect(200)
-    run = finished(operator, run_id)
+        cancelled, again = operator.cancel(run_id), operator.cancel(run_id)
+        shown = operator.run(run_id).expect(200)
+        run = finished(operator, run_id)
 
     for answer in (cancelled, again):
         assert (answer.status, answer.json["run_id"]) == (202, run_id)
