@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections import Counter
 
 import pytest
 
@@ -107,15 +108,19 @@ def test_one_trace_id_follows_a_message_everywhere(stack, producer, operator):
 
     trace_id = record["trace_id"]
     assert after["trace_id"] == trace_id
-    lines = [
-        json.loads(line)
-        for line in stack.lambda_log().splitlines()
-        if line.startswith("{") and trace_id in line
-    ]
-    traced = [line["action"] for line in lines if line["trace_id"] == trace_id]
-    assert traced.count("send_message") == 2  # started, success
-    assert traced.count("consume_message") == 4  # once more after the redrive
-    assert traced.count("retry_message") == 6  # three tries
+    # A send starts and succeeds; it is consumed once more after the redrive; there are three tries.
+    wanted = {"send_message": 2, "consume_message": 4, "retry_message": 6}
+
+    def logged():
+        lines = [
+            json.loads(line)
+            for line in stack.lambda_log().splitlines()
+            if line.startswith("{") and trace_id in line
+        ]
+        traced = Counter(line["action"] for line in lines if line["trace_id"] == trace_id)
+        return lines if {action: traced[action] for action in wanted} == wanted else None
+
+    lines = wait_until(logged, 60, "all lines are in the log")
     redrive = [line for line in lines if line["action"] == "validate_dlq"]
     assert [line["details"]["trace_ids"] for line in redrive] == [[trace_id]]
     (sent,) = [
