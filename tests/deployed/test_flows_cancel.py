@@ -57,7 +57,10 @@ def running(stack, client, state, **request):
 def test_cancelled_run_stops_within_a_batch_and_another_goes_on(stack, producer, operator, email):
     (left,) = dead_letters(stack, 1, amount=99.0)
     messages = dead_letters(stack, 5)
-    with waits_scaled(stack, 1):  # so that it is shown before it notices, on a busy machine too
+    # So that it is shown before it notices, on a busy machine too: both functions are warm.
+    assert_problem(operator.cancel("no-such-run"), 404, "run_not_found")
+    assert_problem(operator.run("no-such-run"), 404, "run_not_found")
+    with waits_scaled(stack, 1):
         run_id = running(stack, operator, "WaitForRate", **SLOWLY)
 
         cancelled, again = operator.cancel(run_id), operator.cancel(run_id)

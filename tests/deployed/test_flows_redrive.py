@@ -23,6 +23,7 @@ from workflows.redrive.outcome import Outcome
 pytestmark = pytest.mark.xdist_group("flows")
 
 RUN_FIELDS = {
+    "lanes",
     "request",
     "in_flight",
     "missing",
