@@ -9,14 +9,12 @@ from workflows.runtime import telemetry
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Take {message_id, group_id, body, trace_id, attempt}; the machine catches errors by class."""
+    """Take {message_id, group_id, trace_id, attempt}; the machine catches errors by class."""
     try:
         with telemetry.operation(
             "retry_message", event["trace_id"], message_id=event["message_id"]
         ):
-            return retry.process(
-                event["message_id"], event["body"], event["group_id"], event["attempt"]
-            )
+            return retry.process(event["message_id"], event["group_id"], event["attempt"])
     except Exception as error:  # noqa: BLE001 - whatever a type raises
         if not isinstance(error, retry.Superseded):
             telemetry.count("Errors")

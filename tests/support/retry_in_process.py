@@ -98,7 +98,10 @@ class RetryInProcess:
 
     def _choose(self, state: dict[str, Any]) -> None:
         taken = (c for c in state["Choices"] if self._value(c["Condition"], {}) is True)
-        self.state = next(taken, {"Next": state.get("Default")})["Next"]
+        default = {"Next": state["Default"], "Assign": state.get("Assign", {})}
+        way = next(taken, default)
+        self._variables |= self._value(way.get("Assign", {}), {})
+        self.state = way["Next"]
 
     def _try(self, state: dict[str, Any]) -> Any:
         arguments = self._value(state["Arguments"], {})

@@ -10,6 +10,7 @@ from tests.support.accounts import freeze
 from tests.support.aws_calls import WorkerDied
 from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import a_message, a_transaction
+from tests.support.troubles import change
 from workflows import retry
 from workflows.groups import execution, fence
 from workflows.ledger import claims, lookup, transitions
@@ -54,6 +55,30 @@ def test_execution_is_told_its_group_holder_and_generation(executions, machines)
         "message_id": "m-1",
         "generation": 7,
     }
+
+
+def test_execution_of_a_failed_message_is_told_which_attempt_that_was(executions, machines):
+    claim = claims.claim(MESSAGE)
+
+    fence.retrying(MESSAGE, BODY, NOTHING, claim, FROZEN, None)
+
+    (started,) = executions()
+    found = machines.describe_execution(executionArn=started["executionArn"])
+    assert json.loads(found["input"]) == {
+        "group_id": "acc-1", "message_id": "m-1", "generation": 1,
+        "attempt": 1, "trace_id": MESSAGE.trace_id,
+    }  # fmt: skip
+
+
+def test_last_attempt_that_fails_is_told_apart():
+    given_retrying()
+    change(attempts=int(ENVIRONMENT["MAX_ATTEMPTS"]))
+    freeze()
+
+    with pytest.raises(retry.OutOfAttempts):
+        retry.process("m-1", "acc-1", 1)
+
+    assert lookup.get("m-1")["reason"]["type"] == "AccountFrozen"
 
 
 def test_ledger_comes_before_the_start_of_the_execution_it_names(calls, executions):
@@ -109,7 +134,7 @@ def test_retry_that_fails_again_leaves_its_reason_and_its_class():
     freeze()
 
     with pytest.raises(AccountFrozen):
-        retry.process("m-1", BODY, "acc-1", 1)
+        retry.process("m-1", "acc-1", 1)
 
     row = lookup.get("m-1")
     assert row["status"] == "RETRYING"
@@ -121,7 +146,7 @@ def test_invalid_message_is_final_and_of_the_very_class_that_the_machine_knows()
     given_retrying(debit)
 
     with pytest.raises(InvalidMessage) as raised:
-        retry.process("m-1", debit.body(), "acc-1", 1)
+        retry.process("m-1", "acc-1", 1)
 
     assert type(raised.value) is InvalidMessage
     found = lookup.get("m-1")["reason"]
@@ -131,8 +156,9 @@ def test_invalid_message_is_final_and_of_the_very_class_that_the_machine_knows()
 @pytest.mark.parametrize("body", ["", "{", BODY.replace("m-1", "m.r1")])
 def test_stored_body_that_is_no_envelope_is_of_the_very_class_too(body):
     given_retrying()
+    change(body=body)
     with pytest.raises(InvalidMessage) as raised:
-        retry.process("m-1", body, "acc-1", 1)
+        retry.process("m-1", "acc-1", 1)
 
     assert type(raised.value) is InvalidMessage
 
@@ -141,10 +167,10 @@ def test_crash_between_effect_and_ledger_has_one_effect(calls, tables):
     given_retrying()
     calls.error_at = "after TransactWriteItems"
     with pytest.raises(WorkerDied):
-        retry.process("m-1", BODY, "acc-1", 1)
+        retry.process("m-1", "acc-1", 1)
     assert lookup.get("m-1")["status"] == "RETRYING"
 
-    retry.process("m-1", BODY, "acc-1", 1)
+    retry.process("m-1", "acc-1", 1)
 
     account = {"TableName": "Accounts", "Key": {"account_id": "acc-1"}}
     assert tables.get_item(**account)["Item"]["balance"] == 10
@@ -157,7 +183,7 @@ def test_throttled_effect_is_no_reason_to_give_up(calls):
     calls.error_at = "before TransactWriteItems"
 
     with pytest.raises(ClientError):
-        retry.process("m-1", BODY, "acc-1", 1)
+        retry.process("m-1", "acc-1", 1)
 
     assert lookup.get("m-1")["reason"]["final"] is False
     assert lookup.get("m-1")["reason"]["type"] == "ClientError"

@@ -1,16 +1,25 @@
 """The execution of the retry machine that works for a fence: its name, and how it is started."""
 
 import json
+from typing import Any
 
 from workflows.messages.ids import stem
 from workflows.runtime.aws import stepfunctions
 from workflows.runtime.settings import settings
 
 
-def start(group_id: str, message_id: str, redrives: int, generation: int) -> None:
+def start(
+    group_id: str,
+    message_id: str,
+    redrives: int,
+    generation: int,
+    last: dict[str, Any] | None = None,
+) -> None:
     """Start the machine for a group and the message that holds its fence.
 
-    The name is derived, so a second start of the same generation finds the first:
+    `last` is {attempt, trace_id}, which try failed last, of whoever knows it: then the machine need
+    not look at the row before it counts the next one. The name is derived, so a second start of the
+    same generation finds the first:
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
     try:
@@ -19,6 +28,7 @@ def start(group_id: str, message_id: str, redrives: int, generation: int) -> Non
             name=_name(message_id, redrives, generation),
             input=json.dumps(
                 {"group_id": group_id, "message_id": message_id, "generation": generation}
+                | (last or {})
             ),
         )
     except stepfunctions().exceptions.ExecutionAlreadyExists:

@@ -76,13 +76,14 @@ def retrying(
     )
     if written is not None:
         raise FenceTaken(message.group_id)
-    start(raised, claim.redrives)
+    last = {"attempt": claim.attempt, "trace_id": message.trace_id}
+    start(raised, claim.redrives, last)
 
 
-def start(fence: Fence, redrives: int) -> None:
+def start(fence: Fence, redrives: int, last: dict[str, Any] | None = None) -> None:
     """Start the execution that the fence names, if it is the one of its holder and generation."""
     if fence.execution_arn == execution.execution_arn(fence.holder, redrives, fence.generation):
-        execution.start(fence.group_id, fence.holder, redrives, fence.generation)
+        execution.start(fence.group_id, fence.holder, redrives, fence.generation, last)
 
 
 def dead(

@@ -5,7 +5,8 @@ from typing import Any
 from tests.machines.paths.case import Case
 
 LOOK = ["InspectMessage", "ValidateMessage"]
-ROUND = [*LOOK, "GuardLoop", "WaitBackoff", "ProcessMessage"]
+TRY = ["GuardLoop", "WaitBackoff", "ProcessMessage"]
+ROUND = [*LOOK, *TRY]
 NEXT = ["NextParked", "AnyParked"]
 PROMOTED = [*NEXT, "PromoteParked", "ProcessMessage"]
 RELEASED = [*NEXT, "ReleaseFence", "GroupReleased"]
@@ -19,12 +20,14 @@ GIVEN = {"group_id": "g-1", "message_id": "m-1", "generation": 1}
 
 def _case(name: str, *parts: list[str], machine: str = "retry", **more: Any) -> Case:
     path = ["StartGroup", *(state for part in parts for state in part)]
-    return Case(machine, name, path, GIVEN, **more)
+    given = GIVEN | ({"attempt": 1, "trace_id": "t-1"} if path[1] == "GuardLoop" else {})
+    return Case(machine, name, path, given, **more)
 
 
 CASES = [
     _case("MessageIsProcessedAtItsFirstRetry", ROUND, RELEASED),
-    _case("FailedAttemptGoesRoundTheLoop", ROUND, ROUND, RELEASED),
+    _case("FailedAttemptGoesRoundTheLoop", ROUND, TRY, RELEASED),
+    _case("LastAttemptThatFailsIsLookedAtAgain", TRY, TRY, LOOK, HELD),
     _case("ServicesThatFailOnceAreAskedAgain", ROUND, PROMOTED, RELEASED),
     _case("AttemptThatAnotherCountedIsReadAgain", LOOK, ["GuardLoop"], ASK, LOOK, RELEASED),
     _case("ExecutionThatWasReplacedWhileItWaitedEnds", ROUND, ASK, ["NothingToRetry"]),

@@ -11,6 +11,7 @@ from tests.machines.scenarios.paths import (
     REFUSED,
     RELEASED,
     ROUND,
+    TRY,
 )
 from tests.machines.scenarios.registry import add, scenario
 from tests.machines.scenarios.retries import MAX_ATTEMPTS, NONE_PARKED, retry
@@ -59,7 +60,7 @@ def promoted_message_that_fails(world: World) -> None:
     later = given.parked(world, message)
     world.freeze(message.group_id)
     run = retry(world, message)
-    assert run.states == ["StartGroup", *LOOK, *PROMOTED, *ROUND * 3, *LOOK, *HELD]
+    assert run.states == ["StartGroup", *LOOK, *PROMOTED, *TRY * 3, *LOOK, *HELD]
     dead(world, later, MAX_ATTEMPTS)
 
 

@@ -4,7 +4,17 @@ from typing import Any
 
 from tests.machines.scenarios import given
 from tests.machines.scenarios.ends import dead, failures, free, group, processed
-from tests.machines.scenarios.paths import ASK, DEAD, HELD, LOOK, PARKED, PROMOTED, RELEASED, ROUND
+from tests.machines.scenarios.paths import (
+    ASK,
+    DEAD,
+    HELD,
+    LOOK,
+    PARKED,
+    PROMOTED,
+    RELEASED,
+    ROUND,
+    TRY,
+)
 from tests.machines.scenarios.registry import add, scenario
 from tests.support import stack_fixtures
 from tests.support.stack_fixtures import Execution
@@ -69,7 +79,7 @@ def attempts_until_dead(world: World) -> None:
     world.freeze(message.group_id)
     before = group(world, message)
     run = retry(world, message)
-    assert run.states == ["StartGroup", *ROUND * (MAX_ATTEMPTS - 1), *LOOK, *HELD]
+    assert run.states == ["StartGroup", *LOOK, *TRY * (MAX_ATTEMPTS - 1), *LOOK, *HELD]
     assert dead(world, message, MAX_ATTEMPTS) == {
         "type": "AccountFrozen",
         "message": f"Account {message.group_id} is frozen.",
@@ -103,7 +113,7 @@ def function_that_dies(world: World) -> None:
     deaths = ("Runtime.ExitError", "Lambda.Unknown", "States.Timeout")
     mocks = {"ProcessMessage": [entry for error in deaths for entry in given.throws(error)]}
     run = retry(world, message, mocks=mocks)
-    assert run.states == ["StartGroup", *ROUND * len(deaths), *LOOK, *HELD]
+    assert run.states == ["StartGroup", *LOOK, *TRY * len(deaths), "GuardLoop", *ASK, *LOOK, *HELD]
     assert dead(world, message, MAX_ATTEMPTS) == {"type": deaths[-1], "message": NO_ANSWER}
 
 
@@ -122,7 +132,7 @@ def function_that_is_throttled(world: World) -> None:
     message = given.retrying(world)
     busy, frozen = given.throws("Lambda.TooManyRequestsException"), given.throws("AccountFrozen")
     run = retry(world, message, mocks={"ProcessMessage": [*busy, *frozen]})
-    assert run.states == ["StartGroup", *ROUND * 3, *RELEASED]
+    assert run.states == ["StartGroup", *LOOK, *TRY * 3, *RELEASED]
     assert failures(world, run) == 7 + 1  # six retries, all of them one attempt
     processed(world, message, attempts=4)
 

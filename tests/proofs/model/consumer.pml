@@ -168,7 +168,8 @@ proctype Consumer(byte w) provided (MAY_MOVE) {
             execution = ARN(z, r, generation); pendw = execution; status[z] = RETRYING; body[z] = 1; leased[z] = 0; final[z] = 0;
             z = 0; working[w] = 0; a = 0; pc = W_START_NEW
          :: else -> z = 0; rec_fail() fi; promises() }
-  :: d_step { /* @consumer.start */ pc == W_START_NEW -> start_execution(ARN(MESSAGE, r, (our*sg) + 1)); pendw = 0; to_ask() }
+  :: d_step { /* @consumer.start */ pc == W_START_NEW -> start_execution(ARN(MESSAGE, r, (our*sg) + 1)); told(ARN(MESSAGE, r, (our*sg) + 1)); pendw = 0; to_ask() }
+  :: d_step { /* @consumer.start untold */ pc == W_START_NEW -> start_execution(ARN(MESSAGE, r, (our*sg) + 1)); pendw = 0; to_ask() }
   :: d_step { /* @consumer.dead_letter */ pc == W_DEAD_LETTER -> enq_dlq(MESSAGE, v); d_ids[MESSAGE] = d_ids[MESSAGE] | (1 << r); pc = W_DEAD }
   :: d_step { /* @consumer.dead_letter taken */ pc == W_DEAD_LETTER && ((d_ids[MESSAGE] >> r) & 1) -> pc = W_DEAD }          /* within five minutes: taken, not delivered */
   :: d_step { /* @consumer.dead_letter lost */ pc == W_DEAD_LETTER && lost > 0 && !((d_ids[MESSAGE] >> r) & 1) -> lost--; enq_dlq(MESSAGE, v); d_ids[MESSAGE] = d_ids[MESSAGE] | (1 << r) }

@@ -351,6 +351,8 @@ inline start_execution(a) { /* retry.start: a name is taken once */
         fi; z = 0; z3 = 0; in_order()
   fi
 }
+/* who starts it for a message that just failed tells which try that was; if it is another by now, the guard refuses */
+inline told(a) { for (z : 0 .. NX-1) { if :: running[z] == (a) && xpc[z] == X_INSPECT -> xpc[z] = X_GUARD; xa[z] = total[xh[z]] :: else -> skip fi }; z = 0 }
 #define PEND(a) (pendw == (a) || pendo == (a))
 #if NX > 1
 #define RUNNING(a) ((a) != 0 && (PEND(a) || (running[0] == (a) && !asleep[0]) || (running[1] == (a) && !asleep[1])))

@@ -65,7 +65,7 @@ proctype RetryMachine(byte x) provided (MAY_MOVE) {
   :: d_step { /* @world.crash execution */ pc != 0 && crash > 0 && !asleep[x] -> crash--; x_end() }
   :: d_step { /* @world.ghost stopped */ ghosts > 0 && g_pc == 0 && (pc == X_CLAIM || AT_WORK) && !asleep[x] -> become_stray(); pc = X_CLAIM; x_end() }
   /* the state's timeout; or Lambda's own trouble, and Step Functions calls once more */
-  :: d_step { /* @world.ghost timeout */ ghosts > 0 && g_pc == 0 && (pc == X_CLAIM || AT_WORK) && !asleep[x] -> become_stray(); v = 0; a = 0; pc = X_INSPECT }
+  :: d_step { /* @world.ghost timeout */ ghosts > 0 && g_pc == 0 && (pc == X_CLAIM || AT_WORK) && !asleep[x] -> become_stray(); v = 0; pc = X_GUARD }
   :: d_step { /* @world.ghost twice */ ghosts > 0 && g_pc == 0 && (pc == X_CLAIM || AT_WORK) && !asleep[x] -> become_stray(); pc = X_CLAIM }
   /* stopped, and redriven later (never: a crash): ProcessMessage calls its function anew */
   :: d_step { /* @world.zombie stopped */ pc != 0 && zombies > 0 && !asleep[x] -> zombies--; asleep[x] = 1; if :: AT_WORK -> f_end(); pc = X_CLAIM :: else -> skip fi }
@@ -75,7 +75,7 @@ proctype RetryMachine(byte x) provided (MAY_MOVE) {
       if :: status[h] == PROCESSED || status[h] == DISCARDED -> next()
          :: CONT && (status[h] == DEAD || status[h] == QUARANTINED) -> next()
          :: status[h] == RETRYING && (final[h] || attempts[h] >= MAXATT) -> v = VER(h); a = total[h]; k = copies[h]; pc = X_DEAD_LETTER
-         :: status[h] == RETRYING && !(final[h] || attempts[h] >= MAXATT) -> v = VER(h); a = total[h]; pc = X_GUARD
+         :: status[h] == RETRYING && !(final[h] || attempts[h] >= MAXATT) -> a = total[h]; pc = X_GUARD
          :: (!CONT && (status[h] == DEAD || status[h] == QUARANTINED)) || status[h] == PROCESSING || status[h] == QUEUED || status[h] == PARKED || status[h] == REDRIVEN -> x_end()
       fi }
   :: d_step { /* @retry.guard */ pc == X_GUARD && !asleep[x] ->
@@ -83,18 +83,20 @@ proctype RetryMachine(byte x) provided (MAY_MOVE) {
   :: d_step { /* @retry.guard lost */ pc == X_GUARD && !asleep[x] && lost > 0 && MAY_COUNT -> lost--; attempts[h]++; total[h]++ }
   /* WaitBackoff, and ProcessMessage's function */
   :: d_step { /* @retry.claim */ pc == X_CLAIM && !asleep[x] ->
-      if :: MAY_TRY(h, a) -> take_lease(h, x + 1); functions[h]++; pc = X_PROCESS
+      if :: MAY_TRY(h, a) -> v = VER(h); take_lease(h, x + 1); functions[h]++; pc = X_PROCESS
          :: else -> refused() fi }                                                   /* Superseded */
   :: d_step { /* @retry.claim lost */ pc == X_CLAIM && !asleep[x] && lost > 0 && MAY_TRY(h, a) -> lost--; take_lease(h, x + 1) }                       /* the same try may claim again */
   :: d_step { /* @retry.process */ pc == X_PROCESS && !asleep[x] -> have_effect(h, v); pc = X_PROCESSED }
-  :: d_step { /* @retry.failed_again */ pc == X_PROCESS && !asleep[x] && fails > 0 && !effect[h] -> fails--; note_failed(h, a, 0, x + 1); a = 0; v = 0; pc = X_INSPECT }
+  :: d_step { /* @retry.failed_again */ pc == X_PROCESS && !asleep[x] && fails > 0 && !effect[h] -> fails--; v = 0;
+      if :: status[h] == RETRYING && total[h] == a && taker[h] == x + 1 && attempts[h] >= MAXATT -> note_failed(h, a, 0, x + 1); a = 0; pc = X_INSPECT     /* OutOfAttempts */
+         :: else -> note_failed(h, a, 0, x + 1); pc = X_GUARD fi }
   :: d_step { /* @retry.failed_again invalid */ pc == X_PROCESS && !asleep[x] && INVALID && fails > 0 && !effect[h] -> fails--; note_failed(h, a, 1, x + 1); a = 0; v = 0; pc = X_INSPECT }
   :: d_step { /* @retry.processed */ pc == X_PROCESSED && !asleep[x] -> note_effect(h); next(); promises() }
-  :: d_step { /* @world.crash function */ AT_WORK && !asleep[x] && crash > 0 -> crash--; f_end(); a = 0; v = 0; pc = X_INSPECT }
+  :: d_step { /* @world.crash function */ AT_WORK && !asleep[x] && crash > 0 -> crash--; f_end(); v = 0; pc = X_GUARD }
   :: d_step { /* @retry.next */ pc == X_NEXT && !asleep[x] -> urgent = 0; p = parked[1]; pc = (n_parked > 0 -> X_PROMOTE : X_RELEASE) }
   :: d_step { /* @retry.promote */ pc == X_PROMOTE && !asleep[x] ->
       in_parked(p);
-      if :: MINE && zb && status[p] == PARKED -> promote(); v = VER(p); a = total[p]; h = p; p = 0; pc = X_CLAIM
+      if :: MINE && zb && status[p] == PARKED -> promote(); a = total[p]; h = p; p = 0; pc = X_CLAIM
          :: else -> pc = X_DROP fi; zb = 0; promises() }
   :: d_step { /* @retry.promote lost */ pc == X_PROMOTE && !asleep[x] && lost > 0 && MINE && status[p] == PARKED -> in_parked(p); if :: zb -> lost--; promote() :: else -> skip fi; zb = 0; promises() }
   :: d_step { /* @retry.drop */ pc == X_DROP && !asleep[x] ->
@@ -131,7 +133,7 @@ proctype RetryMachine(byte x) provided (MAY_MOVE) {
 #undef v
 proctype StrayFunction() provided (MAY_MOVE) {
   do
-  :: d_step { /* @retry.claim stray */ g_pc == X_CLAIM -> if :: MAY_TRY(g_m, g_a) -> take_lease(g_m, STRAY); functions[g_m]++; g_pc = X_PROCESS :: else -> g_pc = 0; g_m = 0; g_a = 0; g_v = 0 fi }
+  :: d_step { /* @retry.claim stray */ g_pc == X_CLAIM -> if :: MAY_TRY(g_m, g_a) -> g_v = VER(g_m); take_lease(g_m, STRAY); functions[g_m]++; g_pc = X_PROCESS :: else -> g_pc = 0; g_m = 0; g_a = 0; g_v = 0 fi }
   :: d_step { /* @retry.process stray */ g_pc == X_PROCESS -> have_effect(g_m, g_v); g_a = 0; g_v = 0; g_pc = X_PROCESSED }
   :: d_step { /* @retry.failed_again stray */ g_pc == X_PROCESS && fails > 0 && !effect[g_m] -> fails--; note_failed(g_m, g_a, 0, STRAY); g_pc = 0; g_m = 0; g_a = 0; g_v = 0 }
   :: d_step { /* @retry.processed stray */ g_pc == X_PROCESSED -> note_effect(g_m); g_pc = 0; g_m = 0; g_a = 0; g_v = 0; promises() }

@@ -128,7 +128,7 @@ SOURCES: dict[str, Condition] = {
                 {"type": "", "message": ""},
                 final=True,
                 attempt=CLAIM.attempt,
-                lease=Lease(1_000_000, sole=True),
+                lease=Lease(1_000_000, sole=True, body=""),
             )
         ),
         *of_rule(attempts.failed_again),

@@ -29,7 +29,7 @@ from workflows.runtime import aws, clock
 WHY = {"type": "AccountFrozen", "message": "Account acc-1 is frozen."}
 GIVEN_UP = {"reason": "given up", "by": "o@example.com", "at": "2026-11-24T12:00:00.000Z"}
 UNTIL = 1  # of a lease that is over
-LEASED = attempts.Lease(UNTIL, sole=True)
+LEASED = attempts.Lease(UNTIL, sole=True, body="")
 
 pytestmark = pytest.mark.usefixtures("tables")
 
