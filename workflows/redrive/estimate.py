@@ -27,6 +27,8 @@ _A_BATCH: Usage = {
 }
 _A_MESSAGE: Usage = {Item.WRITES: 8, Item.READS: 2}
 
+_EXPRESS_GB = 64 / 1_024  # the least that is billed; a lane needs no more
+
 
 class Estimate(BaseModel):
     """About what a run takes, by AWS's prices in us-east-1; the consumer's work is not in it."""
@@ -36,7 +38,15 @@ class Estimate(BaseModel):
     dollars: float
 
 
-def of(messages: int, *, batches: int, transitions: int, seconds: float, lanes: int) -> Estimate:
+def of(
+    messages: int,
+    *,
+    batches: int,
+    transitions: int,
+    seconds: float,
+    lanes: int,
+    express: bool = False,
+) -> Estimate:
     """Return what a run takes.
 
     Args:
@@ -45,8 +55,12 @@ def of(messages: int, *, batches: int, transitions: int, seconds: float, lanes: 
         transitions: of both machines.
         seconds: from its start to its end.
         lanes: how many work side by side.
+        express: whether they are Express executions, billed by their duration.
     """
-    dollars = sum(bill(usage(messages, batches=batches, transitions=transitions)).values())
+    used = dict(usage(messages, batches=batches, transitions=transitions))
+    if express:
+        used |= {Item.EXPRESS_REQUESTS: lanes, Item.EXPRESS_SECONDS: _EXPRESS_GB * seconds * lanes}
+    dollars = sum(bill(used).values())
     return Estimate(lanes=lanes, seconds=round(seconds), dollars=round(dollars, 4))
 
 

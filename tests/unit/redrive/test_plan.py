@@ -1,5 +1,6 @@
 """Plans: what a run would do, message by message, without doing any of it."""
 
+import dataclasses
 import json
 from datetime import datetime, timedelta
 
@@ -16,6 +17,7 @@ from workflows.redrive import estimate, plan, prices, requests
 from workflows.redrive.judge import Judge
 from workflows.redrive.requests import RedriveRequest
 from workflows.runtime import aws, clock
+from workflows.runtime.settings import settings
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -404,6 +406,28 @@ def test_estimates_follow_the_messages_and_the_rate(count, request_, seconds, tr
     planned = len(found.messages)
     used = estimate.usage(planned, batches=-(-planned // 10), transitions=transitions)
     assert found.estimate.dollars == round(sum(prices.bill(used).values()), 4) > 0
+
+
+def test_express_lanes_are_reckoned_by_their_duration(monkeypatch):
+    for number in range(40):
+        dead(number, f"g-{number}")
+    standard = drawn()
+    express = dataclasses.replace(settings(), redrive_lane_type="EXPRESS")
+    monkeypatch.setattr(plan, "settings", lambda: express)
+
+    found = drawn()
+
+    assert found.plan_hash == standard.plan_hash
+    assert found.estimated_transitions == plan._STATES_A_RUN + found.estimate.lanes
+    states = standard.estimated_transitions - found.estimated_transitions
+    duration = {
+        prices.Item.TRANSITIONS: -states,
+        prices.Item.EXPRESS_REQUESTS: found.estimate.lanes,
+        prices.Item.EXPRESS_SECONDS: found.estimate.seconds * found.estimate.lanes / 16,
+    }
+    difference = found.estimate.dollars - standard.estimate.dollars
+    assert difference < 0
+    assert difference == pytest.approx(sum(prices.bill(duration).values()), abs=2e-4)
 
 
 # --- The run itself -------------------------------------------------------------------------
