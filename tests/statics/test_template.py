@@ -692,7 +692,8 @@ def test_retry_machine_reads_of_a_row_what_it_uses_and_so_one_body():
     found = states("RetryStateMachine")["InspectMessage"]["Arguments"]
     columns = set(found["ExpressionAttributeNames"].values())
 
-    assert columns == set(re.findall(r"\$row\.(\w+)", definition("RetryStateMachine")))
+    used = re.findall(r"(?:\$row|\$states\.result\.Item)\.(\w+)", definition("RetryStateMachine"))
+    assert columns == set(used)
     assert found["ProjectionExpression"] == ", ".join(found["ExpressionAttributeNames"])
     longest = template()["Parameters"]["MaxMessageBytes"]["MaxValue"]
     assert 2 * longest + 3_000 < STATE_BYTES

@@ -145,7 +145,7 @@ def _parked(scene: Scene, _count: int) -> Iterator[Part]:
 
 
 def _held_up(scene: Scene, count: int) -> Bill:
-    messages = scene.messages(count, group_id=scene.world.name(f"held-up-{count:02}"))
+    messages = scene.messages(count, group_id=scene.world.name("held-up"))
     scene.freeze(messages)
     for message in messages:
         scene.world.send(message)
