@@ -26,9 +26,8 @@
 #define MAY_COUNT (status[h] == RETRYING && attempts[h] < MAXATT && total[h] == a)
 #ifdef MUTANT_CLAIM
 #define MAY_TRY(m, n) 1
-#elif defined(MUTANT_CLAIM_ATTEMPT)
-#define MAY_TRY(m, n) (status[m] == RETRYING)
 #else
+/* with the attempt, an older execution costs no try of another's; the body is the row's in any case */
 #define MAY_TRY(m, n) (status[m] == RETRYING && total[m] == n)
 #endif
 /* A lease is given back only by the function that took it last, and only if none ran when it did: another may be at it */

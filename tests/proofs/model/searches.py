@@ -144,7 +144,6 @@ PROVED = [
         states=26_631,
     ),
 ]
-_COMES_BACK = "N=1 CRASH=0 FAILS=2 OPS=2 EDIT=1 ZOMBIE=1"
 _STRAY = "N=1 CRASH=0 FAILS=2 OPS=1 GHOSTS=1"
 MUTANTS = [
     Search(
@@ -152,12 +151,6 @@ MUTANTS = [
         "the function has its effect without taking the row (flaw 1)",
         "N=1 CRASH=0 FAILS=1 OPS=1 ZOMBIE=1 MUTANT_CLAIM",
         breaks="EFFECT AFTER DISCARD",
-    ),
-    Search(
-        "claim-attempt",
-        "it takes a row that is RETRYING, whatever the attempt",
-        f"{_COMES_BACK} MUTANT_CLAIM_ATTEMPT",
-        breaks="EFFECT OF AN OLD BODY",
     ),
     Search(
         "give-back",
