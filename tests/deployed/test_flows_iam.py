@@ -180,9 +180,11 @@ def run_is_planned_watched_and_cancelled(stack, producer, operator):
 
 
 def message_comes_again(stack, producer):
-    """Let the consumer meet a message that SQS has delivered before."""
+    """Send a message again, and let the consumer meet it when SQS has delivered it before."""
     consume(stack, False)
-    message_id = producer.send(credit()).expect(202)["message_id"]
+    payload = credit()
+    message_id = producer.send(payload).expect(202)["message_id"]
+    producer.send(payload, message_id=message_id).expect(200)
     work = stack.outputs["WorkQueueUrl"]
     stack.client("sqs").receive_message(QueueUrl=work, VisibilityTimeout=0)
     consume(stack, True)

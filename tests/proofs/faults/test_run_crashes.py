@@ -170,7 +170,7 @@ def test_run_meets_every_kind_of_dead_letter():
     assert states[0] == "BeginRun"
     assert states[-1] == "FinishRun"
     assert len(states) >= 20
-    assert len(lane_numbers("mixed")) == len(states) - 6
+    assert len(lane_numbers("mixed")) == len(states) - 7
 
 
 @pytest.mark.fault(1, 2, 3, 4, 5, 19)
