@@ -19,7 +19,7 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from local import ministack_counts, ministack_quirks, root_docs
+from local import ministack_quirks, root_docs
 from local.emulator import HOST
 
 
@@ -56,7 +56,9 @@ def main(directory: str, listener: str) -> None:
     config.bind = [f"fd://{listener}"]
     config.keep_alive_timeout = 75  # seconds, as MiniStack's `main` has it
     served: Any = root_docs.with_docs_at_the_root(app, lambda: root_docs.deployed_base_path(HOST))
-    if os.environ.get(ministack_counts.SETTING):
+    if os.environ.get("COUNT_CALLS"):
+        from local import ministack_counts  # by the whole application's prices
+
         counts = ministack_counts.Counts()
         ministack_counts.patch(counts)
         served = ministack_counts.answering(served, counts)
