@@ -123,7 +123,7 @@ PROVED = [
         "two dead letters; a run of two lanes, and a second run: each may lose its lock",
         "N=2 LETTERS=1 LANES=2 NR=2 SLOW=2 CRASH=0 FAILS=1",
         long=True,
-        states=12_969_148,
+        states=13_310_800,
     ),
     Search(
         "lanes-born",
