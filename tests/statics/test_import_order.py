@@ -13,6 +13,7 @@ LAYERS = [
     {"send", "consume", "retry"},
     {"groups"},
     {"ledger"},
+    {"queues"},
     {"messages"},
     {"access"},
     {"runtime"},

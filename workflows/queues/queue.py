@@ -1,0 +1,88 @@
+"""A queue: a source queue with its dead-letter queue, and what a redrive has to know of them."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from workflows.runtime.settings import settings
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A pair of queues under one name; the built-in one is called `default`.
+
+    `fifo` says of which kind both are. Of a registered one `identity`, `type`, `group` and `error`
+    are expressions that tell what a message is, "" for none; `schema` is what its body must fit,
+    `max_redrives` and `max_age_seconds` its limits, None for the deployment's and for none.
+    `redrive_request` is what a run does that asks for nothing else. With `acknowledge_receives` its
+    dead-letter queue has a redrive policy of its own, for which every look counts.
+    """
+
+    name: str
+    source_url: str
+    dead_letter_url: str
+    source_arn: str = ""
+    dead_letter_arn: str = ""
+    fifo: bool = True
+    identity: str = ""
+    type: str = ""
+    group: str = ""
+    error: str = ""
+    schema: dict[str, Any] | None = None
+    max_redrives: int | None = None
+    max_age_seconds: int | None = None
+    redrive_request: dict[str, Any] | None = None
+    acknowledge_receives: bool = False
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is the built-in pair, of whose messages the ledger knows from the start."""
+        return self.name == DEFAULT
+
+    @property
+    def key(self) -> str:
+        """Under what the `Runs` table has its lock and its runs."""
+        return self.dead_letter_queue_name if self.is_default else self.dead_letter_arn
+
+    @property
+    def source_queue_name(self) -> str:
+        """The source queue's name, of its URL."""
+        return self.source_url.rpartition("/")[2]
+
+    @property
+    def dead_letter_queue_name(self) -> str:
+        """The dead-letter queue's name, of its URL."""
+        return self.dead_letter_url.rpartition("/")[2]
+
+    @property
+    def bare(self) -> Self:
+        """The pair without what is said of its messages, small enough for a state."""
+        return type(self)(
+            name=self.name,
+            source_url=self.source_url,
+            dead_letter_url=self.dead_letter_url,
+            source_arn=self.source_arn,
+            dead_letter_arn=self.dead_letter_arn,
+            fifo=self.fifo,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a table keeps of it: the fields that say something."""
+        usual = {field.name: field.default for field in fields(self)}
+        return {name: value for name, value in asdict(self).items() if value != usual[name]}
+
+    @classmethod
+    def of(cls, kept: dict[str, Any]) -> Self:
+        """Read what a table keeps; what a later version added is passed over."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in kept.items() if name in known})
+
+
+def default() -> Queue:
+    """Return the built-in pair."""
+    return Queue(
+        name=DEFAULT,
+        source_url=settings().work_queue_url,
+        dead_letter_url=settings().dead_letter_queue_url,
+    )
