@@ -49,11 +49,23 @@ class Machine:
         return found
 
 
+# What the template substitutes for each of its parameter's `RedriveLaneType`.
+STANDARD_LANES = {
+    "RedriveLaneType": "STANDARD",
+    "RunLaneResource": "arn:aws:states:::states:startExecution.sync:2",
+    "NotTriedAgain": "StepFunctions.ExecutionAlreadyExistsException",
+}
+EXPRESS_LANES = {
+    "RedriveLaneType": "EXPRESS",
+    "RunLaneResource": "arn:aws:states:::aws-sdk:sfn:startSyncExecution",
+    "NotTriedAgain": "States.TaskFailed",
+}
 MACHINES = {
     "retry": Machine("retry", {"OnDeadLetter": "hold"}),
     "retry-continue": Machine("retry", {"OnDeadLetter": "continue"}),
     "redrive-lane": Machine("redrive_lane", {}),
-    "redrive": Machine("redrive", {}),
+    "redrive": Machine("redrive", STANDARD_LANES),
+    "redrive-express": Machine("redrive", EXPRESS_LANES),
 }
 
 

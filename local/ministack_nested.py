@@ -1,5 +1,6 @@
-"""Where MiniStack's `startExecution.sync:2` differs from AWS's: a part of `ministack_quirks`.
+"""Where MiniStack's nested executions differ from AWS's: a part of `ministack_quirks`.
 
+Those of `startExecution.sync:2`, and Express ones by `aws-sdk:sfn:startSyncExecution`.
 https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
 """
 
@@ -37,16 +38,15 @@ def _hand_on_test_cases(stepfunctions: Any) -> None:
     Then one case mocks a run and its lanes. All nested executions of a parent count together.
     AWS's Step Functions Local has nothing of the kind: there the parent's task is mocked.
     """
-    request, run = stepfunctions._nested_start_execution_request, stepfunctions._run_execution
+    start, run = stepfunctions._start_sync_execution, stepfunctions._run_execution
 
-    def request_with_case(given: Any) -> Any:
-        found = request(given)
+    def start_with_case(data: dict[str, Any]) -> Any:
         case = (_parent.get() or {}).get("testCase")
-        machine = stepfunctions._state_machines.get(found["stateMachineArn"], {}).get("name")
+        machine = stepfunctions._state_machines.get(data["stateMachineArn"], {}).get("name")
         cases = stepfunctions._sfn_mock_config.get("StateMachines", {}).get(machine, {})
         if case and case in cases.get("TestCases", {}):
-            found["stateMachineArn"] += f"#{case}"
-        return found
+            data = data | {"stateMachineArn": f"{data['stateMachineArn']}#{case}"}
+        return start(data)
 
     def run_with_counts(arn: str) -> None:
         parent, execution = _parent.get(), stepfunctions._executions.get(arn)
@@ -54,45 +54,36 @@ def _hand_on_test_cases(stepfunctions: Any) -> None:
             execution["mockAttempts"] = parent["mockAttempts"]
         run(arn)
 
-    stepfunctions._nested_start_execution_request = request_with_case
+    stepfunctions._start_sync_execution = start_with_case
     stepfunctions._run_execution = run_with_counts
 
 
 def _fail_as_aws_does(stepfunctions: Any) -> None:
     """Refuse a name that was used, and call any bad end of a nested execution States.TaskFailed.
 
-    MiniStack takes the name again, overwrites what had it, and hands on the child's own error.
+    MiniStack takes the name again, overwrites what had it, and hands on the child's own error. Of
+    Express executions two may have one name, on AWS too.
     """
-    start, invoke = (
-        stepfunctions._start_sync_execution,
-        stepfunctions._invoke_nested_start_execution_sync,
-    )
+    invoke = stepfunctions._invoke_nested_start_execution_sync
 
-    def start_once(data: dict[str, Any]) -> Any:
-        machine = stepfunctions._state_machines.get(data["stateMachineArn"].partition("#")[0], {})
-        used = (
-            arn
-            for arn in stepfunctions._executions
-            if arn.endswith(f":{machine.get('name')}:{data.get('name')}")
-        )
-        if data.get("name") and any(used):
-            text = f"Execution Already Exists: '{data['name']}'"
-            return stepfunctions.error_response_json("ExecutionAlreadyExists", text, 400)
-        return start(data)
-
-    def invoke_or_fail(resource: str, given: Any) -> Any:
+    def invoke_or_fail(resource: str, given: dict[str, Any]) -> Any:
+        _refuse_used_name(stepfunctions, given)
         return _named(stepfunctions, invoke, resource, given)
 
-    stepfunctions._start_sync_execution = start_once
     stepfunctions._invoke_nested_start_execution_sync = invoke_or_fail
+
+
+def _refuse_used_name(stepfunctions: Any, given: dict[str, Any]) -> None:
+    machine = stepfunctions._state_machines.get(given.get("StateMachineArn"), {})
+    end = f":{machine.get('name')}:{given.get('Name')}"
+    if given.get("Name") and any(arn.endswith(end) for arn in stepfunctions._executions):
+        cause = f"Execution Already Exists: '{given['Name']}'"
+        raise stepfunctions._ExecutionError("StepFunctions.ExecutionAlreadyExistsException", cause)
 
 
 def _named(stepfunctions: Any, invoke: Callable[..., Any], resource: str, given: Any) -> Any:
     try:
         return invoke(resource, given)
     except stepfunctions._ExecutionError as error:
-        if error.error == "ExecutionAlreadyExists":
-            name = f"StepFunctions.{error.error}Exception"
-            raise stepfunctions._ExecutionError(name, error.cause) from None
         cause = json.dumps({"Error": error.error, "Cause": error.cause})
         raise stepfunctions._ExecutionError("States.TaskFailed", cause) from None

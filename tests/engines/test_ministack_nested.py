@@ -1,4 +1,4 @@
-"""`startExecution.sync:2` in MiniStack: shown made up for, and as MiniStack comes."""
+"""Nested executions in MiniStack: shown made up for, and as MiniStack comes."""
 
 import json
 import uuid
@@ -63,12 +63,15 @@ def make(stepfunctions, name, states):
     )["stateMachineArn"]
 
 
-def nested(stepfunctions, child, names, case=""):
+def nested(stepfunctions, child, names, case="", task=None):
     """Let one execution run a child under each name; return what each run of it came to.
 
-    That is the child's output, or the error that the parent catches.
+    That is the child's output, or the error that the parent catches; `task` has what is other of
+    the parent's states.
     """
-    states = {f"Run{n}": _task(child, name, f"Run{n + 1}") for n, name in enumerate(names)}
+    states = {
+        f"Run{n}": _task(child, name, f"Run{n + 1}", task or {}) for n, name in enumerate(names)
+    }
     last = f"Run{len(names)}"
     arn = make(stepfunctions, "parent", {**states, last: {"Type": "Pass", "End": True}})
     try:
@@ -85,16 +88,23 @@ def nested(stepfunctions, child, names, case=""):
         stepfunctions.delete_state_machine(stateMachineArn=arn)
 
 
-def _task(child, name, after):
+EXPRESS = {
+    "Resource": "arn:aws:states:::aws-sdk:sfn:startSyncExecution",
+    "Input": "{}",
+    "Output": "{% [$append($states.input, [$parse($states.result.Output)])] %}",
+}
+
+
+def _task(child, name, after, other):
     return {
         "Type": "Task",
-        "Resource": "arn:aws:states:::states:startExecution.sync:2",
+        "Resource": other.get("Resource", "arn:aws:states:::states:startExecution.sync:2"),
         "Arguments": {
             "StateMachineArn": f"arn:aws:states:us-east-1:123456789012:stateMachine:{child}",
             "Name": name,
-            "Input": {},
+            "Input": other.get("Input", {}),
         },
-        "Output": "{% [$append($states.input, [$states.result.Output])] %}",
+        "Output": other.get("Output", "{% [$append($states.input, [$states.result.Output])] %}"),
         "Catch": [
             {
                 "ErrorEquals": ["States.ALL"],
@@ -125,7 +135,14 @@ def test_name_of_a_nested_execution_is_taken_once(ours, bare):
 
     assert first == {"QueueUrls": []}
     assert second["Error"] == "StepFunctions.ExecutionAlreadyExistsException"
-    assert "Error" not in nested(bare, "asks", twice)[1], "no longer needed: start_once"
+    assert "Error" not in nested(bare, "asks", twice)[1], "no longer needed: _refuse_used_name"
+
+
+def test_express_executions_have_their_parents_test_case_too_and_may_share_a_name(ours, bare):
+    twice = new_names(1) * 2
+
+    assert nested(ours, "asks", twice, "Mocked", EXPRESS) == [{"answer": 1}, {"answer": 2}]
+    assert "answer" not in str(nested(bare, "asks", twice, "Mocked", EXPRESS)), "no longer needed"
 
 
 def test_nested_execution_that_fails_is_a_task_that_failed(ours, bare):

@@ -21,7 +21,9 @@ Taken = set[tuple[str, Branch]]  # the file of a machine, and what was taken of 
 @cache
 def possible() -> frozenset[tuple[str, Branch]]:
     """Return all that the shipped machines have."""
-    texts = {one.file: one.definition(PLACEHOLDERS) for one in MACHINES.values()}
+    # The one way that is Express lanes' own, `machines/redrive/test_express.py` takes.
+    standard = (one for name, one in MACHINES.items() if name != "redrive-express")
+    texts = {one.file: one.definition(PLACEHOLDERS) for one in standard}
     return frozenset((name, branch) for name, text in texts.items() for branch in branches(text))
 
 

@@ -35,6 +35,7 @@ from lambdas import (
     recover_executions,
     validate_messages,
 )
+from local.machines import STANDARD_LANES
 from local.stack import ROOT
 from tests.engines.moto_engine import failures, map_items
 from tests.engines.moto_engine.as_aws import as_aws
@@ -53,12 +54,6 @@ _HANDLERS = {
     "ProcessMessage": process_message,
     "ValidateMessages": validate_messages,
     "ConductRun": conduct_run,
-}
-# What the template substitutes where lanes are Express executions.
-EXPRESS = {
-    "RedriveLaneType": "EXPRESS",
-    "RunLaneResource": "arn:aws:states:::aws-sdk:sfn:startSyncExecution",
-    "NotTriedAgain": "States.TaskFailed",
 }
 _VISIBILITY_SECONDS = 180  # the template's
 _ALL_CHANGES = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
@@ -399,9 +394,7 @@ def _substitutions(outputs: dict[str, str]) -> dict[str, str]:
         "BackoffBaseSeconds": "2",
         "BackoffCapSeconds": "8",
         "RedriveLaneStateMachineArn": outputs["RedriveLaneStateMachineArn"],
-        "RedriveLaneType": "STANDARD",
-        "RunLaneResource": "arn:aws:states:::states:startExecution.sync:2",
-        "NotTriedAgain": "StepFunctions.ExecutionAlreadyExistsException",
+        **STANDARD_LANES,
         "WavesPerLeg": "300",
         "PollSeconds": "0",
     }

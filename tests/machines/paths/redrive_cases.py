@@ -1,5 +1,10 @@
-"""The test cases of `redrive.asl.json`, each with the path that it must take."""
+"""The test cases of `redrive.asl.json`, each with the path that it must take.
 
+With lanes of either kind: all that differs is what `RunLane` calls, what that answers, and which
+errors it does not meet again.
+"""
+
+import dataclasses
 from typing import Any
 
 from tests.machines.paths.case import Case
@@ -8,6 +13,7 @@ BEGIN = ["BeginRun", "NextStep"]
 LEG = ["RunLanes", "RunLane", "DecideNext"]
 UNANSWERED = ["RunLanes", "RunLane", "LegUnanswered", "DecideNext"]
 ON = ["NextStep"]  # as DecideNext says
+WAITED = ["WaitForQueue", "DecideNext"]
 END = ["FinishRun"]
 FAILED = ["FailRun", "RunFailed"]
 SCHEDULED = {"trigger": "schedule"}
@@ -24,7 +30,7 @@ def _failed(name: str, *parts: list[str], error: str = DOWN, **given: Any) -> Ca
     return Case("redrive", name, path, given, status="FAILED", error=error)
 
 
-CASES = [
+_OF_BOTH = [
     _case("DeadLetterIsRedriven", BEGIN, LEG, ON, END),
     _case("ServicesThatFailOnceAreAskedAgain", BEGIN, LEG, ON, END),
     _case(
@@ -35,22 +41,27 @@ CASES = [
         **SCHEDULED,
     ),
     _case("LongRunTakesAnotherLeg", BEGIN, LEG, ON, LEG, ON, END),
-    _case(
-        "LettersInFlightElsewhereAreWaitedFor",
-        BEGIN,
-        LEG,
-        ON,
-        ["WaitForQueue", "DecideNext"],
-        ON,
-        END,
-    ),
+    _case("LettersInFlightElsewhereAreWaitedFor", BEGIN, LEG, ON, WAITED, ON, END),
     _case("CanaryIsWatched", BEGIN, LEG, ON, ["WaitForOutcomes", "DecideNext"], ON, END),
-    _case("LegThatRanAlreadyIsNotRunAgain", BEGIN, UNANSWERED, ON, END),
-    _failed("RunWhoseLaneWasStoppedFails", BEGIN, UNANSWERED, ON, FAILED, error="LaneStopped"),
     _failed("InputThatIsNotUnderstoodFailsTheRun", BEGIN, FAILED, error="InvalidInput", Request={}),
     _failed("RunThatCannotBeginFails", ["BeginRun"], FAILED),
     _failed("DecisionThatFailsFailsTheRun", BEGIN, LEG, FAILED),
     _failed("RunThatCannotBeClosedFails", BEGIN, LEG, ON, END, FAILED),
     _failed("RunWhoseLockIsAnothersCannotBeClosed", BEGIN, LEG, ON, END, FAILED, error="LeaseLost"),
     _failed("FailureThatCannotBeRecordedIsStillLoud", ["BeginRun"], FAILED),
+]
+_STANDARD = [
+    _case("LegThatRanAlreadyIsNotRunAgain", BEGIN, UNANSWERED, ON, END),
+    _failed("RunWhoseLaneWasStoppedFails", BEGIN, UNANSWERED, ON, FAILED, error="LaneStopped"),
+]
+_EXPRESS = [
+    _case("LegThatGaveNoAnswerIsNotRunAgain", BEGIN, UNANSWERED, ON, WAITED, ON, END),
+    _case("LegThatWasTooSlowIsNotRunAgain", BEGIN, UNANSWERED, ON, WAITED, ON, END),
+    # Its service answers, and that it failed is a part of the answer.
+    _failed("RunWhoseLaneFailedFails", BEGIN, LEG, ON, FAILED, error="LaneStopped"),
+]
+CASES = [
+    *_OF_BOTH,
+    *_STANDARD,
+    *(dataclasses.replace(case, machine="redrive-express") for case in _OF_BOTH + _EXPRESS),
 ]

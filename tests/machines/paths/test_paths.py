@@ -37,6 +37,23 @@ def test_case(case, outcomes):
         assert thrown.get(state) == errors, state  # so every retry was made, and no other
 
 
+@pytest.mark.parametrize(
+    ("case", "heard"),
+    [
+        ("redrive-DeadLetterIsRedriven", {"lane": {"number": 0, "failure": ""}}),
+        ("redrive-express-DeadLetterIsRedriven", {"lane": {"number": 0, "failure": ""}}),
+        ("redrive-RunWhoseLaneWasStoppedFails", {"error": "Some.ServiceException"}),
+        ("redrive-express-RunWhoseLaneFailedFails", {"error": "LaneStopped"}),
+        ("redrive-express-LegThatGaveNoAnswerIsNotRunAgain", {"error": "Some.ServiceException"}),
+        ("redrive-express-LegThatWasTooSlowIsNotRunAgain", {"error": "States.Timeout"}),
+    ],
+)
+def test_run_hears_of_a_leg_of_either_kind_alike(case, heard, outcomes):
+    (lanes,) = (step for step in outcomes[case].steps if step.state == "RunLanes")
+
+    assert lanes.assigned == {"legs": [heard]}
+
+
 def test_every_case_of_the_file_has_a_path():
     config = json.loads(MOCK_CONFIG.read_text(encoding="utf-8"))
     written = {

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.engines.moto_engine.stack import EXPRESS, MotoStack, end_alone
+from local.machines import EXPRESS_LANES
+from tests.engines.moto_engine.stack import MotoStack, end_alone
 from tests.proofs.faults.crashing_world import LATER, CrashingWorld
 from tests.support.invariants import broken
 from tests.support.messages import an_operator
@@ -33,7 +34,7 @@ SIZES = [
 @pytest.fixture(
     params=[
         pytest.param({}, id="standard"),
-        pytest.param(EXPRESS, id="express", marks=pytest.mark.soak),
+        pytest.param(EXPRESS_LANES, id="express", marks=pytest.mark.soak),
     ]
 )
 def world(request):
