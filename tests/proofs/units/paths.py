@@ -16,6 +16,7 @@ from tests.support.metered import metered
 from tests.support.world import World
 from workflows.messages import message_types, transaction
 from workflows.messages.envelope import Message
+from workflows.redrive import counters
 
 BODY_BYTES = 500
 MESSAGES = 20
@@ -73,6 +74,30 @@ def measure(body_bytes: int = BODY_BYTES, count: int = MESSAGES) -> list[Part]:
             with MotoStack() as stack, metered(stack) as meter:
                 found += path(Scene(stack, meter, body_bytes), count)
     return found
+
+
+def side_by_side(lanes: int, body_bytes: int = BODY_BYTES) -> Part:
+    """Return what a run takes whose lanes have a full batch each; each message is its own group.
+
+    Raises:
+        AssertionError: a lane had none.
+    """
+    with (
+        _quiet(),
+        mock.patch.dict(message_types.TYPES, {"transaction": _PADDED}),
+        MotoStack() as stack,
+        metered(stack) as meter,
+    ):
+        scene = Scene(stack, meter, body_bytes)
+        messages = scene.messages(10 * lanes)
+        for message in messages:
+            scene.world.dead_letter(message)
+        run_id = scene.world.next_run
+        bill = scene.bill(lambda: scene.world.redrive(lanes=lanes), messages, "REDRIVEN")
+        found = counters.of_lanes(scene.world.run_row(run_id))
+    if [lane["redriven"] for lane in found.values()] != [10] * lanes:
+        raise AssertionError(f"not ten each: {found}")
+    return Part(f"{RUN}, {lanes} lanes", bill, len(messages))
 
 
 class Scene:

@@ -3,7 +3,7 @@
 import pytest
 
 from local.stack import ROOT
-from tests.proofs.units.paths import RUN, Part, measure
+from tests.proofs.units.paths import RUN, Part, measure, side_by_side
 from tests.support import tables
 from workflows.redrive import estimate
 from workflows.redrive.prices import Item
@@ -50,6 +50,20 @@ def test_no_key_that_messages_share_takes_a_tenth_of_a_path(parts):
             key, units = part.bill.hottest(place)
             own = part.name.startswith("parked") and "/" not in place
             assert own or units <= part.bill.write_units / 10, (part.name, place, key)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("lanes", [4, pytest.param(40, marks=pytest.mark.soak)])
+def test_no_key_takes_a_tenth_of_a_run_however_many_lanes_it_has(lanes):
+    """The hottest are the run's own row and its lock, which each guard of each lane writes."""
+    run = side_by_side(lanes)
+
+    keys = {
+        f"{place} {key}": units / run.bill.write_units
+        for place in run.bill.by_place()
+        for key, units in run.bill.by_key(place).items()
+    }
+    assert {key: part for key, part in keys.items() if part > 0.1} == {}
 
 
 def test_plan_reckons_with_what_a_run_writes_and_reads(parts):
