@@ -126,7 +126,8 @@ $(ASL_LINTERS): tests/statics/asl_linters/package-lock.json $(DEV)
 	@touch $@
 
 # `sam build` calls build-<function> for every function (CodeUri: ., BuildMethod: makefile). All get the same
-# code; the packages are for the Lambda platform, not for this machine, and are fetched once.
+# code; the packages are for the Lambda platform, not for this machine, and are fetched once. Its glibc is 2.34
+# (Amazon Linux 2023), newer than what either tag asks for.
 
 PACKAGES := .aws-sam/packages
 
@@ -134,7 +135,7 @@ $(PACKAGES)/.fetched: lambdas/requirements.txt
 	rm -rf $(PACKAGES)
 	$(firstword $(wildcard $(CURDIR)/.venv-sam/bin/python) $(PYTHON3)) -m pip install --quiet --disable-pip-version-check --no-compile \
 	  --no-deps --require-hashes --only-binary :all: --implementation cp --python-version 3.13 \
-	  --platform manylinux2014_aarch64 --target $(PACKAGES) -r $<
+	  --platform manylinux2014_aarch64 --platform manylinux_2_28_aarch64 --target $(PACKAGES) -r $<
 	touch $@
 
 # Lambda cannot write bytecode, and SAM dates every file 1980, so only bytecode that checks no date is ever used; it

@@ -12,6 +12,7 @@ _MESSAGE_ID = (
 _GROUP_ID = "The SQS message group, in which messages keep their order."
 _RUN_ID = "The redrive run; the name of its execution."
 _REDRIVES = "How often the message was sent again from the dead-letter queue."
+_EXPRESSION = "JMESPath over {{body, attributes, group}}: {}."
 _CURSOR = "Ask again with it for what follows; null at the end."
 
 FIELDS = {
@@ -166,6 +167,34 @@ FIELDS = {
     "rate_per_second": "Messages redriven a second so far.",
     "remaining": "At most so many are still to be looked at.",
     "eta_seconds": "Seconds until the run may end; null while nothing was redriven.",
+    # Queues
+    "queue": "The queue's name here; `default` is the built-in pair.",
+    "queues": "All queues, the built-in pair first.",
+    "source_queue": "The queue that consumers receive from: its ARN; to register, a name, a URL or"
+    " an ARN.",
+    "QueueRequest.dead_letter_queue": "The queue of its dead messages: a name, a URL or an ARN.",
+    "QueueSettings.dead_letter_queue": "The ARN of the queue of its dead messages.",
+    "QueueReport.dead_letter_queue": "The ARN of the queue of its dead messages.",
+    "fifo": "Whether both are FIFO queues.",
+    "identity": "JMESPath over {body, attributes, group}: what tells one message from another; a"
+    " list of expressions is one too. Without it, or where it selects nothing, the body does.",
+    "QueueRequest.type": _EXPRESSION.format("of what type a message is, for filters and causes"),
+    "QueueSettings.type": _EXPRESSION.format("of what type a message is, for filters and causes"),
+    "QueueReport.type": _EXPRESSION.format("of what type a message is, for filters and causes"),
+    "group": _EXPRESSION.format("what group a message belongs to, for filters"),
+    "QueueRequest.error": _EXPRESSION.format("the class of the error that a message died of"),
+    "QueueSettings.error": _EXPRESSION.format("the class of the error that a message died of"),
+    "QueueReport.error": _EXPRESSION.format("the class of the error that a message died of"),
+    "schema": "JSON Schema 2020-12 that a body must fit to be redriven, of 32 KB at most.",
+    "max_redrives": "So many redrives a message has before it is quarantined; unset, the"
+    " deployment's.",
+    "max_age_seconds": "A message older than that is not redriven; unset, any age.",
+    "redrive_request": "What a run of this queue is asked for where a request says nothing.",
+    "acknowledge_receives": "Take a dead-letter queue with a redrive policy of its own, towards"
+    " which each look at a message counts.",
+    "source": "How deep the source queue is; null if SQS does not tell.",
+    "dead_letters": "How deep the dead-letter queue is; null if SQS does not tell.",
+    "problem": "Which of the queues SQS does not tell of, and its error; null if none.",
     # Pages and bulk answers
     "records": "The page's records, newest first.",
     "runs": "The page's runs, newest first.",
@@ -192,4 +221,9 @@ FIELDS = {
     "details": "More of it, by field, if there is more.",
 }
 
-PARAMETERS = {"message_id": _MESSAGE_ID, "group_id": _GROUP_ID, "run_id": _RUN_ID}
+PARAMETERS = {
+    "message_id": _MESSAGE_ID,
+    "group_id": _GROUP_ID,
+    "run_id": _RUN_ID,
+    "queue": "The queue's name: letters, digits, `-` and `_`, 64 at most.",
+}

@@ -18,11 +18,13 @@ from lambdas import (  # noqa: F401
     list_quarantine,
     list_runs,
     log_in,
+    register_queues,
     reprocess_dead_letters,
     retry_messages,
     send_message,
     show_group,
     show_message,
+    show_queues,
     show_run,
     show_status,
 )

@@ -22,6 +22,7 @@ VARIABLES = {
     "group_id": "",
     "plan_hash": "",
     "run_id": "",
+    "queue": "orders",
 }
 # What is shown first; what is not named comes after, so that a new route is never left out.
 _ORDER = [
@@ -38,6 +39,10 @@ _ORDER = [
     "get /messages/dlq/reprocess/{run_id}",
     "delete /messages/dlq/reprocess/{run_id}",
     "get /messages/dlq/reprocess",
+    "put /queues/{queue}",
+    "get /queues",
+    "get /queues/{queue}",
+    "delete /queues/{queue}",
 ]
 _MENDING = [
     "patch /messages/{message_id}",

@@ -71,7 +71,7 @@ def test_base_url_and_credentials_are_variables_without_a_secret():
 
 
 def test_each_variable_is_set_before_it_is_used():
-    known = {"base_url", "email", "password"}
+    known = {"base_url", "email", "password", "queue"}
     for item in requests():
         request = item["request"]
         used = re.findall(r"\{\{(\w+)\}\}", json.dumps([request["url"], request.get("body")]))
@@ -161,6 +161,8 @@ def at_rest(watch, message_id):
 @pytest.mark.timeout(300)
 def test_every_request_of_the_file_is_answered(stack):
     forget_dead_letters(stack)
+    for name in ("orders", "orders-dead-letters"):  # of the examples
+        stack.client("sqs").create_queue(QueueName=name)
     user = stack.users["operator"]
     importer, watch = Importer(stack.api_url, user), Client(stack.api_url).signed_in(**user)
     dies = requests()[number("post", "/messages/send", "that dies")]

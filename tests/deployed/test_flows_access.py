@@ -18,6 +18,7 @@ OPERATOR_ROUTES = [
     ("GET", "/messages/dlq/reprocess"),
     ("GET", "/messages/dlq/reprocess/some-run"),
     ("GET", "/audit"),
+    ("DELETE", "/queues/some-queue"),
 ]
 ROUTES = [
     ("POST", "/messages/send"),
@@ -26,6 +27,8 @@ ROUTES = [
     ("GET", "/messages/dlq"),
     ("GET", "/messages/dlq/groups"),
     ("GET", "/messages/quarantine"),
+    ("GET", "/queues"),
+    ("GET", "/queues/some-queue"),
     *OPERATOR_ROUTES,
 ]
 
@@ -162,6 +165,10 @@ def test_openapi_document_is_open_valid_and_complete(stack, anybody):
         ("GET", "/messages/dlq"),
         ("GET", "/messages/dlq/groups"),
         ("GET", "/messages/quarantine"),
+        ("GET", "/queues"),
+        ("DELETE", "/queues/{queue}"),
+        ("GET", "/queues/{queue}"),
+        ("PUT", "/queues/{queue}"),
         ("POST", "/messages/dlq/reprocess"),
         ("GET", "/messages/dlq/reprocess"),
         ("GET", "/messages/dlq/reprocess/{run_id}"),

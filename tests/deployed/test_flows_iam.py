@@ -8,6 +8,7 @@ import pytest
 
 from local.client import Client
 from local.deadline import wait_until
+from local.emulator import REGION
 from local.stack import ROOT, Stack
 from tests.deployed import permissions
 from tests.deployed.flows import credit, dead_message, finished, settled
@@ -44,7 +45,8 @@ def actions_of_the_functions():
 
 
 def test_every_function_may_do_what_it_must():
-    with Stack(enforce_iam=True, wait_scale=0.01) as stack:
+    named = {"RedriveQueueArns": f"arn:aws:sqs:{REGION}:*:team-*"}
+    with Stack(enforce_iam=True, wait_scale=0.01, parameters=named) as stack:
         anybody = Client(stack.api_url)
         producer = anybody.signed_in(**stack.users["producer"])
         operator = anybody.signed_in(**stack.users["operator"])
@@ -78,12 +80,15 @@ def test_every_function_may_do_what_it_must():
         message_comes_again(stack, producer)
         whatever_was_abandoned_is_found(stack, operator)
         runs_fail_and_find_nothing(stack, operator)
+        queue_is_registered_and_removed(stack, producer, operator)
         # And of those runs, and the two that ended without a word.
         assert errors_in(stack.lambda_log()) == {
             "AccountFrozen",
             "OutOfAttempts",  # the last of them
             "ABORTED",
             "FAILED",
+            "PermissionMissing",  # of a queue that no parameter names
+            "permission_missing",
         }
         assert "AccessDenied" not in stack.lambda_log() + stack.log()
         assert actions_logged(stack) >= actions_of_the_functions()
@@ -245,12 +250,39 @@ def runs_fail_and_find_nothing(stack, operator):
     assert finished(operator, following["run_id"])["status"] == "SUCCEEDED"
 
 
+def queue_is_registered_and_removed(stack, producer, operator):
+    """Register queues that the parameter names; of any other one nobody even asks."""
+    for name in ("team-a", "team-a-dead", "others"):
+        stack.client("sqs").create_queue(QueueName=name)
+    pair = {"source_queue": "team-a", "dead_letter_queue": "team-a-dead"}
+
+    operator.call("PUT", "/queues/a", pair).expect(201)
+    assert producer.call("GET", "/queues/a").expect(200)["dead_letters"]["name"] == "team-a-dead"
+    assert len(producer.call("GET", "/queues").expect(200)["queues"]) == 2
+    assert producer.call("GET", "/queues/default").expect(200)["problem"] is None
+    refused = operator.call("PUT", "/queues/b", pair | {"dead_letter_queue": "others"})
+    assert refused.expect(422)["error"]["code"] == "permission_missing"
+    operator.call("DELETE", "/queues/a").expect(200)
+
+
 # Granted and not asked for above, each with its reason.
 _POLLER = "AWS's poller needs it, in the function's name; the local one asks nobody."
 UNUSED = {
     ("ConsumeMessages", "sqs:DeleteMessage", "work.fifo"): _POLLER,
     ("ConsumeMessages", "sqs:GetQueueAttributes", "work.fifo"): _POLLER,
     ("ConsumeMessages", "sqs:ReceiveMessage", "work.fifo"): _POLLER,
+    **{
+        (function, action, "team"): "Runs and retries take the built-in queue only."
+        for function, actions in {
+            "ConductRun": ["sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"],
+            "RecoverExecutions": ["sqs:SendMessage", "sqs:ChangeMessageVisibility"],
+            "ReprocessDeadLetters": ["sqs:GetQueueAttributes"],
+            "RetryMessages": ["sqs:SendMessage"],
+            "ShowRun": ["sqs:GetQueueAttributes"],
+            "ShowStatus": ["sqs:GetQueueAttributes"],
+        }.items()
+        for action in actions
+    },
     ("ConductRun", "dynamodb:PutItem", "RunsTable"): "To note a message that is too large for a"
     " state, which nothing is here; tests/machines/scenarios/limits.py has that.",
     ("ReprocessDeadLetters", "dynamodb:DeleteItem", "RunsTable"): "To give the lock back when"

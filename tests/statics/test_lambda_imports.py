@@ -24,12 +24,17 @@ LOADED = {
     "list_quarantine": TROUBLE,
     "list_runs": RUNS,
     "log_in": {"access", "runtime"},
+    "register_queues": FENCES | TROUBLE | RUNS | {"queues"},
     "reprocess_dead_letters": RUNS | {"messages"},
     "retry_messages": TROUBLE,
     "send_message": MESSAGES | {"send"},
-    "show_docs": FENCES | TROUBLE | RUNS | {"access", "send"},  # the routes are in it, all of them
+    "show_docs": FENCES
+    | TROUBLE
+    | RUNS
+    | {"access", "queues", "send"},  # the routes are in it, all of them
     "show_group": {"groups", "ledger", "runtime"},
     "show_message": TROUBLE,
+    "show_queues": FENCES | TROUBLE | {"queues"},
     "show_run": RUNS,
     "show_status": FENCES | TROUBLE,
     # The others

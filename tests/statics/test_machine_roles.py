@@ -12,7 +12,7 @@ import pytest
 from tests.support.cloud import ENVIRONMENT, forget
 from tests.support.history import states_of
 from tests.support.messages import a_message
-from tests.support.template import TEMPLATE, template
+from tests.support.template import TEMPLATE, chosen, template
 from tests.support.verdicts import judged
 from workflows.redrive import statements
 from workflows.redrive.lane import Sent
@@ -160,23 +160,13 @@ def _list(value: Any) -> list[Any]:
 MACHINES = ["RetryStateMachine", "RedriveStateMachine", "RedriveLaneStateMachine"]
 
 
-def _chosen(value: Any, express: bool) -> Any:
-    """Return a part of the template with what it says for one kind of lanes."""
-    if isinstance(value, list):
-        if value[:1] == ["ExpressLanes"]:
-            return value[1 if express else 2]
-        return [_chosen(part, express) for part in value]
-    if isinstance(value, dict):
-        return {name: _chosen(part, express) for name, part in value.items()}
-    return value
-
-
 @pytest.mark.parametrize("express", [False, True], ids=["standard", "express"])
 @pytest.mark.parametrize("machine", MACHINES)
 def test_role_allows_what_the_states_and_logging_need_where_they_need_it_and_no_more(
     machine, express
 ):
-    properties = _chosen(template()["Resources"][machine]["Properties"], express)
+    conditions = {"ExpressLanes": express, "RedriveQueues": False, "RedriveQueueKeys": False}
+    properties = chosen(template()["Resources"][machine]["Properties"], conditions)
     definition = (TEMPLATE.parent / properties["DefinitionUri"]).read_text()
     resource = properties["DefinitionSubstitutions"].get("RunLaneResource", "")
     definition = definition.replace("${RunLaneResource}", resource)

@@ -159,6 +159,10 @@ def test_every_failure_has_the_one_shape(document):
         (("/messages", "patch"), {"200", "401", "403", "422", "500"}),
         (("/messages/discard", "post"), {"200", "401", "403", "422", "500"}),
         (("/audit", "get"), {"200", "401", "403", "422", "500"}),
+        (("/queues", "get"), {"200", "401", "403", "422", "500"}),
+        (("/queues/{queue}", "get"), {"200", "401", "403", "404", "422", "500"}),
+        (("/queues/{queue}", "put"), {"200", "201", "401", "403", "409", "422", "500"}),
+        (("/queues/{queue}", "delete"), {"200", "401", "403", "404", "409", "422", "500"}),
         (("/messages/dlq", "get"), {"200", "401", "403", "422", "500"}),
         (("/messages/dlq/groups", "get"), {"200", "401", "403", "422", "500"}),
         (("/messages/quarantine", "get"), {"200", "401", "403", "422", "500"}),
@@ -228,7 +232,7 @@ def test_bodies_and_parameters_are_described(document):
     found = operations(document)
 
     posts = {route for route, operation in found.items() if "requestBody" in operation}
-    assert posts == {route for route in found if route[1] in ("post", "patch")}
+    assert posts == {route for route in found if route[1] in ("post", "patch", "put")}
     named = {
         (parameter["name"], parameter["in"])
         for operation in found.values()
@@ -240,6 +244,7 @@ def test_bodies_and_parameters_are_described(document):
         ("group_id", "query"), ("type", "query"), ("reason", "query"), ("fingerprint", "query"),
         ("older_than", "query"), ("newer_than", "query"),
         ("limit", "query"), ("cursor", "query"),
+        ("queue", "path"), ("force", "query"),
         ("from", "query"), ("to", "query"), ("actor", "query"), ("message_id", "query"),
     }  # fmt: skip
 

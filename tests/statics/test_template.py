@@ -15,10 +15,11 @@ from jsonata import jsonata
 from tests.statics import transformed
 from tests.support.cloud import ENVIRONMENT
 from tests.support.history import states_of
-from tests.support.template import TEMPLATE, template, template_tables
+from tests.support.template import TEMPLATE, chosen, template, template_tables
 from workflows import recovery
 from workflows.groups import execution
 from workflows.ledger import audit, trouble
+from workflows.queues import permissions
 from workflows.redrive import counters, course, in_flight, lane, outcome, runs, state_bytes, verdict
 from workflows.redrive.requests import Canary, RedriveRequest
 from workflows.runtime import aws
@@ -444,8 +445,9 @@ def test_functions_are_built_small_and_for_one_platform():
         assert RESOURCES[function]["Metadata"] == {"BuildMethod": "makefile"}
 
 
-def statements(properties):
-    for policy in properties.get("Policies", []):
+def statements(properties, *, more_queues=True):
+    conditions = {"RedriveQueues": more_queues, "RedriveQueueKeys": more_queues}
+    for policy in chosen(properties.get("Policies", []), conditions):
         found = policy.get("Statement", [])
         yield from found if isinstance(found, list) else [found]
 
@@ -511,6 +513,60 @@ def test_star_stands_only_where_there_is_no_resource():
             assert not any("*" in action for action in actions), name
             if statement["Resource"] == "*":
                 assert all(a.split(":")[0] in ("logs", "cloudwatch") for a in actions), name
+
+
+def allowed_where(resource, *, more_queues):
+    """Return what each role may do where its statements name a resource."""
+    return {
+        (name, action)
+        for name, properties in (FUNCTIONS | MACHINES).items()
+        for statement in statements(properties, more_queues=more_queues)
+        if resource in json.dumps(statement["Resource"])
+        for action in listed(statement["Action"])
+    }
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def test_who_redrives_may_do_with_registered_queues_what_it_may_with_its_own_and_no_more():
+    """And whoever registers one all of that, because it asks for it."""
+    registered = allowed_where("RedriveQueueArns", more_queues=True)
+    asking = {action for name, action in registered if name == "RegisterQueuesFunction"}
+    # These two know the queue that the API sends to, and no other one.
+    own = {"SendMessageFunction", "ConsumeMessagesFunction"}
+    built_in = {
+        (name, action)
+        for queue in ("WorkQueue.Arn", "DeadLetterQueue.Arn")
+        for name, action in allowed_where(queue, more_queues=False)
+        if name not in own
+    }
+
+    assert registered == built_in | {("RegisterQueuesFunction", action) for action in asking}
+    assert asking == {action for _, action in built_in}
+    assert asking == {permissions.READ, *permissions.SENDING, *permissions.TAKING}
+
+
+def test_no_role_may_touch_a_queue_or_a_key_that_no_parameter_names():
+    assert allowed_where("RedriveQueue", more_queues=False) == set()
+    assert DEFAULTS["RedriveQueueArns"] == DEFAULTS["RedriveQueueKeyArns"] == ""
+    for name, condition in template()["Conditions"].items():
+        if name.startswith("RedriveQueue"):
+            (equal,) = condition
+            assert equal == [[0, f"{name.removesuffix('s')}Arns"], ""]
+
+
+def test_who_sends_to_registered_queues_or_receives_from_them_may_use_their_keys():
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+    using = allowed_where("RedriveQueueKeyArns", more_queues=True)
+    moving = {
+        name
+        for name, action in allowed_where("RedriveQueueArns", more_queues=True)
+        if action in ("sqs:SendMessage", "sqs:ReceiveMessage") and name != "RegisterQueuesFunction"
+    }
+
+    assert using == {(name, action) for name in moving for action in permissions.KEY}
 
 
 # --- Machines -----------------------------------------------------------------------------

@@ -74,9 +74,21 @@ def test_who_may_invoke_a_function_is_named():
             assert re.search(r"\$\{__ApiId__\}/(authorizers/\*|\$\{__Stage__\}/[A-Z]+/\w)", source)
 
 
-def resources_of(policy: dict[str, Any]) -> list[tuple[str, Any]]:
+def chosen(value: Any, given: bool) -> Any:
+    """Return a part as it is if the parameters for more queues are given, or are not."""
+    if isinstance(value, list):
+        parts = [chosen(part, given) for part in value]
+        return [part for part in parts if part != {"Ref": "AWS::NoValue"}]
+    if not isinstance(value, dict):
+        return value
+    if str(value.get("Fn::If", [""])[0]).startswith("RedriveQueue"):
+        return chosen(value["Fn::If"][1 if given else 2], given)
+    return {name: chosen(part, given) for name, part in value.items()}
+
+
+def resources_of(policy: dict[str, Any], given: bool) -> list[tuple[str, Any]]:
     found = []
-    statements = policy["PolicyDocument"]["Statement"]
+    statements = chosen(policy["PolicyDocument"]["Statement"], given)
     for statement in statements if isinstance(statements, list) else [statements]:
         actions, named = statement["Action"], statement["Resource"]
         for action in actions if isinstance(actions, list) else [actions]:
@@ -84,19 +96,28 @@ def resources_of(policy: dict[str, Any]) -> list[tuple[str, Any]]:
     return found
 
 
+# What a role may touch besides, and of which service it is: what a parameter names.
+_GIVEN = {"RedriveQueueArns": "sqs:", "RedriveQueueKeyArns": "kms:"}
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["alone", "more queues"])
 @pytest.mark.parametrize("role", sorted(transformed.of_type("AWS::IAM::Role")))
-def test_no_role_reaches_beyond_its_stack(role):
+def test_no_role_reaches_beyond_its_stack_and_what_it_was_given(role, given):
     """A resource is one of this stack's, or bears its name; some actions know no resources.
 
     Step Functions itself needs one rule, by which it hears of the ends of executions.
     """
     properties = transformed.of_type("AWS::IAM::Role")[role]
     for policy in properties.get("Policies", []):
-        for action, resource in resources_of(policy):
+        for action, resource in resources_of(policy, given):
             text = json.dumps(resource)
             references = set(re.findall(r'"(?:Ref|Fn::GetAtt)": \[?"(\w+)"', text))
             references |= set(re.findall(r"\$\{(\w+)(?:\.\w+)?\}", text))
             named = references & transformed.resources().keys() or "${AWS::StackName}" in text
+            beyond = references & _GIVEN.keys()
+            assert given or not beyond
+            assert all(action.startswith(_GIVEN[name]) for name in beyond)
+            named = named or bool(beyond)
             # Step Functions makes one rule of that name for all machines of an account.
             named = named or (action in _RULE_ACTIONS and f"rule/{_RULE}" in text)
             assert named or (resource == "*" and action.startswith(("logs:", "cloudwatch:")))

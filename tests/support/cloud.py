@@ -14,6 +14,7 @@ from workflows.runtime.settings import settings
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"  # moto's
+OTHER = "210987654321"  # another account
 TOKEN_KEY = "k" * 64
 
 _QUEUES = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}"
@@ -28,6 +29,7 @@ ENVIRONMENT = {
     "RUNS_TABLE": "Runs",
     "AUDIT_TABLE": "Audit",
     "USERS_TABLE": "Users",
+    "QUEUES_TABLE": "Queues",
     "ACCOUNTS_TABLE": "Accounts",
     "WORK_QUEUE_URL": f"{_QUEUES}/work.fifo",
     "DEAD_LETTER_QUEUE_URL": f"{_QUEUES}/dead-letter.fifo",
@@ -46,6 +48,9 @@ ENVIRONMENT = {
     "RUN_LEASE_SECONDS": "900",
     "REDRIVE_LANES": "10",
     "REDRIVE_LANE_TYPE": "STANDARD",
+    # The queues of a team of this account, and all of another account.
+    "REDRIVE_QUEUE_ARNS": f"arn:aws:sqs:{REGION}:{ACCOUNT}:team-*,arn:aws:sqs:{REGION}:{OTHER}:*",
+    "REDRIVE_QUEUE_KEY_ARNS": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-*",
 }
 # What a developer's shell may hold and no test may follow.
 FOREIGN = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SFN", "AWS_PROFILE", "AWS_SESSION_TOKEN")

@@ -26,6 +26,18 @@ def template_tables() -> dict[str, dict[str, Any]]:
     }
 
 
+def chosen(value: Any, conditions: dict[str, bool]) -> Any:
+    """Return a part of the template as it is where conditions hold, or do not: each `!If`."""
+    if isinstance(value, list):
+        if len(value) == 3 and isinstance(value[0], str) and value[0] in conditions:
+            return chosen(value[1 if conditions[value[0]] else 2], conditions)
+        parts = (chosen(part, conditions) for part in value)
+        return [part for part in parts if part != "AWS::NoValue"]
+    if isinstance(value, dict):
+        return {name: chosen(part, conditions) for name, part in value.items()}
+    return value
+
+
 class _TemplateLoader(yaml.SafeLoader):
     """Reads CloudFormation's YAML; `!Ref X` and its like become the bare `X`."""
 

@@ -26,6 +26,8 @@ Action = Literal[
     "retry_message",
     "edit_message",
     "discard_message",
+    "register_queue",
+    "remove_queue",
 ]
 ACTOR_INDEX = "ActorIndex"
 MESSAGE_INDEX = "MessageIndex"

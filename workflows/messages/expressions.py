@@ -23,6 +23,8 @@ FUNCTIONS = (
 _LEVELS = 64
 # A fraction of a second; an expression that needs more is false.
 _STEPS = 50_000
+# Comparing a text with a number, the mean of numbers too large, a step of 0 ...
+_FAILURES = (JMESPathError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class _Interpreter(TreeInterpreter):  # type: ignore[misc]  # it has no types
@@ -49,22 +51,39 @@ def check_expression(expression: str) -> str:
     Raises:
         ValueError: saying what is wrong with it, without quoting it.
     """
-    for node, parent in _nodes(_parse(expression)):
-        _check(node, parent)
+    check_node(parse(expression))
     return expression
+
+
+def check_node(root: dict[str, Any]) -> None:
+    """Check a part of what `parse` gives, as `check_expression` does the whole."""
+    for node, parent in _nodes(root):
+        _check(node, parent)
 
 
 def evaluate(expression: str, payload: dict[str, Any]) -> bool:
     """Tell whether a checked expression is true of a payload; false if it fails on it."""
     try:
-        return _Interpreter().true(_parse(expression), payload)
-    # Comparing a text with a number, the mean of numbers too large, a step of 0 ...
-    except (JMESPathError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+        return _Interpreter().true(parse(expression), payload)
+    except _FAILURES:
         return False
 
 
+def value(expression: str, data: Any) -> Any:
+    """Return what a checked expression selects of some data; None if it fails on it."""
+    try:
+        return _Interpreter().visit(parse(expression), data)
+    except _FAILURES:
+        return None
+
+
 @lru_cache(maxsize=32)
-def _parse(expression: str) -> dict[str, Any]:
+def parse(expression: str) -> dict[str, Any]:
+    """Return an expression as the library reads it: nodes of {type, children, value}.
+
+    Raises:
+        ValueError: it is none.
+    """
     try:
         return dict(jmespath.compile(expression).parsed)
     except (LexerError, ParseError) as error:

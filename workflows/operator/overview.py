@@ -51,8 +51,8 @@ class Status(BaseModel):
 def status() -> Status:
     """Return the overview; reading it locks no message group and receives nothing."""
     asked: list[Callable[[], Any]] = [
-        partial(_depths, settings().work_queue_url),
-        partial(_depths, settings().dead_letter_queue_url),
+        partial(depths, settings().work_queue_url),
+        partial(depths, settings().dead_letter_queue_url),
         _oldest_age,
         partial(trouble.count, Trouble.DEAD),
         partial(trouble.count, Trouble.QUARANTINED),
@@ -70,7 +70,8 @@ def status() -> Status:
     )
 
 
-def _depths(queue_url: str) -> dict[str, int | str]:
+def depths(queue_url: str) -> dict[str, int | str]:
+    """Return what `QueueStatus` tells of a queue."""
     attributes = sqs().get_queue_attributes(
         QueueUrl=queue_url,
         AttributeNames=[

@@ -80,6 +80,10 @@ def _of_a_run(request: RedriveRequest) -> RedriveRequest:
     return request
 
 
+# What a run is asked for without a plan: by the schedule, a console, the settings of a queue.
+RunRequest = Annotated[RedriveRequest, AfterValidator(_of_a_run)]
+
+
 class RunInput(Asked):
     """What the machine is started with: by the API, the schedule or a console.
 
@@ -87,7 +91,7 @@ class RunInput(Asked):
     of 1 to 254 characters is `console`; that decides nothing.
     """
 
-    request: Annotated[RedriveRequest, AfterValidator(_of_a_run)] = RedriveRequest()
+    request: RunRequest = RedriveRequest()
     trigger: Any = None
     requested_by: Any = None
     trace_id: Any = None

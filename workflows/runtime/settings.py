@@ -19,6 +19,10 @@ def _text() -> Any:
     return field(metadata={"is": "a text", "pattern": r".+"})
 
 
+def _list() -> Any:
+    return field(metadata={"is": "a list, which may be empty", "pattern": r"[^\s]*"})
+
+
 def _one_of(*words: str) -> Any:
     return field(metadata={"is": " or ".join(words), "pattern": "|".join(words)})
 
@@ -41,6 +45,7 @@ class Settings:
     runs_table: str = _text()
     audit_table: str = _text()
     users_table: str = _text()
+    queues_table: str = _text()
     accounts_table: str = _text()
     work_queue_url: str = _text()
     dead_letter_queue_url: str = _text()
@@ -61,6 +66,9 @@ class Settings:
     run_lease_seconds: int = _number(60, 86_400)
     redrive_lanes: int = _number(1, 40)
     redrive_lane_type: str = _one_of("STANDARD", "EXPRESS")
+    # Of queues beside the built-in pair, and of their keys: ARNs with wildcards, between commas.
+    redrive_queue_arns: str = _list()
+    redrive_queue_key_arns: str = _list()
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
@@ -71,7 +79,7 @@ class Settings:
         """
         found, wrong = {}, []
         for setting in fields(cls):
-            value = _value(setting, environment.get(setting.name.upper(), ""))
+            value = _value(setting, environment.get(setting.name.upper()))
             found[setting.name] = value
             if value is None:
                 wrong.append(f"{setting.name.upper()} is not {setting.metadata['is']}")
@@ -90,8 +98,8 @@ class Settings:
         return self.dead_letter_queue_url.rpartition("/")[2]
 
 
-def _value(setting: Field[Any], text: str) -> Any:
-    if not re.fullmatch(setting.metadata["pattern"], text, re.ASCII):
+def _value(setting: Field[Any], text: str | None) -> Any:
+    if text is None or not re.fullmatch(setting.metadata["pattern"], text, re.ASCII):
         return None
     if "bounds" not in setting.metadata:
         return text

@@ -61,7 +61,7 @@ ROUTES = {
     "send": Route(send_message, "POST", "/messages/send", "producer", "send_message",
                   (transitions, "accept"), {"type": "transaction", "payload": PAYLOAD}),
     "status": Route(show_status, "GET", "/messages/status", "producer", "get_status",
-                    (overview, "_depths")),
+                    (overview, "depths")),
     "message": Route(show_message, "GET", "/messages/m-1", "producer", "show_message",
                      (lookup, "get")),
     "dlq": Route(list_dead_letters, "GET", DLQ, "producer", "list_dead_letters",

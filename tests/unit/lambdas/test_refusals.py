@@ -15,6 +15,11 @@ from workflows.runtime.refusals import Refusal
 
 # What clients rely on. Errors that are one to a client have one code.
 ANSWERS = {
+    "BuiltInQueue": (422, "built_in_queue"), "QueueInUse": (409, "queue_in_use"),
+    "DeadLetterQueueTaken": (422, "dead_letter_queue_taken"),
+    "PermissionMissing": (422, "permission_missing"), "QueueChanged": (409, "queue_changed"),
+    "QueueMissing": (422, "queue_missing"), "UnfitQueue": (422, "unfit_queue"),
+    "UnknownQueue": (404, "unknown_queue"),
     "BeingTried": (409, "message_being_tried"), "BodyMissing": (409, "body_missing"),
     "ConflictingMessage": (409, "message_id_conflict"), "Forbidden": (403, "forbidden"),
     "ForeignMessage": (409, "foreign_message"), "GroupNotFenced": (404, "group_not_fenced"),

@@ -31,6 +31,7 @@ BODIES = {
     "/messages/retry": {"filter": {"reason": "AccountFrozen"}},
     "/messages/{message_id}/retry": {},
     "/messages/dlq/reprocess": {"filter": {"reason": "AccountFrozen"}},
+    "/queues/{queue}": {"source_queue": "team-a", "dead_letter_queue": "team-a-dead"},
 }
 
 
@@ -62,7 +63,7 @@ def refused(answer):
 
 
 def body_of(method, resource):
-    return BODIES.get(resource) if method in ("POST", "PATCH") else None
+    return BODIES.get(resource) if method in ("POST", "PATCH", "PUT") else None
 
 
 @pytest.mark.parametrize(("method", "resource"), ROUTES)

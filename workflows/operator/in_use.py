@@ -1,0 +1,45 @@
+"""What a queue is still needed for: its messages in trouble, and the run that is active on it."""
+
+from pydantic import BaseModel
+
+from workflows.ledger import trouble
+from workflows.ledger.status import Trouble
+from workflows.queues.queue import Queue
+
+
+class InTrouble(BaseModel):
+    """Messages of a queue in trouble, by the ledger; `oldest`: since when the longest is dead."""
+
+    dead: int
+    quarantined: int
+    oldest: str | None
+
+
+def in_trouble(queue: Queue) -> InTrouble:
+    """Count a queue's messages in trouble, without reading them."""
+    if not queue.is_default:
+        # The ledger's indexes hold messages of the built-in queue only.
+        return InTrouble(dead=0, quarantined=0, oldest=None)
+    return InTrouble(
+        dead=trouble.count(Trouble.DEAD),
+        quarantined=trouble.count(Trouble.QUARANTINED),
+        oldest=trouble.oldest(Trouble.DEAD),
+    )
+
+
+def active_run(queue: Queue) -> str | None:  # noqa: ARG001
+    """Return the id of the run that is active on a registered queue, or None."""
+    return None  # runs redrive the built-in queue only
+
+
+def why(queue: Queue) -> str | None:
+    """Say why a registered queue is still needed, in a sentence; None if it is not."""
+    if run_id := active_run(queue):
+        return f"Run {run_id} is active on the queue; wait, cancel it, or use force."
+    found = in_trouble(queue)
+    if found.dead or found.quarantined:
+        return (
+            f"The queue has {found.dead} dead and {found.quarantined} quarantined messages;"
+            " redrive or discard them, or use force."
+        )
+    return None

@@ -1,0 +1,80 @@
+"""Whether a queue can be registered: what its two queues must be, by what SQS says of them."""
+
+import re
+
+from workflows.queues import addresses, permissions, registry
+from workflows.queues.queue import DEFAULT, Queue, default
+from workflows.runtime.refusals import Invalid
+
+# Part of the ids of its messages, which SQS limits.
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class BuiltInQueue(Invalid):
+    """The queue `default` is the built-in pair: its settings are the template's."""
+
+    code = "built_in_queue"
+
+
+class UnfitQueue(Invalid):
+    """The two queues cannot be one queue with its dead letters."""
+
+    code = "unfit_queue"
+
+
+def name(text: str) -> str:
+    """Return the name of a queue that can be registered, or removed.
+
+    Raises:
+        BuiltInQueue: it is the built-in pair's.
+        UnfitQueue: no queue can have it.
+    """
+    if text == DEFAULT:
+        raise BuiltInQueue
+    if not NAME.fullmatch(text):
+        raise UnfitQueue("The name must have 1 to 64 letters, digits, - or _.")
+    return text
+
+
+def check(queue: Queue) -> None:
+    """Check what a queue is made of; reads the attributes of both its queues.
+
+    Raises:
+        UnfitQueue: saying what does not fit.
+        workflows.queues.registry.DeadLetterQueueTaken: it is another queue's.
+        workflows.queues.permissions.QueueMissing: one is not there.
+        workflows.queues.permissions.PermissionMissing: the stack may not do what a run needs.
+    """
+    if queue.source_arn == queue.dead_letter_arn:
+        raise UnfitQueue("The queue would be its own dead-letter queue.")
+    for address in (queue.source_arn, queue.dead_letter_arn):
+        if queue.fifo != address.endswith(".fifo"):
+            raise UnfitQueue("Both queues must be FIFO queues, or both standard queues.")
+    _check_others(queue)
+    source = permissions.attributes(queue.source_url, queue.source_arn)
+    dead_letters = permissions.attributes(queue.dead_letter_url, queue.dead_letter_arn)
+    if "RedrivePolicy" in dead_letters and not queue.acknowledge_receives:
+        raise UnfitQueue(
+            "The dead-letter queue has a redrive policy of its own, so that each look at a message"
+            " counts towards its maxReceiveCount. If that is meant: acknowledge_receives."
+        )
+    permissions.check(queue.source_url, queue.source_arn, permissions.SENDING)
+    permissions.check(queue.dead_letter_url, queue.dead_letter_arn, permissions.TAKING)
+    permissions.check_key(queue.source_arn, source)
+    permissions.check_key(queue.dead_letter_arn, dead_letters)
+
+
+def _check_others(queue: Queue) -> None:
+    """Let no queue take the messages of another one for its dead letters."""
+    ours = addresses.whole(default())
+    if {ours.source_arn, ours.dead_letter_arn} & {queue.source_arn, queue.dead_letter_arn}:
+        raise UnfitQueue("The built-in queues belong to the queue default.")
+    for other in registry.every():
+        if other.name == queue.name:
+            continue
+        if other.dead_letter_arn == queue.dead_letter_arn:
+            raise registry.DeadLetterQueueTaken(
+                f"The dead-letter queue belongs to the queue {other.name}."
+            )
+        if queue.dead_letter_arn == other.source_arn:
+            raise UnfitQueue(f"The dead-letter queue is the source queue of {other.name}.")
