@@ -152,7 +152,7 @@ def test_every_column_that_is_written_is_told():
     assert {"receipt_handles", "held_by", "round", "working", "lane_0"} <= written_to["Runs"]
     assert {"parked_at", "tries"} <= written_to["Groups"]
     for table, found in written_to.items():
-        told = {re.sub(r"^lane_\d+$", "lane_", name) for name in found}
+        told = {re.sub(r"^(lane|settled)_\d+$", r"\1_", name) for name in found}
         assert told <= columns(table), table
 
 

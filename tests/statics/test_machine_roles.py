@@ -15,7 +15,7 @@ from tests.support.messages import a_message
 from tests.support.template import TEMPLATE, chosen, template
 from tests.support.verdicts import judged
 from workflows.redrive import statements
-from workflows.redrive.lane import Sent
+from workflows.redrive.lane import Guarded, Lane
 from workflows.redrive.verdict import DeadLetter, Kind
 
 Permission = tuple[str, str]
@@ -112,7 +112,8 @@ def _statements_of_a_turn() -> Iterator[str]:
         forget()
         made = [statements.of(judged(message, **kind), letter, turn) for kind in kinds]
         made += [statements.renew_lease("run"), statements.note_progress("run", [])]
-        made += [statements.confirm(Sent(id="m", redrives=1))]
+        made += [statements.let_go(Guarded(id="m", redrives=1), "run")]
+        made += [statements.note_unsettled("run", Lane())]
     forget()
     for statement in filter(None, made):
         yield re.sub(r'"(Messages|Runs)"', r'"${\1Table}"', statement["Statement"])

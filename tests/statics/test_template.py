@@ -161,7 +161,7 @@ def test_no_index_copies_bodies_or_journeys():
         for found in TABLES["MessagesTable"]["GlobalSecondaryIndexes"]
     }
 
-    assert indexes["RunIndex"] == {"ProjectionType": "KEYS_ONLY"}
+    assert indexes["RunIndex"]["NonKeyAttributes"] == ["redrive_mark"]
     assert indexes[trouble.TROUBLE_INDEX]["ProjectionType"] == "INCLUDE"
     columns = set(indexes[trouble.TROUBLE_INDEX]["NonKeyAttributes"])
     assert not {"body", "original_body", "journey"} & columns

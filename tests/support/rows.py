@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workflows.ledger.status import Trouble
+from workflows.ledger.status import UNLISTED
 from workflows.runtime import shards
 
 
@@ -10,7 +10,7 @@ def indexed(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row, less what is None, with the keys of the indexes that its writers give it."""
     found = {name: value for name, value in row.items() if value is not None}
     found.pop("listed", None)
-    if found.get("trouble", Trouble.RETRYING) != Trouble.RETRYING:
+    if found.get("trouble", UNLISTED[0]) not in UNLISTED:
         found["listed"] = shards.key(found["trouble"], found["message_id"])
     run_id = found.get("redriven_by")
     if run_id and not shards.common(run_id):

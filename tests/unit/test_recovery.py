@@ -133,6 +133,13 @@ GROUPS = [f"group-{number}" for number in range(5)]
 THROTTLED = ClientError({"Error": {"Code": "ThrottlingException"}}, "DescribeExecution")
 
 
+STOPPED = {
+    "run_id": "stopped", "status": "ABORTED", "trigger": "api", "noted_at": "by somebody",
+    "dead_letter_queue": "dead-letter.fifo", "started_at": "2026-11-24T12:00:00.000Z",
+    "finished_at": "2026-11-24T12:00:00.000Z", "execution_arn": "arn:stopped",
+}  # fmt: skip
+
+
 @pytest.fixture
 def much_to_do(tables, queues, machines, later):
     """Leave a stopped run's lock, letters and guard, a retry by hand, and five fences."""
@@ -145,6 +152,7 @@ def much_to_do(tables, queues, machines, later):
     stop_executions()
     run_lock.take("stopped", None)
     later(START_GRACE_SECONDS + 1)
+    aws.dynamodb().put_item(TableName="Runs", Item=STOPPED)
     record = {
         "run_id": "HELD#stopped#0", "held_by": "stopped", "receipt_handles": ["stale"],
         "dead_letter_queue": "HELD#dead-letter.fifo", "started_at": "2026-11-24T12:00:00.000Z",

@@ -52,10 +52,13 @@ class Trouble(StrEnum):
     QUARANTINED = "QUARANTINED"
     RETRYING = "RETRYING"
     REDRIVING = "REDRIVING"
-    """Counted by a run, which may not have sent it yet."""
+    """Counted by a run, and claimed by no worker since: perhaps not sent yet."""
     SENDING = "SENDING"
     """Sent again by a person, as soon as the sending is known to have happened."""
 
+
+# In no index: what is retried holds its group's fence, and a run's record tells what it has sent.
+UNLISTED = (Trouble.RETRYING, Trouble.REDRIVING)
 
 # Instead of a status, of a message of which the ledger has no row any more.
 GONE = "GONE"
@@ -150,16 +153,13 @@ TRANSITIONS = (
     Transition("note unknown", "redrive run", (),
                _S.DEAD, _T.DEAD, "statements.note_dead",
                "the same, and no row has this id"),
-    Transition("confirm", "redrive run", (_S.REDRIVEN,),
-               None, None, "statements.confirm",
-               "SQS took it: listed as REDRIVING under this number of redrives"),
     Transition("let go", "redrive run", (_S.REDRIVEN,),
                _S.DEAD, _T.DEAD, "statements.let_go",
-               "not sent: listed as REDRIVING under this number of redrives, by this run"),
+               "not sent: noted as REDRIVING under this number of redrives, by this run"),
     Transition("abandon", "sweep", (_S.REDRIVEN,),
                None, _T.DEAD, "let_go.recover",
-               "listed as REDRIVING by a run that ended without a word: sent or not, nobody"
-               " knows"),
+               "noted as REDRIVING by a run that ended without a word, in a turn that its record"
+               " does not have as settled: sent or not, nobody knows"),
     Transition("lose", "sweep", UNDER_WAY,
                None, _T.DEAD, "lost.note",
                "not written for longer than the work queue keeps a message"),

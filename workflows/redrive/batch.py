@@ -9,9 +9,6 @@ from workflows.redrive.lane import Lane
 from workflows.redrive.statements import Turn
 from workflows.redrive.verdict import DeadLetter, Verdict
 
-# DynamoDB takes 25 statements at once. Two are the run's own.
-_MOST_STATEMENTS = 25
-
 
 class Entry(TypedDict, total=False):
     """An entry of SendMessageBatch, without what only the machine has: body and attributes."""
@@ -29,8 +26,8 @@ def guarded(
     """Return what the machine goes on with, of the verdicts on a batch.
 
     That is {verdicts, common, lane}: how the machine acts on each message, as `_shown` has it, in
-    the order in which the statements are executed; the statements that are the run's, of its lease
-    and its progress, which go with every wave, and behind them those that go with the first alone.
+    the order in which the statements are executed; and the statements that are the run's, of its
+    lease and its progress, which go with every wave.
 
     Args:
         run_id: whose the lane is.
@@ -42,20 +39,13 @@ def guarded(
     turn = Turn(run_id, execution_arn, lane.mark)
     shown = [_shown(v, messages[v["index"]], turn) for v in judged]
     writing = [v for v in shown if "statement" in v]
-    # Of these the guard says more than a confirmation, and no two statements may name one item.
-    named = {v["ledger_id"] for v in judged if "statement" in shown[v["index"]]}
-    # A batch with bodies to store or to send has no room for more, so the confirmed ones wait.
-    has_bodies = any(
-        "body" in v or (v["ledger_id"] in named and v["verdict"] != "redrive") for v in judged
-    )
-    room = 0 if has_bodies else _MOST_STATEMENTS - 2 - len(writing)
-    confirmed, lane.sent = lane.sent[:room], lane.sent[room:]
+    # Beside bodies to store there is no room for ids.
+    has_bodies = any(judged[one["index"]]["verdict"] != "redrive" for one in writing)
     return {
         "verdicts": [*writing, *(v for v in shown if "statement" not in v)],
         "common": [
             statements.renew_lease(run_id),
-            statements.note_progress(run_id, [lane]),
-            *(statements.confirm(one) for one in confirmed if one.id not in named),
+            statements.note_progress(run_id, [lane], briefly=has_bodies),
         ],
         "lane": lane.model_dump(),
     }

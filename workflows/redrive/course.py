@@ -39,10 +39,12 @@ def decide(run: Run, results: list[Result]) -> Run:
         run.watch_from = 0
     if _end_legs(run, results):
         return _wait(run, "queue", _LEG_SECONDS)
-    failed = [lane for lane in run.at_work if lane.failure not in ("", lanes.TOO_LARGE)]
-    if failed:
-        return _fail(run, failed[0].failure, failed[0].reason)
-    has_lock, is_wanted = legs.keep(run.run_id, run.at_work)
+    well = [lane for lane in run.at_work if lane.failure in ("", lanes.TOO_LARGE)]
+    # Of a lane that failed the record says more than this would.
+    has_lock, is_wanted = legs.keep(run.run_id, well) if well else (True, True)
+    for lane in run.at_work:
+        if lane not in well:
+            return _fail(run, lane.failure, lane.reason)
     if not has_lock:
         return _fail(run, "LeaseLost")
     if not is_wanted:

@@ -25,7 +25,7 @@ _A_BATCH: Usage = {
     Item.LAMBDA_SECONDS: 0.1,
     Item.WRITES: 3,
 }
-_A_MESSAGE: Usage = {Item.WRITES: 8, Item.READS: 2}
+_A_MESSAGE: Usage = {Item.WRITES: 4, Item.READS: 2}
 
 _EXPRESS_GB = 64 / 1_024  # the least that is billed; a lane needs no more
 

@@ -35,14 +35,14 @@ _MOST_UNSETTLED = 30
 _MOST_AT_ONCE = 10
 
 
-class Sent(BaseModel):
-    """A message that was guarded under that number of redrives."""
+class Guarded(BaseModel):
+    """A message and its number of redrives."""
 
     id: str
     redrives: int
 
 
-class Asked(Sent):
+class Asked(Guarded):
     """What is to be done with one message of a batch; `after` is the entry ahead in its group."""
 
     verdict: Kind
@@ -62,10 +62,10 @@ class Lane(BaseModel):
     `size` is how many messages fit a state at once. Of this lane alone are `turns`, a number for
     each batch, `polls` of the queue, and `records` of what it leaves in flight. Its share of what
     the run may do is `rate` messages a second, `may_receive` and `may_redrive`, None for no limit.
-    `sent` awaits its confirmation in the ledger, `unsent` is to be let go. `sent_at` (milliseconds
-    since 1970) is when SQS last took messages, `window` how many it took since the last pause,
-    `gap` the pause that is due (milliseconds). A leg has `waves_left`, and ends after `until`
-    (seconds since 1970).
+    Of all that it guarded up to the turn `settled`, SQS has not `unsent`, which is to be let go,
+    and perhaps not the ids `unsure`. `sent_at` (milliseconds since 1970) is when SQS last took
+    messages, `window` how many it took since the last pause, `gap` the pause that is due
+    (milliseconds). A leg has `waves_left`, and ends after `until` (seconds since 1970).
 
     Of a leg that is over, `failure` names the error that ended it, and `reason` says why where the
     name does not; `held` is the first message of those that it then had in hand. `lost` is the
@@ -88,8 +88,9 @@ class Lane(BaseModel):
     may_receive: int | None = None
     may_redrive: int | None = None
     asked: list[Asked] = []
-    sent: list[Sent] = []
-    unsent: list[Sent] = []
+    settled: int = 0
+    unsent: list[Guarded] = []
+    unsure: list[str] = []
     sent_at: int = 0
     window: int = 0
     gap: int = 0
@@ -142,8 +143,8 @@ def begin_leg(
 
 def next_poll(lane: Lane, run_id: str) -> None:
     """Say how many messages a lane's next poll may bring, or that the leg is over before it."""
-    unsettled = [one.id for one in (*lane.sent, *lane.unsent)]
-    fitting = state_bytes.room_for(lane.size, (one.id for one in lane.asked), unsettled)
+    carried = ([one.id for one in part] for part in (lane.asked, lane.unsent))
+    fitting = state_bytes.room_for(lane.size, *carried)
     rooms = [fitting, _MOST_AT_ONCE, lane.may_receive, lane.may_redrive]
     if lane.rate is not None:
         rooms.append(max(1, int(lane.rate)) - lane.window)
@@ -157,7 +158,6 @@ def next_poll(lane: Lane, run_id: str) -> None:
 
 def _why_over(lane: Lane, room: int) -> str:
     """Return why a leg is over after the batch that is asked for now; "" if it is not."""
-    unsettled = len(lane.sent) + len(lane.unsent)
     reasons = {
         "Its share is used up.": room < 1,
         "The queue was empty twice.": lane.empty_polls >= EMPTY_POLLS,
@@ -165,6 +165,6 @@ def _why_over(lane: Lane, room: int) -> str:
         "Batch after batch was refused.": lane.refusals >= REFUSALS - 1,
         "Its history is full.": lane.waves_left <= 0,
         "Its time is over.": clock.epoch() >= lane.until,
-        "It carries what it can.": unsettled + _MOST_AT_ONCE > _MOST_UNSETTLED,
+        "It carries what it can.": len(lane.unsent) + _MOST_AT_ONCE > _MOST_UNSETTLED,
     }
     return next((why for why, holds in reasons.items() if holds), "")

@@ -6,7 +6,15 @@ from contextlib import suppress
 from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
-from workflows.redrive import counters, in_flight, leg_executions, partiql, runs, statements, turns
+from workflows.redrive import (
+    counters,
+    in_flight,
+    leg_executions,
+    partiql,
+    runs,
+    statements,
+    turns,
+)
 from workflows.redrive.lane import Lane, Received
 from workflows.runtime import clock, executions
 from workflows.runtime.settings import settings
@@ -39,7 +47,7 @@ class Result(BaseModel):
 
 
 def settle(run_id: str, told: Told) -> Lane:
-    """Add up what a leg did, and settle in the ledger what it sent and did not send.
+    """Add up what a leg did, let go of what it did not send, and note what perhaps was not sent.
 
     May be repeated.
 
@@ -48,9 +56,9 @@ def settle(run_id: str, told: Told) -> Lane:
         told: of the leg.
     """
     now = _add_up(told)
-    confirmed = [statements.confirm(one) for one in now.sent]
-    partiql.execute([*confirmed, *(statements.let_go(one, run_id) for one in now.unsent)])
-    now.sent, now.unsent = [], []
+    noted = [statements.note_unsettled(run_id, now)] if now.failure else []
+    partiql.execute([*noted, *(statements.let_go(one, run_id) for one in now.unsent)])
+    now.unsent, now.unsure = [], []
     return now
 
 

@@ -1,6 +1,7 @@
 """The outcome of a redrive run: what became of the messages that it sent to the work queue."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 from pydantic import BaseModel
 
@@ -8,7 +9,7 @@ from workflows.ledger import rows
 from workflows.ledger.status import Status
 from workflows.runtime import shards
 from workflows.runtime.settings import settings
-from workflows.runtime.shards import Index
+from workflows.runtime.shards import Index, Row
 
 # Sparse: only messages that a run redrove carry its key, the run and a shard. It says which they
 # are; their statuses, which change more often, are in the table.
@@ -36,9 +37,14 @@ class Outcome(BaseModel):
     moved_on: int = 0
 
 
+def redriven_by(run_id: str) -> Iterator[Row]:
+    """Yield id and mark of each message that a run redrove last, by an index a moment behind."""
+    index = Index(settings().messages_table, RUN_INDEX, "redriven_by", "message_id")
+    return shards.rows(index, run_id)
+
+
 def count(run_id: str, redriven: int) -> Outcome:
     """Count what became of the `redriven` messages of a run, by an index a moment behind."""
-    index = Index(settings().messages_table, RUN_INDEX, "redriven_by", "message_id")
-    statuses = rows.statuses(str(row["message_id"]) for row in shards.rows(index, run_id))
+    statuses = rows.statuses(str(row["message_id"]) for row in redriven_by(run_id))
     found = Counter(_NAMES.get(Status(status), "pending") for status in statuses.values())
     return Outcome(**found, moved_on=max(0, redriven - found.total()))

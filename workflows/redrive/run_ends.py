@@ -13,8 +13,6 @@ from workflows.runtime.aws import dynamodb
 from workflows.runtime.settings import settings
 
 FAILED = ("FAILED", "ABORTED", "TIMED_OUT")
-# The newest: between two sweeps few runs end.
-_LOOKED_AT = 50
 
 
 def note(run_id: str) -> None:
@@ -43,7 +41,7 @@ def note(run_id: str) -> None:
 
 def untold() -> list[dict[str, Any]]:
     """Return the runs of late whose end was not noted: the events of executions are best effort."""
-    rows, _ = runs.page(_LOOKED_AT, None)
+    rows, _ = runs.page(runs.OF_LATE, None)
     return [row for row in rows if row["status"] not in runs.ACTIVE and "noted_at" not in row]
 
 

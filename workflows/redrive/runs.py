@@ -18,6 +18,8 @@ from workflows.runtime.strict_json import loads
 BY_START_INDEX = "ByStartIndex"
 # A run whose execution still works; CANCELLING until it notices.
 ACTIVE = ("RUNNING", "CANCELLING")
+# The newest: between two sweeps few runs end.
+OF_LATE = 50
 # A run that came to its own end, and left nothing undone.
 _CLOSED = ("SUCCEEDED", "HALTED", "CANCELLED")
 
@@ -76,12 +78,6 @@ def is_active(run_id: str) -> bool:
     return row is not None and set_right(row)["status"] in ACTIVE
 
 
-def was_abandoned(run_id: str) -> bool:
-    """Tell whether a run ended before its own end, so that nobody does what it left undone."""
-    row = find(run_id)
-    return row is None or set_right(row)["status"] not in ACTIVE + _CLOSED
-
-
 def parse_request(text: str) -> dict[str, Any]:
     """Return what a run was asked for; {} for what is no request: the console takes anything."""
     try:
@@ -111,6 +107,12 @@ def page(limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | No
     )
     rows = [set_right(counters.added_up(row)) for row in answer["Items"]]
     return rows, paging.cursor(answer.get("LastEvaluatedKey"))
+
+
+def abandoned() -> list[dict[str, Any]]:
+    """Return the runs of late that ended before their own end, and left something undone."""
+    rows, _ = page(OF_LATE, None)
+    return [row for row in rows if row["status"] not in ACTIVE + _CLOSED]
 
 
 def find(run_id: str) -> dict[str, Any] | None:

@@ -16,8 +16,8 @@ from typing import Any
 from workflows.ledger import journey
 from workflows.ledger.status import TRANSITIONS, Status, Trouble
 from workflows.messages.carried import Carried
-from workflows.redrive import counters, run_lock
-from workflows.redrive.lane import Lane, Sent
+from workflows.redrive import counters, run_lock, settled
+from workflows.redrive.lane import Guarded, Lane
 from workflows.redrive.partiql import Mark, Statement, Where, insert, update
 from workflows.redrive.verdict import DeadLetter, Verdict
 from workflows.runtime import clock, shards
@@ -61,8 +61,8 @@ def of(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement | None:
 
 def redrive(verdict: Verdict, turn: Turn) -> Statement:
     """Return the guard of a redrive: it counts, and cannot pass beyond the limit."""
-    # A row that is listed nowhere is not listed for the moments until it is claimed either.
-    listed = {} if verdict["unnoted"] else _listed(Trouble.REDRIVING, verdict["ledger_id"])
+    # What nobody noted as dead was in no list, and is not let go of into one.
+    noted = {} if verdict["unnoted"] else {"trouble": Trouble.REDRIVING}
     events = [_died(verdict, turn)] if verdict["unnoted"] else []
     number = verdict["redrives"] + 1
     statement = update(
@@ -75,7 +75,7 @@ def redrive(verdict: Verdict, turn: Turn) -> Statement:
         ],
         sets={
             "status": Status.REDRIVEN,
-            **listed,
+            **noted,
             "redrive_mark": turn.mark,
             "redriven_by": shards.key(turn.run_id, verdict["ledger_id"]),
             "attempts": 0,
@@ -85,7 +85,7 @@ def redrive(verdict: Verdict, turn: Turn) -> Statement:
             "execution_arns": [turn.execution_arn],
             "journey": [*events, journey.event("redriven", run_id=turn.run_id, number=number)],
         },
-        also='SET "redrives"="redrives"+1',
+        also='SET "redrives"="redrives"+1 REMOVE "listed"',
     )
     return statement | {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
@@ -122,22 +122,17 @@ def note_dead(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
     )
 
 
-def confirm(sent: Sent) -> Statement:
-    """Return what takes a message off the list of those that were perhaps not sent."""
-    where = [*_of(sent), ("trouble", "=", Trouble.REDRIVING)]
-    return update(settings().messages_table, where, also='REMOVE "trouble" REMOVE "listed"')
-
-
-def let_go(sent: Sent, run_id: str) -> Statement:
+def let_go(guarded: Guarded, run_id: str) -> Statement:
     """Return what makes a message dead again that was guarded and not sent; the count stays."""
     return update(
         settings().messages_table,
         [
-            *_of(sent),
+            ("message_id", "=", guarded.id),
+            ("redrives", "=", guarded.redrives),
             ("trouble", "=", Trouble.REDRIVING),
-            ("redriven_by", "=", shards.key(run_id, sent.id)),
+            ("redriven_by", "=", shards.key(run_id, guarded.id)),
         ],
-        sets={"status": Status.DEAD} | _listed(Trouble.DEAD, sent.id),
+        sets={"status": Status.DEAD} | _listed(Trouble.DEAD, guarded.id),
         appends={"journey": [journey.event("let_go", run_id=run_id)]},
         also='REMOVE "redriven_by"',
     )
@@ -155,12 +150,28 @@ def renew_lease(run_id: str) -> Statement:
     )
 
 
-def note_progress(run_id: str, lanes: Iterable[Lane]) -> Statement:
-    """Return what writes lanes' counters; its condition fails when the run was cancelled."""
+def note_progress(run_id: str, lanes: Iterable[Lane], *, briefly: bool = False) -> Statement:
+    """Return what writes how far lanes are; its condition fails when the run was cancelled.
+
+    `briefly` says nothing of what a lane has settled that has something unsent: what was noted of
+    it before stands, which is less.
+    """
+    lanes = list(lanes)
+    noted = [lane for lane in lanes if not (briefly and lane.unsent)]
     return update(
         settings().runs_table,
         [("run_id", "=", run_id), ("status", "=", "RUNNING")],
-        sets=counters.columns(lanes),
+        sets=counters.columns(lanes) | settled.columns(noted),
+    )
+
+
+def note_unsettled(run_id: str, lane: Lane) -> Statement:
+    """Return what notes, however the run goes, which messages a lane has perhaps not sent."""
+    return update(
+        settings().runs_table,
+        [("run_id", "=", run_id)],
+        sets=settled.columns([lane]),
+        also=f'REMOVE "{settled.LET_GO_AT}"',
     )
 
 
@@ -211,7 +222,3 @@ def _is_the_judged(verdict: Verdict) -> Where:
         ("redrives", "=", verdict["redrives"]),
         ("attempts_total", "=", verdict["attempts_total"]),
     ]
-
-
-def _of(sent: Sent) -> Where:
-    return [("message_id", "=", sent.id), ("redrives", "=", sent.redrives)]

@@ -5,7 +5,7 @@ A lane goes through them within a leg; the run adds up the last one.
 
 from collections import Counter
 
-from workflows.redrive.lane import DEALT_WITH, TOO_LARGE, Asked, Lane, Sent, next_poll
+from workflows.redrive.lane import DEALT_WITH, TOO_LARGE, Asked, Guarded, Lane, next_poll
 from workflows.redrive.verdict import Verdict
 from workflows.runtime import clock
 
@@ -15,7 +15,7 @@ def tally(lane: Lane, done: list[str], sent_at: int, failure: str = "") -> None:
 
     Of a batch that a failure cut short only what was done counts, and the rest is visible again.
     What was guarded and not sent is let go where that is certain: not after an answer that did not
-    come.
+    come. Then it is only noted, for the sweep.
 
     Args:
         lane: to be changed.
@@ -26,25 +26,28 @@ def tally(lane: Lane, done: list[str], sent_at: int, failure: str = "") -> None:
     lane.sent_at = sent_at
     # What the ledger refused was looked at again: what came of it before is not settled any more.
     again = {asked.id for asked in lane.asked if asked.verdict == "redrive"}
-    lane.sent = [one for one in lane.sent if one.id not in again]
     lane.unsent = [one for one in lane.unsent if one.id not in again]
     refused = 0
     for index, asked in enumerate(lane.asked):
-        kept = Sent(id=asked.id, redrives=asked.redrives + 1)
         if str(index) in done:
             lane.counts[DEALT_WITH[asked.verdict]] += 1
-            if asked.verdict == "redrive":
-                lane.sent.append(kept)
         elif asked.verdict == "left":
             lane.counts["left"] += not failure
         elif asked.after is None or asked.after in done:  # else its turn never came
             refused += 1
-            if asked.verdict == "redrive" and failure in ("", TOO_LARGE):
-                lane.unsent.append(kept)
+            if asked.verdict == "redrive":
+                _note_unsent(lane, asked, is_certain=failure in ("", TOO_LARGE))
     if not failure:
         lane.counts["failed"] += refused
         lane.refusals = 0 if done else lane.refusals + (refused > 0)
-    lane.asked = []
+    lane.asked, lane.settled = [], lane.turns
+
+
+def _note_unsent(lane: Lane, asked: Asked, *, is_certain: bool) -> None:
+    if is_certain:
+        lane.unsent.append(Guarded(id=asked.id, redrives=asked.redrives + 1))
+    else:
+        lane.unsure.append(asked.id)
 
 
 def ask(lane: Lane, verdicts: list[Verdict], run_id: str) -> None:

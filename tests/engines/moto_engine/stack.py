@@ -429,8 +429,7 @@ def _changes() -> list[Any]:
 def _standing(image: dict[str, Any]) -> tuple[str, str | None]:
     listed = image.get("listed", {}).get("S", "")
     trouble = image.get("trouble", {}).get("S")
-    # What is being retried is in no index.
-    is_in = trouble not in (None, "RETRYING")
+    is_in = trouble not in (None, *status.UNLISTED)
     wanted = shards.key(trouble, image["message_id"]["S"]) if is_in else ""
     return image["status"]["S"], trouble if listed == wanted else f"{trouble}, but indexed {listed}"
 

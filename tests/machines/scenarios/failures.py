@@ -324,7 +324,9 @@ def leg_that_cannot_be_settled(world: World) -> None:
     over = ["SettleLeg", "LegOver", *LEG_OVER[1:]]
     assert run.states[-len(over) - 1 :] == [*over, "FinishRun"]
     assert (run.output["redriven"], run.output["failed"]) == (1, 1)
-    assert [world.row(message).get("trouble") for message in world.messages] == ["DEAD", None]
+    assert [world.row(message).get("trouble") for message in world.messages] == [
+        "DEAD", "REDRIVING",
+    ]  # fmt: skip
     assert len(world.queued("Work")) == len(world.queued("DeadLetter")) == 1
 
 

@@ -224,7 +224,8 @@ def test_message_that_the_ledger_refused_and_then_took_is_redriven_and_settled_o
 
     assert run.status == "SUCCEEDED"
     assert (run.output["redriven"], run.output["failed"]) == (3, refusals)
-    assert "trouble" not in world.row(letters[2])  # it is confirmed, and not let go of
+    row = world.row(letters[2])
+    assert (row["status"], row["trouble"]) == ("REDRIVEN", "REDRIVING")  # and not let go of
     world.settle()
     assert broken(world, moved=letters) == []
 

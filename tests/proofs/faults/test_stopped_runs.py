@@ -13,7 +13,7 @@ from tests.support.invariants import broken
 from tests.support.messages import an_operator
 from tests.support.redrive_runs import held_records
 from tests.support.stack_fixtures import start_machine
-from workflows.redrive import in_flight, ownership, runs
+from workflows.redrive import in_flight, ownership, run_lock, runs
 
 
 @pytest.fixture
@@ -299,3 +299,30 @@ def test_second_batch_of_a_stopped_run_is_visible_and_not_its_first(world):
     world.redrive()
     world.settle()
     assert broken(world, moved=messages) == []
+
+
+@pytest.mark.fault(4, 24)
+def test_what_a_cancelled_run_had_guarded_when_it_was_stopped_is_dead_again(world, letters):
+    """The record takes no note of a lane any more once it says CANCELLING."""
+
+    def cancel(arn, state):
+        if state == "GuardLoop":
+            lock = run_lock.find()
+            assert lock
+            runs.cancel(lock["holder"], an_operator())
+        return state != "RedriveMessages"
+
+    world.stack.before_state = cancel
+    world.begin()
+    world.go_on()
+    world.recover()
+
+    rows = [world.row(message) for message in letters]
+    assert [(row["status"], row["trouble"]) for row in rows] == [
+        ("REDRIVEN", "DEAD"), ("DEAD", "DEAD"), ("REDRIVEN", "DEAD"),
+    ]  # fmt: skip
+    assert [row["redrives"] for row in rows] == [1, 0, 1]
+    world.settle()
+    world.redrive()
+    world.settle()
+    assert broken(world, moved=letters) == []

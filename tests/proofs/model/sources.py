@@ -31,7 +31,7 @@ from workflows.messages.transaction import AccountFrozen
 from workflows.operator import discard, edit, retry_by_hand
 from workflows.operator.discard import DiscardRequest
 from workflows.redrive import judgement, let_go, ownership, run_lock, runs, statements
-from workflows.redrive.lane import Sent
+from workflows.redrive.lane import Guarded
 from workflows.redrive.run import new
 
 Condition = Callable[[], list[str]]
@@ -63,7 +63,7 @@ def _guard(kind: str, *, unnoted: bool = False) -> list[str]:
 
 
 def _let_go() -> list[str]:
-    return of_statement(statements.let_go(Sent(id="message", redrives=1004), "‹run›"))
+    return of_statement(statements.let_go(Guarded(id="message", redrives=1004), "‹run›"))
 
 
 def _waits() -> list[str]:
@@ -183,7 +183,7 @@ SOURCES: dict[str, Condition] = {
     "sweep.note_sent": lambda: of_call(lambda: retry_by_hand._note_sent("message", 1003)),
     "sweep.let_go": lambda: [
         *of_call(lambda: let_go._mark_dead(ROW | {"status": "REDRIVEN"}, {})),
-        *of_rule(runs.was_abandoned),
+        *of_rule(runs.abandoned),
     ],
     "sweep.free_lock": lambda: of_call(lambda: run_lock.free(_LOCK)),
     "world.dead_letter_move": _receives,

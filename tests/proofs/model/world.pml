@@ -2,6 +2,7 @@
 #define ABANDONED(q) (record[q] == 3)                                      /* runs.was_abandoned */
 #define LEASE_ENDS(m) \
   :: d_step { leased[m] && (over > 0 || NOBODY_AT(m)) -> if :: NOBODY_AT(m) -> skip :: else -> over-- fi; leased[m] = 0; taker[m] = 0; sole[m] = 0 }
+/* The record of a run says besides what was sent for certain, which the sweep then leaves alone: here it may list that, too. */
 #define LET_GO(m) \
   :: d_step { status[m] == REDRIVEN && trouble[m] == T_REDRIVING && redriven_by[m] != 0 && ABANDONED(redriven_by[m]) -> trouble[m] = T_DEAD; promises() }
 #define TOO_OFTEN(k) \

@@ -200,7 +200,22 @@ MUTANTS = [
     Mutant(
         "What a leg did not send is not let go of.",
         "refused_and_nobody_looks",
-        (("workflows.redrive.turns.tally", "lane.unsent.append(kept)", "pass"),),
+        (("workflows.redrive.turns._note_unsent", "if is_certain:", "if False:"),),
+    ),
+    Mutant(
+        "A run's record says that the batch in hand is settled.",
+        "stopped_and_only_the_sweep_looks",
+        (("workflows.redrive.settled.columns", "lane.settled}", "lane.settled + 1}"),),
+    ),
+    Mutant(
+        "What a stopped run sent is listed as dead, too.",
+        "stopped_and_only_the_sweep_looks",
+        (("workflows.redrive.settled.Settled.is_open", "int(turn) >", "True or int(turn) >"),),
+    ),
+    Mutant(
+        "What a lane that failed perhaps did not send is noted nowhere.",
+        "cannot_be_sent_and_only_the_sweep_looks",
+        (("workflows.redrive.turns._note_unsent", "lane.unsure.append(asked.id)", "pass"),),
     ),
     Mutant(
         "The lock of a run that was stopped is never free.",

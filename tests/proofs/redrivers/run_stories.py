@@ -7,7 +7,7 @@ from typing import Any
 from tests.proofs.redrivers import stories
 from tests.proofs.redrivers.redriven import Redriven
 from tests.proofs.redrivers.stories import Told, all_processed, entries
-from tests.proofs.redrivers.weather import before_call, refusing
+from tests.proofs.redrivers.weather import before_call, failing, refusing
 from tests.support import engines
 from tests.support.world import World
 from workflows.runtime import clock
@@ -81,6 +81,59 @@ def refused_and_nobody_looks(world: Redriven) -> Iterator[str]:
     for message in world.messages:
         row = world.row(message)
         if row["status"] != "PROCESSED" and row.get("trouble") != "DEAD":
+            yield f"Two states: {message.message_id} was not sent, and is not listed as dead."
+
+
+@story(4, 19)
+def stopped_and_only_the_sweep_looks(world: Redriven) -> Iterator[str]:
+    """A run of two lanes is stopped before one sends its second batch, and no other run comes."""
+    _dead(world, 4 * _BATCH)
+    sending: list[str] = []
+
+    def before(arn: str, state: str) -> bool:
+        if state == "RedriveMessages":
+            sending.append(arn)
+        return max(map(sending.count, sending), default=0) < 2
+
+    world.stack.before_state = before
+    world.redrive(lanes=2)
+    world.stack.before_state = lambda arn, state: True
+    world.recover()
+    yield from _unseen(world)
+    on_work = {copy["Body"] for copy in world.queued("Work")}
+    listed = [m for m in world.messages if world.row(m).get("trouble") == "DEAD"]
+    # Of the other lane nobody knows what became of its last batch.
+    if (both := sum(message.body() in on_work for message in listed)) > _BATCH:
+        yield f"Two states: {both} that are on the work queue are listed as dead."
+    engines.elapse(world.stack, _LATER)
+    world.redrive()
+    world.settle()
+    yield from all_processed(world)
+
+
+@story(12)
+def cannot_be_sent_and_only_the_sweep_looks(world: Redriven) -> Iterator[str]:
+    """SQS takes nothing more after the first batch, and no other run comes."""
+    _dead(world, 2 * _BATCH)
+    with failing("SendMessageBatch", "InternalFailure", skip=1):
+        run = world.redrive()
+    if run.status != "FAILED":
+        yield f"Run: it is {run.status}, and could not send."
+    world.recover()
+    yield from _unseen(world)
+    if len(world.queued("Work")) != _BATCH:
+        yield f"Raised: {len(world.queued('Work'))} were sent."
+    world.redrive()
+    world.settle()
+    yield from all_processed(world)
+
+
+def _unseen(world: World) -> Iterator[str]:
+    """Yield what a run has counted, that is on no queue it was sent to, and in no list."""
+    on_work = {copy["Body"] for copy in world.queued("Work")}
+    for message in world.messages:
+        row = world.row(message)
+        if message.body() not in on_work and row.get("trouble") != "DEAD":
             yield f"Two states: {message.message_id} was not sent, and is not listed as dead."
 
 

@@ -181,11 +181,13 @@ def instead(operation: str, answer: Answer) -> Iterator[None]:
 
 
 @contextmanager
-def failing(operation: str, code: str) -> Iterator[None]:
-    """Let every call of an operation fail."""
+def failing(operation: str, code: str, *, skip: int = 0) -> Iterator[None]:
+    """Let every call of an operation fail, but for the first ones."""
+    calls: list[str] = []
 
     def watch(name: str, parameters: dict[str, Any], proceed: Any) -> Answer:
-        if name == operation:
+        calls.extend([name] * (name == operation))
+        if name == operation and len(calls) > skip:
             answer: Any = {
                 "Error": {"Code": code, "Message": "made up by a test"},
                 "ResponseMetadata": {"HTTPStatusCode": 400, "RequestId": "request-1"},

@@ -323,9 +323,9 @@ def test_lost_message_that_the_sweep_let_go_of_may_be_on_its_way(gone, later, wo
     aws.dynamodb().update_item(
         TableName="Runs",
         Key={"run_id": "run"},
-        UpdateExpression="SET #status = :failed, failure = :failed",
+        UpdateExpression="SET #status = :failed, failure = :failed, finished_at = :now",
         ExpressionAttributeNames={"#status": "status"},
-        ExpressionAttributeValues={":failed": "FAILED"},
+        ExpressionAttributeValues={":failed": "FAILED", ":now": clock.now()},
     )
 
     assert let_go.recover() == ["m-1"]

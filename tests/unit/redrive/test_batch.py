@@ -12,7 +12,7 @@ from tests.unit.redrive.test_statements import LETTER, TURN, read, verdict
 from workflows.messages.ids import deduplication_id
 from workflows.redrive import batch, statements
 from workflows.redrive.counters import COUNTED
-from workflows.redrive.lane import Lane, Sent
+from workflows.redrive.lane import Guarded, Lane
 
 COUNTS = dict.fromkeys(COUNTED, 0) | {"redriven": 4}
 pytestmark = pytest.mark.usefixtures("environment", "later")  # which stops the clock
@@ -26,17 +26,13 @@ def letters(count=4) -> Any:
     return [LETTER | {"ReceiptHandle": f"handle-{n}"} for n in range(count)]
 
 
-def guarded(*judged, sent=(), messages=None):
+def guarded(*judged, messages=None, **fields):
     """Return what the machine goes on with, and the lane as it was told."""
-    lane = Lane(mark=TURN.mark, counts=COUNTS, sent=list(sent))
+    lane = Lane(mark=TURN.mark, counts=COUNTS, **fields)
     found = batch.guarded("run-1", "arn:run-1", lane, messages or letters(10), list(judged))
     assert found["lane"] == lane.model_dump()
     assert json.loads(json.dumps(found)) == found
     return found
-
-
-def sent(*numbers, redrives=1):
-    return [Sent(id=f"m-{n}", redrives=redrives) for n in numbers]
 
 
 def shown(judged):
@@ -123,62 +119,40 @@ def test_each_wave_prolongs_the_lease_and_writes_the_progress():
     ]  # fmt: skip
 
 
-def test_empty_poll_writes_both_too_and_confirms():
-    found = guarded(sent=sent(1, 2))
+def test_empty_poll_writes_both_too():
+    found = guarded()
 
-    assert found["verdicts"] == []
-    assert found["common"][:2] == guarded()["common"]
-    assert [read(one)[0] for one in found["common"][2:]] == [
-        "Messages REMOVE trouble REMOVE listed"
-    ] * 2
-
-
-def confirmed(found):
-    return [read(one)[1].split("›")[0].partition("‹")[2] for one in found["common"][2:]]
-
-
-def test_what_was_sent_before_is_confirmed_unless_it_is_dealt_with_anew():
-    found = guarded(verdict("redrive", index=0), sent=sent(1, 2))
-
-    assert confirmed(found) == ["m-2"]
-    assert found["lane"]["sent"] == []
-
-
-@pytest.mark.parametrize("kind", ["settled", "left"])
-def test_what_is_dealt_with_anew_and_writes_nothing_is_confirmed(kind):
-    found = guarded(verdict(kind, index=0), sent=sent(1))
-
-    assert confirmed(found) == ["m-1"]
+    assert (found["verdicts"], len(found["common"])) == ([], 2)
 
 
 @pytest.mark.parametrize(
-    "judged", [one("quarantine"), one("left", unnoted=True), one("redrive", body="e")]
+    ("judged", "is_noted"),
+    [
+        ([one("redrive")], True),
+        ([], True),
+        ([one("quarantine")], False),
+        ([one("redrive"), one("left", unnoted=True, index=1)], False),
+    ],
+    ids=["redrive", "empty poll", "quarantine", "left"],
 )
-def test_bodies_leave_no_room_for_confirmations_which_wait(judged):
-    found = guarded(judged, sent=sent(2))
+def test_beside_bodies_there_is_no_room_to_note_what_was_not_sent(judged, is_noted):
+    lane = {"settled": 7, "unsent": [Guarded(id="m-9", redrives=1)]}
+    (_, progress) = guarded(*judged, **lane)["common"]
+    (_, brief) = guarded(*judged, settled=7)["common"]
 
-    assert confirmed(found) == []
-    assert found["lane"]["sent"] == [{"id": "m-2", "redrives": 1}]
-
-
-@pytest.mark.parametrize(("count", "room"), [(10, 13), (1, 22), (0, 23)])
-def test_no_batch_has_more_statements_than_dynamodb_takes_and_the_others_wait(count, room):
-    judged = [verdict("redrive", index=n, ledger_id=f"m-{n}") for n in range(count)]
-    waiting = sent(*range(50, 80))
-    found = guarded(*judged, sent=waiting)
-
-    assert confirmed(found) == [one.id for one in waiting[:room]]
-    assert found["lane"]["sent"] == [one.model_dump() for one in waiting[room:]]
-    made = [one["statement"] for one in found["verdicts"]] + found["common"]
-    assert len(made) == 25
+    settled = "settled_0=‹{'turn': Decimal('7'), 'unsent': ['m-9']}›"
+    assert (settled in read(progress)[0], "settled" in read(progress)[0]) == (is_noted, is_noted)
+    assert "settled_0=‹{'turn': Decimal('7')}›" in read(brief)[0]
 
 
-def test_no_batch_names_an_item_twice():
+def test_no_batch_has_more_statements_than_dynamodb_takes_or_names_an_item_twice():
     """DynamoDB refuses such a batch whole."""
     judged = [verdict("redrive", index=n, ledger_id=f"m-{n}") for n in range(10)]
-    found = guarded(*judged, sent=sent(*range(5, 15)))
+    found = guarded(*judged)
 
-    assert confirmed(found) == [f"m-{n}" for n in range(10, 15)]
+    made = [one["statement"] for one in found["verdicts"]] + found["common"]
+    keys = [read(one)[1].partition(" AND ")[0] for one in made]
+    assert len(made) == len({*keys}) == 12
 
 
 def test_receipt_handles_of_what_is_left_are_those_to_note():

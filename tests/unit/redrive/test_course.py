@@ -10,7 +10,7 @@ from tests.support.messages import a_message, an_operator
 from tests.support.troubles import in_trouble, row
 from workflows.redrive import course, in_flight, leg_executions, outcome, ownership, runs
 from workflows.redrive.counters import COUNTED
-from workflows.redrive.lane import EMPTY_POLLS, REFUSALS, TOO_LARGE, Asked, Lane, Received, Sent
+from workflows.redrive.lane import EMPTY_POLLS, REFUSALS, TOO_LARGE, Asked, Guarded, Lane, Received
 from workflows.redrive.legs import Result, Told
 from workflows.redrive.outcome import Outcome
 from workflows.redrive.run import Run, new
@@ -55,6 +55,9 @@ def after_leg(run, lane=None, **told):
 def after_wait(run, lane=None):
     run.lanes = [lane] if lane else run.lanes
     return course.decide(run, [])
+
+
+THE_RUN: Any = {"TableName": "Runs", "Key": {"run_id": "run-1"}}
 
 
 def put(key, **columns):
@@ -437,12 +440,14 @@ def test_leg_that_was_ended_from_outside_gives_back_its_batch_and_its_counts(
     leg.said = (status, "")
     given_back: list[str] = []
     monkeypatch.setattr(in_flight, "give_back_batch", given_back.append)
-    put("run-1", lane_0={"redriven": 6, "left": 2})  # as its guards wrote it
+    settled = {"turn": 6, "unsent": ["m-1"]}  # as its guards wrote it, too
+    put("run-1", lane_0={"redriven": 6, "left": 2}, settled_0=settled)
     run = lost()
 
     assert (run.next, run.failure) == ("fail", "LaneStopped")
     assert run.reason == f"Lane 0 was ended from outside: {status}."
     assert (run.lanes[0].counts["redriven"], run.lanes[0].counts["left"]) == (6, 2)
+    assert aws.dynamodb().get_item(**THE_RUN)["Item"]["settled_0"] == settled
     assert given_back == [leg_executions.arn_of(a_lane().name)]
 
 
@@ -460,27 +465,37 @@ def guarded_rows(*ids):
 def test_leg_that_is_over_is_settled_and_settled_once(calls):
     guarded_rows("m-1", "m-2", "m-3")
     lane = a_lane(
-        sent=[Sent(id="m-1", redrives=2), Sent(id="m-3", redrives=1)],
-        unsent=[Sent(id="m-2", redrives=2)],
-        asked=[Asked(verdict="redrive", id="m-3", redrives=1)],  # anew, and refused
+        unsent=[Guarded(id="m-2", redrives=2), Guarded(id="m-1", redrives=1)],
+        asked=[
+            Asked(verdict="redrive", id="m-1", redrives=1),  # anew, and sent
+            Asked(verdict="redrive", id="m-3", redrives=1),
+        ],
     )
     for _ in range(2):  # as if DecideNext were tried again
-        run = after_leg(a_run(), lane.model_copy(deep=True), done=[])
-        assert (run.lanes[0].sent, run.lanes[0].unsent) == ([], [])
+        run = after_leg(a_run(), lane.model_copy(deep=True), done=["0"])
+        assert run.lanes[0].unsent == []
 
     rows = {n: row(f"m-{n}") for n in (1, 2, 3)}
-    assert "trouble" not in rows[1]
+    assert (rows[1]["status"], rows[1]["trouble"]) == ("REDRIVEN", "REDRIVING")
     assert [(rows[n]["status"], rows[n]["trouble"]) for n in (2, 3)] == [("DEAD", "DEAD")] * 2
     assert [len(found["journey"]) for found in rows.values()] == [
         len(rows[1]["journey"]), len(rows[1]["journey"]) + 1, len(rows[1]["journey"]) + 1,
     ]  # fmt: skip
 
 
-def test_failed_leg_is_settled_too():
-    guarded_rows("m-1")
-    after_leg(a_run(), a_lane(sent=[Sent(id="m-1", redrives=2)]), failure="Sqs.SqsException")
+@pytest.mark.parametrize("status", ["RUNNING", "CANCELLING", "ABORTED"])
+def test_failed_leg_notes_what_it_perhaps_did_not_send_however_the_run_stands(status):
+    guarded_rows("m-1", "m-2")
+    put("run-1", status=status, let_go_at="2026-11-24T12:00:00.000Z")
+    asked = [Asked(verdict="redrive", id=f"m-{n}", redrives=1) for n in (1, 2)]
+    told = {"done": ["0"], "failure": "Sqs.SqsException", "cut_short": True}
+    run = after_leg(a_run(), a_lane(turns=7, asked=asked), **told)
 
-    assert "trouble" not in row("m-1")
+    assert (run.failure, run.lanes[0].unsure) == ("Sqs.SqsException", [])
+    found = aws.dynamodb().get_item(**THE_RUN)["Item"]
+    assert found["settled_0"] == {"turn": 7, "unsent": ["m-2"]}
+    assert "let_go_at" not in found  # so that the sweep looks again
+    assert row("m-2")["trouble"] == "REDRIVING"  # it may have been sent
 
 
 # What is too large for a state
@@ -618,6 +633,17 @@ def test_failure_of_a_lane_fails_the_run_with_what_all_of_them_did():
     assert [lane.counts["redriven"] for lane in run.lanes] == [3, 2, 4]
 
 
+def test_lanes_beside_a_failed_one_have_noted_what_they_settled():
+    put("run-1", settled_1={"turn": 8, "unsent": ["m-1"]})
+    failed = a_lane(1, number=1, turns=9, settled=9, failure="Sqs.SqsException")
+    well = a_lane(3, turns=7, settled=7)
+    run = after_round(Result(lane=well), Result(lane=failed), lane_of(2, 4))
+
+    found = aws.dynamodb().get_item(**THE_RUN)["Item"]
+    assert (run.failure, found["settled_0"]) == ("Sqs.SqsException", {"turn": 7})
+    assert found["settled_1"] == {"turn": 8, "unsent": ["m-1"]}  # by its own settling
+
+
 def test_failure_waits_for_the_legs_that_may_go_on(leg):
     leg.said = ("RUNNING", "")
     run = after_round(
@@ -634,7 +660,7 @@ def test_failure_waits_for_the_legs_that_may_go_on(leg):
 def test_of_several_legs_only_a_lost_one_is_asked_for_again(leg):
     guarded_rows("m-1")
     leg.said = ("RUNNING", "")
-    answered = result(a_lane(3, sent=[Sent(id="m-1", redrives=2)]), done=[])
+    answered = result(a_lane(3, unsent=[Guarded(id="m-1", redrives=2)]), done=[])
     run = after_round(answered, Result(error="States.Timeout"))
     settled = row("m-1")
     leg.said = ("SUCCEEDED", lane_of(1, 6).model_dump_json())
@@ -642,7 +668,7 @@ def test_of_several_legs_only_a_lost_one_is_asked_for_again(leg):
 
     assert (run.next, run.counts["redriven"]) == ("lanes", 9)
     assert leg.asked == [leg_executions.arn_of(a_lane(number=1).name)] * 2
-    assert "trouble" not in settled
+    assert settled["trouble"] == "DEAD"
     assert row("m-1") == settled
 
 

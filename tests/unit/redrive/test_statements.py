@@ -12,7 +12,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from workflows.ledger.status import Status
 from workflows.redrive import statements
 from workflows.redrive.counters import COUNTED
-from workflows.redrive.lane import Lane, Sent
+from workflows.redrive.lane import Guarded, Lane
 from workflows.runtime import shards
 
 TURN = statements.Turn("run-1", "arn:run-1", "run-1#0.7")
@@ -83,10 +83,11 @@ def test_redrive_counts_once_below_the_limit_and_of_no_row_that_went_on():
     event = {"event": "redriven", "at": NOW, "run_id": "run-1", "number": Decimal(3)}
     assert done == (
         "Messages SET status=‹REDRIVEN› SET trouble=‹REDRIVING›"
-        f" SET listed=‹REDRIVING#{SHARD}› SET redrive_mark=‹run-1#0.7›"
+        " SET redrive_mark=‹run-1#0.7›"
         f" SET redriven_by=‹run-1#{SHARD}› SET attempts=‹0›"
         f" SET updated_at=‹{NOW}› SET execution_arns=list_append(execution_arns, ‹['arn:run-1']›)"
         f" SET journey=list_append(journey, ‹[{event}]›) SET redrives=redrives+1"
+        " REMOVE listed"
     )
     assert condition == (
         f"{JUDGED} AND redrives<‹5› AND payload_hash=‹hash› AND status<>‹DISCARDED›"
@@ -170,15 +171,8 @@ def test_other_verdicts_write_nothing(kind):
     assert statements.of(verdict(kind), LETTER, TURN) is None
 
 
-def test_confirmation_takes_the_note_of_this_very_redrive_away():
-    assert read(statements.confirm(Sent(id="m-1", redrives=3))) == (
-        "Messages REMOVE trouble REMOVE listed",
-        "message_id=‹m-1› AND redrives=‹3› AND trouble=‹REDRIVING›",
-    )
-
-
 def test_what_was_not_sent_is_dead_again_and_keeps_its_count():
-    done, condition = read(statements.let_go(Sent(id="m-1", redrives=3), "run-1"))
+    done, condition = read(statements.let_go(Guarded(id="m-1", redrives=3), "run-1"))
 
     event = {"event": "let_go", "at": NOW, "run_id": "run-1"}
     assert done == (
@@ -200,11 +194,12 @@ def test_lease_is_prolonged_by_its_holder():
 def test_progress_is_written_while_the_run_is_wanted():
     counts = {name: number for number, name in enumerate(COUNTED)}
     counts |= {"already_processed": 0, "discarded": 0, "failed": 0}
-    lanes = [Lane(number=2, counts=counts), Lane(number=3)]
+    lanes = [Lane(number=2, counts=counts), Lane(number=3, settled=4)]
     done, condition = read(statements.note_progress("run-1", lanes))
 
     assert done == (
         "Runs SET lane_2=‹{'quarantined': Decimal('1'), 'left': Decimal('5')}› SET lane_3=‹{}›"
+        " SET settled_2=‹{'turn': Decimal('0')}› SET settled_3=‹{'turn': Decimal('4')}›"
     )
     assert condition == "run_id=‹run-1› AND status=‹RUNNING›"
 
