@@ -325,6 +325,21 @@ def with_other_policy(template, function, old, new):
     return f"{before}  {function}:{policies.replace(old, new)}      Events:{events}"
 
 
+def assert_missing_permissions_are_named(stack):
+    """Asked for by calls that can do nothing, of which the emulator looks at the permission."""
+    operator = Client(stack.api_url).signed_in(**stack.users["operator"])
+    for name in ("team-a", "team-a-dead"):
+        stack.client("sqs").create_queue(QueueName=name)
+    pair = {"source_queue": "team-a", "dead_letter_queue": "team-a-dead"}
+
+    error = operator.call("PUT", "/queues/a", pair).expect(422)["error"]
+
+    assert error["code"] == "permission_missing"
+    lacking = "The stack lacks sqs:ReceiveMessage, sqs:DeleteMessage on arn:aws:sqs:"
+    assert error["message"].startswith(lacking)
+    assert error["message"].endswith(":team-a-dead.")
+
+
 def test_enforcement_is_real(tmp_path):
     for folder in ("workflows", "lambdas", "statemachines", "local"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
@@ -335,9 +350,13 @@ def test_enforcement_is_real(tmp_path):
     template = with_other_policy(
         template, "ShowMessageFunction", "dynamodb:GetItem", "dynamodb:DescribeTable"
     )
+    template = with_other_policy(
+        template, "RegisterQueuesFunction", "sqs:ReceiveMessage, sqs:DeleteMessage, ", ""
+    )
     (tmp_path / "template.yaml").write_text(template)
 
     with Stack(enforce_iam=True, root=tmp_path) as stack:
+        assert_missing_permissions_are_named(stack)
         producer = Client(stack.api_url).signed_in(**stack.users["producer"])
         answers = [producer.send(credit()), producer.message("no-such-message")]
 

@@ -24,14 +24,14 @@ LOADED = {
     "list_quarantine": TROUBLE,
     "list_runs": RUNS,
     "log_in": {"access", "runtime"},
-    "register_queues": FENCES | TROUBLE | RUNS | {"queues"},
+    "register_queues": FENCES | TROUBLE | RUNS | {"queues", "jsonschema_rs"},
     "reprocess_dead_letters": RUNS | {"messages"},
     "retry_messages": TROUBLE,
     "send_message": MESSAGES | {"send"},
     "show_docs": FENCES
     | TROUBLE
     | RUNS
-    | {"access", "queues", "send"},  # the routes are in it, all of them
+    | {"access", "queues", "send", "jsonschema_rs"},  # the routes are in it, all of them
     "show_group": {"groups", "ledger", "runtime"},
     "show_message": TROUBLE,
     "show_queues": FENCES | TROUBLE | {"queues"},
@@ -65,6 +65,8 @@ for name in sys.argv[1:]:
         del sys.modules[module]
     importlib.import_module(f"lambdas.{name}")
     packages = {m.split(".")[1] for m in sys.modules if m.startswith("workflows.")}
+    # A library of 15 MB, which can be loaded once only; one module alone imports it.
+    packages |= {"jsonschema_rs"} if "workflows.queues.schemas" in sys.modules else set()
     found[name] = sorted(packages)
 print(json.dumps(found))
 """
