@@ -167,6 +167,12 @@ def test_no_index_copies_bodies_or_journeys():
     assert not {"body", "original_body", "journey"} & columns
 
 
+def test_progress_of_a_run_writes_no_index():
+    (index,) = TABLES["RunsTable"]["GlobalSecondaryIndexes"]
+
+    assert index["Projection"] == {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["held_by"]}
+
+
 def test_every_verdict_is_counted():
     assert {*lane.DEALT_WITH, "left"} == {*get_args(verdict.Kind)}
     assert {*lane.DEALT_WITH.values()} < {*counters.COUNTED}

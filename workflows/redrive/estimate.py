@@ -16,14 +16,14 @@ _A_RUN: Usage = {
     Item.SQS: 4,
     Item.INVOCATIONS: 6,
     Item.LAMBDA_SECONDS: 0.6,
-    Item.WRITES: 22,
+    Item.WRITES: 20,
     Item.READS: 2,
 }
 _A_BATCH: Usage = {
     Item.SQS: 3,
     Item.INVOCATIONS: 1,
     Item.LAMBDA_SECONDS: 0.1,
-    Item.WRITES: 3,
+    Item.WRITES: 2,
 }
 _A_MESSAGE: Usage = {Item.WRITES: 4, Item.READS: 2}
 

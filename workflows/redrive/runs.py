@@ -14,7 +14,8 @@ from workflows.runtime.refusals import Conflict, NotFound
 from workflows.runtime.settings import settings
 from workflows.runtime.strict_json import loads
 
-# The index that lists the runs of a dead-letter queue by time; lock rows are not in it.
+# The index that lists the runs of a dead-letter queue by time; lock rows are not in it. It has keys
+# alone: each wave of a run writes its row, and would write the index, too.
 BY_START_INDEX = "ByStartIndex"
 # A run whose execution still works; CANCELLING until it notices.
 ACTIVE = ("RUNNING", "CANCELLING")
@@ -88,7 +89,7 @@ def parse_request(text: str) -> dict[str, Any]:
 
 
 def page(limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | None]:
-    """Return at most `limit` runs, newest first, and the cursor of the next page or None.
+    """Return at most `limit` runs, 100 at most, newest first, and the next page's cursor or None.
 
     Raises:
         workflows.runtime.paging.InvalidCursor: the cursor is not ours.
@@ -105,7 +106,7 @@ def page(limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | No
         Limit=limit,
         **start,
     )
-    rows = [set_right(counters.added_up(row)) for row in answer["Items"]]
+    rows = [set_right(row) for row in _whole([str(key["run_id"]) for key in answer["Items"]])]
     return rows, paging.cursor(answer.get("LastEvaluatedKey"))
 
 
@@ -113,6 +114,18 @@ def abandoned() -> list[dict[str, Any]]:
     """Return the runs of late that ended before their own end, and left something undone."""
     rows, _ = page(OF_LATE, None)
     return [row for row in rows if row["status"] not in ACTIVE + _CLOSED]
+
+
+def _whole(run_ids: list[str]) -> list[dict[str, Any]]:
+    """Return the rows of those runs that are known, in their order, read consistently."""
+    table, found = settings().runs_table, dict[str, dict[str, Any]]()
+    keys = [{"run_id": run_id} for run_id in run_ids]
+    wanted: Any = {table: {"Keys": keys, "ConsistentRead": True}} if keys else {}
+    while wanted:
+        answer: Any = dynamodb().batch_get_item(RequestItems=wanted)
+        found |= {row["run_id"]: counters.added_up(row) for row in answer["Responses"][table]}
+        wanted = answer.get("UnprocessedKeys")
+    return [found[run_id] for run_id in run_ids if run_id in found]
 
 
 def find(run_id: str) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from workflows.messages.envelope import Message
 from workflows.redrive import counters
 
 BODY_BYTES = 500
-MESSAGES = 20
+MESSAGES = 40
 RUN = "redriven: the run"
 
 
