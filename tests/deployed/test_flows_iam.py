@@ -26,6 +26,8 @@ from tests.support.stack_fixtures import (
     transaction,
 )
 from workflows.groups.fences import FENCED
+from workflows.redrive.lane import Asked, Lane
+from workflows.redrive.legs import Told
 from workflows.runtime import shards
 
 pytestmark = [pytest.mark.xdist_group("iam"), pytest.mark.timeout(180)]
@@ -201,6 +203,18 @@ def message_comes_again(stack, producer):
     settled(producer, message_id, "PROCESSED")
 
 
+def what_sqs_refused_is_let_go_of(stack, message, run_id):
+    """Settle a leg of whose batch SQS took nothing: the emulator's refuses none."""
+    asked = Asked(verdict="redrive", id=message.message_id, redrives=0)
+    told = Told(
+        lane=Lane(asked=[asked], turns=1), done=[], sent_at=0, failure="", cut_short=False,
+        received=[],
+    )  # fmt: skip
+    step = {"do": "settle", "run_id": run_id, "trace_id": "t", "leg": told.model_dump()}
+    assert invoke(stack, "ConductRun", step)["lane"]["unsent"] == []
+    assert row(stack, "Messages", message.message_id)["status"] == "DEAD"
+
+
 def whatever_was_abandoned_is_found(stack, operator):
     """Leave runs, what one holds, the lock and a fence without an owner; look, and sweep."""
     gone = stack.outputs["RedriveStateMachineArn"].replace("stateMachine", "execution") + ":gone"
@@ -227,7 +241,15 @@ def whatever_was_abandoned_is_found(stack, operator):
         "owned_at": 1, "execution_arn": f"{retry}:gone",
     }  # fmt: skip
     put(stack, "Groups", fence)
+    refused, unsure = transaction(), transaction()
+    for guarded in (refused, unsure):
+        record(
+            stack, guarded, "REDRIVEN", trouble="REDRIVING", redrives=1, redrive_mark="swept#0.1",
+            redriven_by=shards.key("swept", guarded.message_id),
+        )  # fmt: skip
+    what_sqs_refused_is_let_go_of(stack, refused, "swept")
     swept = invoke(stack, "RecoverExecutions")
+    assert swept["let_go"] == [unsure.message_id]
     assert (swept["run_id"], swept["released"]) == ("swept", ["swept"])
     assert message.group_id in swept["groups"]
     event = {"detail": {"input": json.dumps({"group_id": message.group_id})}}
