@@ -560,7 +560,7 @@ def test_no_role_may_touch_a_queue_or_a_key_that_no_parameter_names():
     for name, condition in template()["Conditions"].items():
         if name.startswith("RedriveQueue"):
             (equal,) = condition
-            assert equal == [[0, f"{name.removesuffix('s')}Arns"], ""]
+            assert equal == [f"{name.removesuffix('s')}Arns", ""]
 
 
 def test_who_sends_to_registered_queues_or_receives_from_them_may_use_their_keys():

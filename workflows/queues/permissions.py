@@ -130,7 +130,7 @@ def _denied(error: ClientError) -> bool:
 
 
 def _named(arn: str, patterns: str) -> bool:
-    return any(_matches(arn, pattern) for pattern in patterns.split(",") if pattern)
+    return any(_matches(arn, pattern.strip()) for pattern in patterns.split(","))
 
 
 def _matches(arn: str, pattern: str) -> bool:

@@ -20,7 +20,7 @@ def _text() -> Any:
 
 
 def _list() -> Any:
-    return field(metadata={"is": "a list, which may be empty", "pattern": r"[^\s]*"})
+    return field(metadata={"is": "a list, which may be empty", "pattern": r".*"})
 
 
 def _one_of(*words: str) -> Any:

@@ -152,6 +152,15 @@ def test_queue_that_the_parameter_does_not_name_is_refused_without_a_call(
     assert not any(named in str(end) for end in calls.ends)
 
 
+def test_names_of_a_parameter_may_have_spaces_between_them(made, monkeypatch):
+    """The template forbids them; whoever sets the variable by hand may not know."""
+    given = f"arn:aws:sqs:{REGION}:{ACCOUNT}:x, {ENVIRONMENT['REDRIVE_QUEUE_ARNS']}"
+    monkeypatch.setenv("REDRIVE_QUEUE_ARNS", given.replace(",", " , "))
+    forget()
+
+    checks.check(pair())
+
+
 def test_without_the_parameter_no_queue_may_be_registered(made, monkeypatch):
     monkeypatch.setenv("REDRIVE_QUEUE_ARNS", "")
     forget()
