@@ -64,13 +64,16 @@ def show(name: str) -> QueueReport:
         workflows.queues.registry.UnknownQueue: there is none.
     """
     queue = registry.get(name)
-    found: dict[str, Any] = {"problem": None}
+    found: dict[str, Any] = {}
+    problems = []
     for field, url in (("source", queue.source_url), ("dead_letters", queue.dead_letter_url)):
         try:
             found[field] = QueueStatus.model_validate(depths(url))
         except ClientError as error:
             # It was there when it was registered; the rest can be told all the same.
-            found |= {field: None, "problem": f"{url}: {error.response['Error']['Code']}"}
+            found[field] = None
+            problems.append(f"{url}: {error.response['Error']['Code']}")
+    found["problem"] = "; ".join(problems) or None
     return QueueReport(**_told(queue), **found, **in_trouble(queue).model_dump())
 
 

@@ -1,11 +1,13 @@
 """The routes of queues by their events: answers, refusals, who may, and what is recorded."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from lambdas import register_queues, show_queues
+from tests.support.aws_calls import WorkerDied
 from tests.support.cloud import ACCOUNT, REGION, audited
 from tests.support.invocations import CONTEXT, api_event
 from tests.support.messages import a_message
@@ -127,15 +129,17 @@ def test_built_in_pair_is_shown_with_its_messages_in_trouble():
 
 def test_queue_of_which_sqs_does_not_tell_is_shown_all_the_same():
     put()
-    url = registry.get("orders").dead_letter_url
-    aws.sqs().delete_queue(QueueUrl=url)
+    urls = [registry.get("orders").dead_letter_url, registry.get("orders").source_url]
+    aws.sqs().delete_queue(QueueUrl=urls[0])
 
     status, answer = get("orders")
 
     assert (status, answer["dead_letters"]) == (200, None)
     assert answer["source"]["name"] == "team-a"
-    assert url in answer["problem"]
+    assert answer["problem"].startswith(f"{urls[0]}: ")
     assert "NonExistentQueue" in answer["problem"]
+    aws.sqs().delete_queue(QueueUrl=urls[1])
+    assert all(url in get("orders")[1]["problem"] for url in urls)
 
 
 def test_removed_queue_is_gone_and_its_messages_are_not():
@@ -289,6 +293,27 @@ def test_nothing_is_registered_that_is_not_recorded(monkeypatch):
     assert put()[0] == 500
 
     assert registry.every() == [default()]
+
+
+def test_whoever_dies_at_any_call_leaves_it_registered_and_recorded_or_neither(calls):
+    ends = len(calls.ends)
+    put()
+    delete()
+    each = range(len(calls.ends) - ends)
+    assert len(each) == 22  # before and after each call of both
+
+    for end in each:
+        before = len(audited())
+        calls.error_at = len(calls.ends) + end
+        with suppress(WorkerDied):
+            put()
+            delete()
+        assert calls.error_at is None
+        told = tuple(record["result"] for record in audited()[before:])
+        items = aws.dynamodb().scan(TableName="Queues")["Items"]
+        assert (told, len(items)) in {((), 0), (("REGISTERED",), 2), (("REGISTERED", "REMOVED"), 0)}
+        if items:
+            registry.remove("orders", "o")
 
 
 def test_registered_queue_is_what_others_read():
