@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from workflows.groups import fence, fences
+from workflows.groups.fence import Claimed
 from workflows.ledger import claims, transitions
 from workflows.ledger.claims import Claim, Decision
 from workflows.ledger.status import Status
@@ -66,6 +67,9 @@ class Batch:
         one that did. Before any is tried again, the first of each such group fences it and the
         rest are parked: even if SQS moves them to the dead-letter queue, their order is kept.
         """
+        self._deliveries = deliveries
+        self._claimed: dict[str, Claimed] = {}
+        self._parked: set[str] = set()
         self._fences = fences.find(delivery.group_id for delivery in deliveries)
         self._unfenced: dict[str, Exception] = {}
         for delivery in deliveries:
@@ -99,11 +103,11 @@ class Batch:
         message = delivery.message
         if isinstance(message, InvalidMessage):
             return _dead_letter(delivery, delivery.sqs_message_id, message)
-        claim = claims.claim(message, delivery.sqs_message_id)
-        if claim.body is not None:
-            carried = claim.carried or delivery.carried
-            delivery = replace(delivery, body=claim.body, carried=carried)
-            message = parse(claim.body, delivery.group_id)
+        if delivery.sqs_message_id in self._parked:
+            return Status.PARKED
+        claimed = self._claimed.pop(delivery.sqs_message_id, None) or _claim(delivery, message)
+        message, claim = claimed.message, claimed.claim
+        delivery = replace(delivery, body=claimed.body, carried=claimed.carried)
         if claim.decision in (Decision.RETRYING, Decision.KEPT):
             # Its worker raised a fence, maybe after this batch read the fences: SQS should give a
             # group to one worker at a time, and what follows here is behind that fence if not.
@@ -113,11 +117,49 @@ class Batch:
         if claim.decision is not Decision.PROCESS:
             return self._answer(message, claim, delivery, ours)
         if holding and not ours:
-            number = delivery.sequence_number
-            if fence.park(message, delivery.body, delivery.carried, claim, number):
+            if self._park(delivery, claimed, holding):
                 return Status.PARKED
             self._ask_again(message.group_id)
         return self._process(message, claim, delivery, ours)
+
+    def _park(self, delivery: Delivery, claimed: Claimed, holding: fences.Fence) -> bool:
+        """Park a claimed message, and with it what came behind it; False if the fence is gone.
+
+        Of what came behind it, all that is claimed one after the other: the fence counts them at
+        once. Where one of them is refused, each is parked by itself.
+        """
+        with_it = {delivery.sqs_message_id: claimed} | self._claim_behind(delivery, holding)
+        try:
+            is_parked = fence.park(holding.group_id, [*with_it.values()])
+        except fence.FenceTaken:
+            if len(with_it) == 1:
+                raise
+            is_parked, with_it = fence.park(holding.group_id, [claimed]), {}
+        if is_parked:
+            self._parked |= with_it.keys() - {delivery.sqs_message_id}
+            self._claimed = {one: c for one, c in self._claimed.items() if one not in with_it}
+        return is_parked
+
+    def _claim_behind(self, delivery: Delivery, holding: fences.Fence) -> dict[str, Claimed]:
+        """Claim what came behind a message of a group that has to wait, up to what is no such."""
+        found: dict[str, Claimed] = {}
+        names = [one.sqs_message_id for one in self._deliveries]
+        for later in self._deliveries[names.index(delivery.sqs_message_id) + 1 :]:
+            message, name = later.message, later.sqs_message_id
+            if later.group_id != delivery.group_id or name in self._parked:
+                continue
+            if isinstance(message, InvalidMessage) or message.message_id == holding.holder:
+                break
+            if name not in self._claimed:
+                try:
+                    claimed = _claim(later, message)
+                except Exception:  # noqa: BLE001 - its own turn says so
+                    break
+                if claimed.claim.decision is not Decision.PROCESS:
+                    break
+                self._claimed[name] = claimed  # for its own turn, if it is not parked
+            found[name] = self._claimed[name]
+        return found
 
     def _answer(
         self, message: Message, claim: Claim, delivery: Delivery, ours: fences.Fence | None
@@ -175,6 +217,16 @@ class Batch:
         # This batch just raised, removed or handed over the group's fence.
         self._fences.pop(group_id, None)
         self._fences |= fences.find([group_id])
+
+
+def _claim(delivery: Delivery, message: Message) -> Claimed:
+    """Claim a message, and say what to work on: what came, or what the ledger has in its place."""
+    claim = claims.claim(message, delivery.sqs_message_id)
+    body, carried = delivery.body, delivery.carried
+    if claim.body is not None:
+        body, carried = claim.body, claim.carried or carried
+        message = parse(body, delivery.group_id)
+    return Claimed(message, claim, body, carried, delivery.sequence_number)
 
 
 def _dead_letter(delivery: Delivery, deduplication: str, error: Exception) -> str:

@@ -15,7 +15,7 @@ on four rules, each a condition of one DynamoDB write and none a matter of timin
 4. The fence goes only if as many were drained as were parked.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workflows.groups import execution
@@ -111,46 +111,61 @@ def dead(
         release(fence, claim.redrives)
 
 
-def park(message: Message, body: str, carried: Carried, claim: Claim, sequence_number: str) -> bool:
-    """Park a claimed message behind its group's fence; False if the fence is gone.
+@dataclass(frozen=True)
+class Claimed:
+    """A claimed message, what it came as, and SQS's number of that."""
+
+    message: Message
+    claim: Claim
+    body: str
+    carried: Carried
+    sequence_number: str
+
+
+def park(group_id: str, claimed: list[Claimed]) -> bool:
+    """Park claimed messages behind the fence of their group; False if the fence is gone.
+
+    All, or none: at most ten, each at the place that its sequence number gives it.
 
     Raises:
-        FenceTaken: the message is in other hands by now.
+        FenceTaken: one of them is in other hands by now.
     """
     refused = transact(
         [
             {
                 "Update": {
                     "TableName": settings().groups_table,
-                    "Key": {"group_id": message.group_id, "item": FENCE},
-                    "UpdateExpression": "SET parked = parked + :one",
+                    "Key": {"group_id": group_id, "item": FENCE},
+                    "UpdateExpression": "SET parked = parked + :count",
                     "ConditionExpression": "attribute_exists(group_id)",
-                    "ExpressionAttributeValues": {":one": 1},
+                    "ExpressionAttributeValues": {":count": len(claimed)},
                 }
             },
-            {
-                "Put": {
-                    "TableName": settings().groups_table,
-                    "Item": {
-                        "group_id": message.group_id,
-                        "item": f"{PARKED}{sequence_number:0>40}",
-                        "message_id": message.message_id,
-                        "body": body,
-                        COLUMN: carried.column,
-                        "trace_id": message.trace_id,
-                        "parked_at": clock.now(),
-                        "tries": claim.attempt - 1,
-                    },
-                }
-            },
-            transitions.parked(message, claim.attempt),
+            *(part for one in claimed for part in _parked(one)),
         ]
     )
     if refused is None:
         return True
-    if refused[2]["Code"] != "None":
-        raise FenceTaken(message.group_id)
+    if any(row["Code"] != "None" for row in refused[2::2]):
+        raise FenceTaken(group_id)
     return False
+
+
+def _parked(claimed: Claimed) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parts of a transaction that put a parked message, and note it in its row."""
+    message = claimed.message
+    item: dict[str, Any] = {
+        "group_id": message.group_id,
+        "item": f"{PARKED}{claimed.sequence_number:0>40}",
+        "message_id": message.message_id,
+        "body": claimed.body,
+        COLUMN: claimed.carried.column,
+        "trace_id": message.trace_id,
+        "parked_at": clock.now(),
+        "tries": claimed.claim.attempt - 1,
+    }
+    put = {"Put": {"TableName": settings().groups_table, "Item": item}}
+    return put, transitions.parked(message, claimed.claim.attempt)
 
 
 def release(fence: Fence, redrives: int) -> None:

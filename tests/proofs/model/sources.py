@@ -36,6 +36,7 @@ from workflows.redrive.run import new
 
 Condition = Callable[[], list[str]]
 _BODY, _CARRIED = MESSAGE.body(), Carried()
+_CLAIMED = fence.Claimed(MESSAGE, CLAIM, _BODY, _CARRIED, "1")
 _FROZEN = AccountFrozen()
 _LEASED = ROW | {"status": "RETRYING", "lease_until": 1_000_010}
 _RUN = new("‹run›", "‹execution›", {})
@@ -100,7 +101,7 @@ SOURCES: dict[str, Condition] = {
             MESSAGE, _BODY, _CARRIED, RedriveLimitReached(), CLAIM.attempt
         )
     ),
-    "consumer.park": lambda: of_call(lambda: fence.park(MESSAGE, _BODY, _CARRIED, CLAIM, "1")),
+    "consumer.park": lambda: of_call(lambda: fence.park("group", [_CLAIMED])),
     "consumer.processed": lambda: of_call(lambda: transitions.processed("message")),
     "consumer.release": lambda: of_call(lambda: fence.release(FENCE, 1003)),
     "consumer.resume": lambda: of_call(lambda: fence.resume(FENCE, 1003)),

@@ -93,6 +93,87 @@ def test_later_messages_of_a_fenced_group_are_parked_in_order_and_others_pass():
     assert (fence_of().parked, fence_of().drained, fence_of("acc-2")) == (2, 0, None)
 
 
+def statuses(*numbers):
+    return [row(number)["status"] for number in numbers]
+
+
+def test_messages_that_wait_are_parked_in_one_transaction(calls):
+    fail()
+    before = len(calls.ends)
+    assert consume_all(delivery(2), delivery(1, "acc-2"), delivery(3), delivery(4))[-1] == "PARKED"
+
+    made = [end for end in calls.ends[before:] if end == "before TransactWriteItems"]
+    assert len(made) == 2  # the other is the effect of the other group's
+    assert (fence_of().parked, statuses(2, 3, 4)) == (3, ["PARKED"] * 3)
+    assert [row(number)["attempts"] for number in (2, 3, 4)] == [0, 0, 0]
+    assert parked() == [f"{GROUP}-{number}" for number in (2, 3, 4)]
+
+
+def test_holder_that_comes_behind_those_that_wait_for_it_passes():
+    fail(3)
+    change(3, status="REDRIVEN", redrives=1)
+    outcomes = consume_all(delivery(2), delivery(3), delivery(4))
+
+    assert outcomes == ["PARKED", "PROCESSED", "PARKED"]
+    assert parked() == [f"{GROUP}-2", f"{GROUP}-4"]  # which the machine drains
+
+
+@pytest.mark.parametrize("body", ["hello", ""])
+def test_message_that_is_not_ours_ends_what_is_parked_at_once(body):
+    fail()
+    foreign = replace(delivery(3), body=body)
+
+    assert consume_all(delivery(2), foreign, delivery(4)) == ["PARKED", "DEAD", "PARKED"]
+    assert (fence_of().parked, statuses(2, 4)) == (2, ["PARKED"] * 2)
+
+
+def test_message_in_other_hands_keeps_none_before_it_from_being_parked():
+    fail()
+    claims.claim(message(3), "another copy")
+    batch = Batch([delivery(number) for number in (2, 3, 4)])
+
+    assert batch.consume(delivery(2)) == "PARKED"
+    with pytest.raises(MessageBusy):
+        batch.consume(delivery(3))
+    assert fence_of().parked == 1
+
+
+def test_message_that_is_taken_before_it_is_parked_keeps_the_others_from_nothing(monkeypatch):
+    fail()
+    park = fence.park
+
+    def taken_meanwhile(group_id, claimed):
+        if len(claimed) > 1:
+            change(3, attempts_total=row(3)["attempts_total"] + 1)
+        return park(group_id, claimed)
+
+    monkeypatch.setattr(fence, "park", taken_meanwhile)
+    batch = Batch([delivery(number) for number in (2, 3, 4)])
+
+    assert batch.consume(delivery(2)) == "PARKED"
+    with pytest.raises(FenceTaken):
+        batch.consume(delivery(3))
+    assert (fence_of().parked, statuses(2, 3)) == (1, ["PARKED", "PROCESSING"])
+
+
+def test_call_that_fails_for_a_later_message_is_told_at_its_own_turn(monkeypatch):
+    fail()
+    claim = claims.claim
+
+    def cannot(waiting, *args):
+        if waiting.message_id == f"{GROUP}-3":
+            raise ConnectionError
+        return claim(waiting, *args)
+
+    monkeypatch.setattr(claims, "claim", cannot)
+    batch = Batch([delivery(number) for number in (2, 3, 4)])
+
+    assert batch.consume(delivery(2)) == "PARKED"
+    with pytest.raises(ConnectionError):
+        batch.consume(delivery(3))
+    assert fence_of().parked == 1
+
+
 def test_parked_messages_stand_in_the_order_of_their_sequence_numbers():
     fail()
     for number in (9, 10, 100):

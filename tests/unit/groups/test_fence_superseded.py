@@ -280,7 +280,9 @@ def test_worker_whose_claim_is_another_s_by_now_writes_nothing(group, monkeypatc
     before = row(1)
     fenced = fence_of()
     act = {
-        "parked": lambda: fence.park(message, body, NOTHING, mine, "1"),
+        "parked": lambda: fence.park(
+            message.group_id, [fence.Claimed(message, mine, body, NOTHING, "1")]
+        ),
         "retrying": lambda: fence.retrying(message, body, NOTHING, mine, OSError(), fenced),
     }
 
