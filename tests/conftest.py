@@ -30,6 +30,7 @@ from tests.support.cloud import (
     FOREIGN,
     REGION,
     TOKEN_KEY,
+    InTurn,
     client,
     empty_tables,
     forget,
@@ -38,7 +39,7 @@ from tests.support.cloud import (
 from tests.support.redrive_runs import consume, quiet
 from tests.support.stack_fixtures import WAIT_SCALE
 from workflows.ledger import audit
-from workflows.runtime import aws, clock, telemetry
+from workflows.runtime import aws, clock, shards, telemetry
 
 # The same examples at each run: what fails in CI fails here.
 hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
@@ -115,6 +116,7 @@ def recursion_limit() -> Iterator[None]:
 def moto() -> Iterator[MockAWS]:
     """Let moto answer instead of AWS; to begin doing so takes it 15 ms."""
     with ExitStack() as patches:
+        patches.enter_context(quick.without_responses())
         answering = patches.enter_context(mock_aws())
         for patch in quick.patches():
             patches.enter_context(patch)
@@ -136,6 +138,7 @@ def cloud(
         # Chance orders the audit's records of one millisecond; here they stay as they came.
         in_turn = SimpleNamespace(token_hex=lambda size: f"{next(numbers):0{2 * size}x}")
         patch.setattr(audit, "secrets", in_turn)
+        patch.setattr(shards, "ThreadPoolExecutor", InTurn)
         yield
     moto.reset()
 

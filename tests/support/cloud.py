@@ -1,6 +1,8 @@
 """AWS as tests without sockets have it: moto's, its tables made from `template.yaml`."""
 
 import copy
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -98,6 +100,24 @@ def forget() -> None:
     clients = (aws.dynamodb, aws.sqs, aws.stepfunctions, aws.secrets)
     for cached in (settings, *clients, tokens.key_store):
         cached.cache_clear()
+
+
+class InTurn(ThreadPoolExecutor):
+    """Does at once what the main thread submits: moto works for one caller at a time.
+
+    With threads that wait for each other a sweep, which asks each shard of each list, takes twice
+    the time. Other threads may be actors of `interleaving`, which stop before their own calls.
+    """
+
+    def submit(self, act: Any, /, *given: Any, **named: Any) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            return super().submit(act, *given, **named)
+        done: Future[Any] = Future()
+        try:
+            done.set_result(act(*given, **named))
+        except BaseException as error:  # noqa: BLE001 - raised by `result`
+            done.set_exception(error)
+        return done
 
 
 def drain(client: Any, queue_url: str) -> list[dict[str, Any]]:

@@ -40,6 +40,9 @@ class Deferring(Protocol):
     def run_executions(self) -> None:
         """Run all executions that were started to their ends."""
 
+    def events(self, execution_arn: str) -> list[dict[str, Any]]:
+        """Return an execution's whole history so far, oldest first."""
+
 
 @contextmanager
 def waits_scaled(stack: Stack, factor: float) -> Iterator[None]:
@@ -130,6 +133,8 @@ def ended(stack: Stack, execution_arn: str, seconds: float = _SECONDS) -> Execut
 
 def events(stack: Stack, execution_arn: str) -> list[dict[str, Any]]:
     """Return an execution's whole history so far, oldest first."""
+    if isinstance(stack, Deferring):
+        return stack.events(execution_arn)
     paginator = stack.client("stepfunctions").get_paginator("get_execution_history")
     return [
         event

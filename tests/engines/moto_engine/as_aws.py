@@ -127,7 +127,7 @@ def _evaluate(self: Any, env: Any) -> None:
     states = {name: value for name, value in env.states._states_data.items() if value is not None}
     bindings = store._outer_scope | store._inner_scope | {"states": states}
     try:
-        value = compiled(self.expression).evaluate(None, copy.deepcopy(bindings))
+        value = compiled(self.expression).evaluate(None, quick.copy_of_json(bindings))
         if value is None:
             raise ValueError("returned nothing (undefined)")
     except Exception as error:

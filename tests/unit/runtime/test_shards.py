@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -74,6 +75,12 @@ def test_rows_of_one_time_and_of_others_come_in_order_however_few_a_page_has(lim
 def test_error_of_one_shard_ends_the_list():
     with pytest.raises(aws.dynamodb().exceptions.ClientError, match="key"):
         list(shards.in_order(Index("Messages", "TroubleIndex", "no", "no", "no"), "DEAD"))
+
+
+@pytest.fixture(autouse=True)
+def side_by_side(cloud, monkeypatch):
+    """Let calls be made side by side, as Lambda makes them; tests on moto have no use for that."""
+    monkeypatch.setattr(shards, "ThreadPoolExecutor", ThreadPoolExecutor)
 
 
 # --- Calls one after the other ---------------------------------------------------------------
