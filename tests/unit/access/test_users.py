@@ -24,6 +24,7 @@ NOW = 1_764_000_000
 
 
 SHIPPED = users._SCRYPT
+OF_NOBODY = users._NOBODY["scrypt"]
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def quick(monkeypatch):
     """Let a hash cost a thousandth, alike for those who are there and who are not."""
     cheap = SHIPPED | {"n": 2**4}
     monkeypatch.setattr(users, "_SCRYPT", cheap)
-    monkeypatch.setitem(users._NOBODY, "scrypt", users._NOBODY["scrypt"] | cheap)
+    monkeypatch.setitem(users._NOBODY, "scrypt", OF_NOBODY | cheap)
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,10 @@ def test_email_has_no_case_and_no_spaces_around_it(tables):
         "bob@example.com", ("operator", "producer")
     )
     assert row(tables, "bob@example.com")
+
+
+def test_guess_for_nobody_is_hashed_as_dearly_as_any_other():
+    assert OF_NOBODY.items() >= SHIPPED.items()
 
 
 def test_row_holds_salt_and_parameters_but_no_password(tables, monkeypatch):
