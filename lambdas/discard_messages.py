@@ -51,7 +51,7 @@ def discard_message(message_id: PathId, request: Annotated[DiscardRequest, Body(
     description="Needs the role `operator`. Every message that the filter selects, each as by"
     " itself: the answer tells what became of each.",
     tags=["Messages"],
-    responses=answers(200, Results, "What became of each.") | problems(401, 403, 422),
+    responses=answers(200, Results, "What became of each.") | problems(401, 403, 404, 422),
 )
 def discard_messages(request: Annotated[DiscardSelection, Body()]) -> Results:
     """Discard what is selected, in the caller's name."""

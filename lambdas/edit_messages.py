@@ -62,7 +62,7 @@ def edit_message(message_id: PathId, request: Annotated[EditRequest, Body()]) ->
     " every message that the filter selects, each as by itself: the answer tells what became of"
     " each. Messages that the patch would not change are passed over.",
     tags=["Messages"],
-    responses=answers(200, Results, "What became of each.") | problems(401, 403, 422),
+    responses=answers(200, Results, "What became of each.") | problems(401, 403, 404, 422),
 )
 def edit_messages(request: Annotated[EditSelection, Body()]) -> Results:
     """Edit what is selected, in the caller's name."""

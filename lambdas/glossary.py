@@ -98,6 +98,7 @@ FIELDS = {
     "max_per_second": "At most so many are sent in any second; below 1 they are spaced.",
     "RedriveRequest.lanes": "So many lanes work side by side; unset, one for each 200 messages, at"
     " most as many as the deployment says. None has less than one message a second.",
+    "look": "Send nothing: note in the ledger what lies on the dead-letter queue.",
     "canary": "Try a few first, and stop if they fail again.",
     "Canary.messages": "How many to redrive first; each step that goes well doubles it.",
     "watch_seconds": "How long the messages of a step may take to end.",
@@ -164,6 +165,8 @@ FIELDS = {
     "died_again": "Dead again, quarantined or since discarded.",
     "pending": "On the work queue, parked in their group or with a worker.",
     "moved_on": "Redriven again by somebody else, or forgotten.",
+    "returned": "Of a registered queue: seen on its dead-letter queue again.",
+    "not_returned": "Of a registered queue: not seen there since; its consumer tells nothing.",
     "rate_per_second": "Messages redriven a second so far.",
     "remaining": "At most so many are still to be looked at.",
     "eta_seconds": "Seconds until the run may end; null while nothing was redriven.",

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from lambdas.api import app, caller, serve, trace_id
 from lambdas.page_query import Cursor, Limit
+from lambdas.queue_query import OfQueue
 from lambdas.responses import answers, problems
 from lambdas.trouble_query import (
     ByFingerprint,
@@ -17,8 +18,10 @@ from lambdas.trouble_query import (
     OlderThan,
 )
 from workflows.messages.filters import Filter
+from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.operator import failures
 from workflows.operator.failures import DeadLetter, FailureGroups
+from workflows.queues import registry
 from workflows.runtime import telemetry
 
 
@@ -35,7 +38,8 @@ class DeadLetterPage(BaseModel):
     description="Needs the role `producer`. Read from the ledger: no message is received, no group"
     " locked. A message that SQS itself moved to the queue is in the list once a run has met it.",
     tags=["Trouble"],
-    responses=answers(200, DeadLetterPage, "A page of dead letters.") | problems(401, 403, 422),
+    responses=answers(200, DeadLetterPage, "A page of dead letters.")
+    | problems(401, 403, 404, 422),
 )
 def list_dead_letters(
     group_id: ByGroup = None,
@@ -46,6 +50,7 @@ def list_dead_letters(
     newer_than: NewerThan = None,
     limit: Limit = 20,
     cursor: Cursor = None,
+    queue: OfQueue = DEFAULT_QUEUE,
 ) -> DeadLetterPage:
     """List a page of dead letters."""
     caller("producer")
@@ -58,7 +63,7 @@ def list_dead_letters(
             older_than=older_than,
             newer_than=newer_than,
         )
-        found, following = failures.dead_letters(wanted, limit, cursor)
+        found, following = failures.dead_letters(wanted, limit, cursor, registry.get(queue))
         return DeadLetterPage(messages=found, cursor=following)
 
 
@@ -68,13 +73,14 @@ def list_dead_letters(
     description="Needs the role `producer`. By fingerprint: the error's class, its message without"
     " numbers and ids, and the message's type.",
     tags=["Trouble"],
-    responses=answers(200, FailureGroups, "The groups, largest first.") | problems(401, 403, 422),
+    responses=answers(200, FailureGroups, "The groups, largest first.")
+    | problems(401, 403, 404, 422),
 )
-def group_dead_letters() -> FailureGroups:
-    """Group all dead letters."""
+def group_dead_letters(queue: OfQueue = DEFAULT_QUEUE) -> FailureGroups:
+    """Group all dead letters of a queue."""
     caller("producer")
     with telemetry.operation("group_dead_letters", trace_id()):
-        return failures.causes()
+        return failures.causes(registry.get(queue))
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

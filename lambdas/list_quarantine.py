@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from lambdas.api import app, caller, serve, trace_id
 from lambdas.page_query import Cursor, Limit
+from lambdas.queue_query import OfQueue
 from lambdas.responses import answers, problems
 from lambdas.trouble_query import (
     ByFingerprint,
@@ -17,8 +18,10 @@ from lambdas.trouble_query import (
     OlderThan,
 )
 from workflows.messages.filters import Filter
+from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.operator import failures
 from workflows.operator.failures import QuarantinedMessage
+from workflows.queues import registry
 from workflows.runtime import telemetry
 
 
@@ -35,7 +38,7 @@ class QuarantinePage(BaseModel):
     description="Needs the role `producer`; only who has the role `operator` sees the bodies. A"
     " page with large bodies may be shorter than `limit`.",
     tags=["Trouble"],
-    responses=answers(200, QuarantinePage, "A page of messages.") | problems(401, 403, 422),
+    responses=answers(200, QuarantinePage, "A page of messages.") | problems(401, 403, 404, 422),
 )
 def list_quarantine(
     group_id: ByGroup = None,
@@ -46,6 +49,7 @@ def list_quarantine(
     newer_than: NewerThan = None,
     limit: Limit = 20,
     cursor: Cursor = None,
+    queue: OfQueue = DEFAULT_QUEUE,
 ) -> QuarantinePage:
     """List a page of quarantined messages."""
     reader = caller("producer")
@@ -59,7 +63,7 @@ def list_quarantine(
             newer_than=newer_than,
         )
         found, following = failures.quarantined(
-            wanted, limit, cursor, bodies="operator" in reader.roles
+            wanted, limit, cursor, registry.get(queue), bodies="operator" in reader.roles
         )
         return QuarantinePage(messages=found, cursor=following)
 

@@ -7,8 +7,11 @@ from pydantic import BaseModel
 
 from lambdas.api import app, caller, serve, trace_id
 from lambdas.page_query import Cursor, Limit
+from lambdas.queue_query import OfQueue
 from lambdas.responses import answers, problems
 from lambdas.run_record import RunRecord
+from workflows.messages.ids import DEFAULT_QUEUE
+from workflows.queues import registry
 from workflows.redrive import runs
 from workflows.runtime import telemetry
 
@@ -25,16 +28,17 @@ class RunPage(BaseModel):
     summary="List redrive runs",
     description="Needs the role `operator`.",
     tags=["Redrive"],
-    responses=answers(200, RunPage, "A page of runs.") | problems(401, 403, 422),
+    responses=answers(200, RunPage, "A page of runs.") | problems(401, 403, 404, 422),
 )
 def list_runs(
     limit: Limit = 20,
     cursor: Cursor = None,
+    queue: OfQueue = DEFAULT_QUEUE,
 ) -> RunPage:
     """List a page of runs."""
     caller("operator")
     with telemetry.operation("list_runs", trace_id()):
-        rows, following = runs.page(limit, cursor)
+        rows, following = runs.page(limit, cursor, registry.get(queue))
         return RunPage(runs=[RunRecord.model_validate(row) for row in rows], cursor=following)
 
 

@@ -14,7 +14,6 @@ from lambdas.responses import answers, problems
 from workflows.redrive import requests
 from workflows.redrive.plan import Plan
 from workflows.runtime import telemetry
-from workflows.runtime.settings import settings
 
 _EXAMPLES: Any = {
     "plan": {"summary": "What would happen; nothing does", "value": {"dry_run": True}},
@@ -47,17 +46,16 @@ class RunStarted(BaseModel):
     tags=["Redrive"],
     responses=answers(202, RunStarted, "The run has started.")
     | answers(200, Plan, "The plan, for `dry_run`.")
-    | problems(401, 403, 409, 422),
+    | problems(401, 403, 404, 409, 422),
 )
 def reprocess_dead_letters(
     request: Annotated[requests.RedriveRequest | None, Body(openapi_examples=_EXAMPLES)] = None,
 ) -> Response[RunStarted | Plan]:
     """Start or plan a run in the caller's name."""
     wanted = request or requests.RedriveRequest()
-    queue = settings().dead_letter_queue_name
     if wanted.dry_run:
         caller("operator")
-        with telemetry.operation("plan_dlq", trace_id(), queue_name=queue):
+        with telemetry.operation("plan_dlq", trace_id(), queue=wanted.queue):
             return Response(
                 status_code=HTTPStatus.OK,
                 content_type="application/json",
@@ -65,7 +63,7 @@ def reprocess_dead_letters(
             )
     with (
         acting("start_run", wanted.options()) as actor,
-        telemetry.operation("reprocess_dlq", trace_id(), queue_name=queue) as details,
+        telemetry.operation("reprocess_dlq", trace_id(), queue=wanted.queue) as details,
     ):
         run = requests.start(wanted, actor)
         details |= {"run_id": run["run_id"]}

@@ -64,7 +64,7 @@ def retry_message(
     description="Needs the role `operator`. Every message that the filter selects, longest in"
     " trouble first, each as by itself: the answer tells what became of each.",
     tags=["Messages"],
-    responses=answers(200, Results, "What became of each.") | problems(401, 403, 422),
+    responses=answers(200, Results, "What became of each.") | problems(401, 403, 404, 422),
 )
 def retry_messages(request: Annotated[RetrySelection, Body()]) -> Results:
     """Retry what is selected, in the caller's name."""

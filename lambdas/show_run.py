@@ -38,7 +38,11 @@ def show_run(run_id: PathId) -> RunReport:
             run
             | {
                 "lanes": progress.lanes(run),
-                "outcome": outcome.count(run_id, int(run["redriven"])),
+                "outcome": outcome.count(
+                    run_id,
+                    int(run["redriven"]),
+                    is_default=runs.queue_of(run).is_default,
+                ),
                 "progress": progress.of(run),
             }
         )

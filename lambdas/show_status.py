@@ -5,10 +5,12 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.api import app, caller, serve, trace_id
+from lambdas.queue_query import OfQueue
 from lambdas.responses import answers, problems
+from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.operator.overview import Status, status
+from workflows.queues import registry
 from workflows.runtime import telemetry
-from workflows.runtime.settings import settings
 
 
 @app.get(
@@ -17,17 +19,18 @@ from workflows.runtime.settings import settings
     description="Needs the role `producer`. SQS's numbers are approximate; the messages in trouble"
     " are counted in the ledger.",
     tags=["Messages"],
-    responses=answers(200, Status, "The overview.") | problems(401, 403),
+    responses=answers(200, Status, "The overview.") | problems(401, 403, 404, 422),
 )
-def show_status() -> Status:
+def show_status(queue: OfQueue = DEFAULT_QUEUE) -> Status:
     """Show the overview."""
     caller("producer")
-    names = {
-        "queue_name": settings().work_queue_name,
-        "dead_letter_queue_name": settings().dead_letter_queue_name,
-    }
-    with telemetry.operation("get_status", trace_id(), **names):
-        return status()
+    with telemetry.operation("get_status", trace_id()) as details:
+        found = registry.get(queue)
+        details |= {
+            "queue_name": found.source_queue_name,
+            "dead_letter_queue_name": found.dead_letter_queue_name,
+        }
+        return status(found)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

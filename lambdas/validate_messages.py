@@ -8,7 +8,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from workflows.redrive import batch, in_flight, turns
+from workflows.redrive import batch, in_flight, runs, turns
+from workflows.redrive.columns import Turn
 from workflows.redrive.judge import Judge
 from workflows.redrive.lane import Lane
 from workflows.redrive.requests import RedriveRequest
@@ -18,9 +19,9 @@ from workflows.runtime import telemetry
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take a batch of at most ten dead letters; return what `batch.guarded` does.
 
-    `event` has the run's `run_id`, `trace_id` and `request`, the `execution_arn` of the leg, its
-    `lane`, the `messages`, none for an empty poll, and of the batch before the ids that were `done`
-    and `sent_at`.
+    `event` has the run's `run_id`, `trace_id`, `request` and `queue`, the `execution_arn` of the
+    leg, its `lane`, the `messages`, none for an empty poll, and of the batch before the ids that
+    were `done` and `sent_at`.
 
     Raises:
         pydantic.ValidationError: the lane was started with a request that the API would refuse.
@@ -30,12 +31,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         run_id, messages = event["run_id"], event["messages"]
         lane = Lane.model_validate(event["lane"])
         turns.tally(lane, event["done"], event["sent_at"])
-        judged = Judge(run_id, request.filter).judge(messages)
+        queue = runs.registration(run_id, event["queue"])
+        judged = Judge(run_id, request.filter, queue, looks=lane.only_looks).judge(messages)
         details |= {"verdicts": [verdict["verdict"] for verdict in judged]}
         details |= {"trace_ids": [verdict["trace_id"] for verdict in judged]}
         handles = batch.left(messages, judged)
         if handles:
-            in_flight.note(run_id, lane.number, lane.records, handles)
+            in_flight.note(run_id, queue, lane.number, lane.records, handles)
             lane.records += 1
         turns.ask(lane, judged, run_id)
-        return batch.guarded(run_id, event["execution_arn"], lane, messages, judged)
+        turn = Turn(run_id, queue, event["execution_arn"], lane.mark)
+        return batch.guarded(turn, lane, messages, judged)

@@ -19,7 +19,8 @@ from workflows.groups.fences import Fence
 from workflows.ledger import lookup, lost
 from workflows.ledger.status import AT_REST, GONE, UNDER_WAY
 from workflows.operator import retry_by_hand
-from workflows.redrive import in_flight, leg_executions, let_go, ownership, run_ends
+from workflows.queues import registry
+from workflows.redrive import in_flight, leg_executions, let_go, ownership, run_ends, runs
 from workflows.runtime import clock, executions
 from workflows.runtime.parts import Parts
 from workflows.runtime.settings import settings
@@ -35,7 +36,7 @@ _CHUNK = 100
 class Recovered(BaseModel):
     """What a check set right.
 
-    `groups` got a new execution, the lock of `run_id` is free, what `released` runs had left in
+    `groups` got a new execution, the locks of `run_ids` are free, what `released` runs had left in
     flight is visible, what they had guarded and perhaps not sent is `let_go`, and `resent` messages
     are those whose retry by hand had stopped before its copy was known to be sent. What is `lost`
     had been sent, and the work queue kept it no longer. For `unchecked` fences there was no time: a
@@ -43,7 +44,7 @@ class Recovered(BaseModel):
     """
 
     groups: list[str] = []
-    run_id: str | None
+    run_ids: list[str] = []
     released: list[str]
     let_go: list[str] = []
     lost: list[str] = []
@@ -52,7 +53,7 @@ class Recovered(BaseModel):
 
 
 def recover(seconds_left: Callable[[], float] = lambda: math.inf) -> Recovered:
-    """Check the redrive lock, what runs left undone, the retries by hand and every fence.
+    """Check the redrive locks, what runs left undone, the retries by hand and every fence.
 
     And once a day, in parts, every message that is said to be on the work queue.
 
@@ -76,7 +77,7 @@ def recover(seconds_left: Callable[[], float] = lambda: math.inf) -> Recovered:
 
 
 def recover_group(group_id: str) -> Recovered:
-    """Check the redrive lock, what runs left undone and the fence of one group.
+    """Check the redrive locks, what runs left undone and the fence of one group.
 
     Raises:
         Exception: the first failure, after all else was done.
@@ -90,11 +91,11 @@ def recover_group(group_id: str) -> Recovered:
 
 
 def _recover_runs(parts: Parts) -> Recovered:
-    run_id = parts.do(ownership.recover)
+    freed = [parts.do(ownership.recover, queue) for queue in parts.do(registry.every) or []]
     for row in parts.do(run_ends.untold) or []:
         parts.do(_end_run, row)
     return Recovered(
-        run_id=run_id,
+        run_ids=[run_id for run_id in freed if run_id],
         released=parts.do(in_flight.recover) or [],
         let_go=parts.do(let_go.recover) or [],
     )
@@ -112,7 +113,7 @@ def _end_run(row: dict[str, Any]) -> None:
         if any(executions.execution_status(leg) == "RUNNING" for leg in works):
             return
         for leg in works:
-            in_flight.give_back_batch(leg)
+            in_flight.give_back_batch(leg, runs.queue_of(row))
     run_ends.note(row["run_id"])
 
 

@@ -91,6 +91,8 @@ def test_every_function_may_do_what_it_must():
             "FAILED",
             "PermissionMissing",  # of a queue that no parameter names
             "permission_missing",
+            "QueueInUse",  # by a run
+            "queue_in_use",
         }
         assert "AccessDenied" not in stack.lambda_log() + stack.log()
         assert actions_logged(stack) >= actions_of_the_functions()
@@ -250,10 +252,10 @@ def whatever_was_abandoned_is_found(stack, operator):
     what_sqs_refused_is_let_go_of(stack, refused, "swept")
     swept = invoke(stack, "RecoverExecutions")
     assert swept["let_go"] == [unsure.message_id]
-    assert (swept["run_id"], swept["released"]) == ("swept", ["swept"])
+    assert (swept["run_ids"], swept["released"]) == (["swept"], ["swept"])
     assert message.group_id in swept["groups"]
     event = {"detail": {"input": json.dumps({"group_id": message.group_id})}}
-    assert invoke(stack, "RecoverExecutions", event)["run_id"] is None
+    assert invoke(stack, "RecoverExecutions", event)["run_ids"] == []
 
 
 def runs_fail_and_find_nothing(stack, operator):
@@ -284,7 +286,38 @@ def queue_is_registered_and_removed(stack, producer, operator):
     assert producer.call("GET", "/queues/default").expect(200)["problem"] is None
     refused = operator.call("PUT", "/queues/b", pair | {"dead_letter_queue": "others"})
     assert refused.expect(422)["error"]["code"] == "permission_missing"
+    registered_queue_is_redriven(stack, producer, operator)
     operator.call("DELETE", "/queues/a").expect(200)
+
+
+def registered_queue_is_redriven(stack, producer, operator):
+    """Look at what is on the queue, mend it and redrive it; what is active cannot be removed."""
+    sqs = stack.client("sqs")
+    dead = sqs.get_queue_url(QueueName="team-a-dead")["QueueUrl"]
+    for body in ("sent by hand", "discarded"):
+        sqs.send_message(QueueUrl=dead, MessageBody=body)
+    assert operator.reprocess(queue="a", dry_run=True).expect(200)["unnoted"] == 2
+    finished(operator, operator.reprocess(queue="a", look=True).expect(202)["run_id"])
+    first, second = producer.dead_letters(queue="a").expect(200)["messages"]
+    assert producer.call("GET", "/messages/status?queue=a").expect(200)["messages"]["dead"] == 2
+    operator.call("POST", f"/messages/{first['message_id']}/retry", {}).expect(202)
+    edited = operator.call("PATCH", "/messages", {"filter": {}, "queue": "a", "merge": {"b": 1}})
+    assert [one["error"]["code"] for one in edited.expect(200)["results"]] == ["foreign_message"]
+    for action, more in (("retry", {"limit": 1}), ("discard", {"reason": "It is a test."})):
+        asked = {"filter": {"message_ids": [second["message_id"]]}, "queue": "a"} | more
+        operator.call("POST", f"/messages/{action}", asked).expect(200)
+    canary = {"messages": 1, "watch_seconds": 600}
+    sqs.send_message(QueueUrl=dead, MessageBody="watched")
+    run_id = operator.reprocess(queue="a", canary=canary).expect(202)["run_id"]
+    wait_until(lambda: operator.run(run_id).expect(200)["redriven"], 60, "the run watches")
+    assert operator.call("DELETE", "/queues/a").status == 409
+    operator.cancel(run_id).expect(202)
+    finished(operator, run_id)
+    run_machine(
+        stack, "redrive", {"request": {"queue": "a", "max_messages": 1}}
+    )  # as a console starts it
+    assert len(operator.runs(queue="a").expect(200)["runs"]) == 3
+    assert operator.quarantine(queue="a").expect(200)["messages"] == []
 
 
 # Granted and not asked for above, each with its reason.
@@ -294,16 +327,9 @@ UNUSED = {
     ("ConsumeMessages", "sqs:GetQueueAttributes", "work.fifo"): _POLLER,
     ("ConsumeMessages", "sqs:ReceiveMessage", "work.fifo"): _POLLER,
     **{
-        (function, action, "team"): "Runs and retries take the built-in queue only."
-        for function, actions in {
-            "ConductRun": ["sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"],
-            "RecoverExecutions": ["sqs:SendMessage", "sqs:ChangeMessageVisibility"],
-            "ReprocessDeadLetters": ["sqs:GetQueueAttributes"],
-            "RetryMessages": ["sqs:SendMessage"],
-            "ShowRun": ["sqs:GetQueueAttributes"],
-            "ShowStatus": ["sqs:GetQueueAttributes"],
-        }.items()
-        for action in actions
+        ("RecoverExecutions", action, "team"): "The sweep does for a registered queue what it does"
+        " above for the built-in one."
+        for action in ("sqs:SendMessage", "sqs:ChangeMessageVisibility")
     },
     ("ConductRun", "dynamodb:PutItem", "RunsTable"): "To note a message that is too large for a"
     " state, which nothing is here; tests/machines/scenarios/limits.py has that.",

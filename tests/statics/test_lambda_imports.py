@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 MESSAGES = {"ledger", "messages", "runtime"}
-RUNS = {"ledger", "redrive", "runtime"}
+RUNS = {"ledger", "messages", "queues", "redrive", "runtime"}
 FENCES = MESSAGES | {"groups"}
-TROUBLE = MESSAGES | {"operator"}
+TROUBLE = MESSAGES | {"operator", "queues"}
 # The packages of `workflows` that each module of `lambdas` loads.
 LOADED = {
     # The API's functions
@@ -25,7 +25,7 @@ LOADED = {
     "list_runs": RUNS,
     "log_in": {"access", "runtime"},
     "register_queues": FENCES | TROUBLE | RUNS | {"queues", "jsonschema_rs"},
-    "reprocess_dead_letters": RUNS | {"messages"},
+    "reprocess_dead_letters": RUNS,
     "retry_messages": TROUBLE,
     "send_message": MESSAGES | {"send"},
     "show_docs": FENCES
@@ -34,16 +34,16 @@ LOADED = {
     | {"access", "queues", "send", "jsonschema_rs"},  # the routes are in it, all of them
     "show_group": {"groups", "ledger", "runtime"},
     "show_message": TROUBLE,
-    "show_queues": FENCES | TROUBLE | {"queues"},
+    "show_queues": FENCES | TROUBLE | RUNS,
     "show_run": RUNS,
     "show_status": FENCES | TROUBLE,
     # The others
     "consume_messages": FENCES | {"consume"},
-    "conduct_run": RUNS | {"messages"},
+    "conduct_run": RUNS,
     "note_run_ends": RUNS,
     "process_message": MESSAGES | {"retry"},
     "recover_executions": FENCES | TROUBLE | RUNS | {"recovery"},
-    "validate_messages": RUNS | {"messages"},
+    "validate_messages": RUNS,
     # What they share
     "acting": {"ledger", "runtime"},
     "api": {"runtime"},
@@ -51,6 +51,7 @@ LOADED = {
     "described": {"messages", "runtime"},
     "glossary": set(),
     "page_query": set(),
+    "queue_query": {"messages"},
     "responses": set(),
     "run_record": RUNS,
     "trouble_query": {"messages", "runtime"},

@@ -12,9 +12,11 @@ import pytest
 from tests.support.cloud import ENVIRONMENT, forget
 from tests.support.history import states_of
 from tests.support.messages import a_message
+from tests.support.pairs import BUILT_IN
 from tests.support.template import TEMPLATE, chosen, template
 from tests.support.verdicts import judged
 from workflows.redrive import statements
+from workflows.redrive.columns import Turn
 from workflows.redrive.lane import Guarded, Lane
 from workflows.redrive.verdict import DeadLetter, Kind
 
@@ -55,6 +57,10 @@ _LOGGING = {
     )
 }
 # Where a task names what it acts on; a metric is nothing that a policy can name.
+_OF_A_RUN = {
+    "$run.queue.dead_letter_url": "DeadLetterQueue",
+    "$run.queue.source_url": "WorkQueue",
+}
 _NAMES = ("TableName", "QueueUrl", "FunctionName", "StateMachineArn")
 # What waiting for an execution needs besides starting it: Step Functions hears of its end by a rule
 # of its own, which it makes, and stops it with the one that waits:
@@ -88,7 +94,9 @@ def _used(task: dict[str, Any], machine: str) -> set[Permission]:
             arguments = " ".join(_statements_of_a_turn())
         found = re.findall(r'(UPDATE|INSERT INTO|DELETE FROM) \\*"\$\{(\w+)\}', arguments)
         return {(_PARTIQL[word], name) for word, name in found}
-    acted_on = next((task["Arguments"][name] for name in _NAMES if name in task["Arguments"]), "*")
+    acted_on = next((name for url, name in _OF_A_RUN.items() if url in arguments), None) or next(
+        (task["Arguments"][name] for name in _NAMES if name in task["Arguments"]), "*"
+    )
     if "$states.context.StateMachine.Id" in acted_on:
         acted_on = machine
     name = f"{service}:{action}"
@@ -102,7 +110,7 @@ def _statements_of_a_turn() -> Iterator[str]:
     """Yield the statements that ValidateMessages hands to the guard, of every kind."""
     message = a_message()
     letter: DeadLetter = {"MessageId": "m", "ReceiptHandle": "h"}
-    turn = statements.Turn("run", "arn", "mark")
+    turn = Turn("run", BUILT_IN, "arn", "mark")
     kinds: list[dict[str, Any]] = [
         {"verdict": verdict, "known": known, "unnoted": True}
         for verdict in get_args(Kind)
@@ -111,7 +119,7 @@ def _statements_of_a_turn() -> Iterator[str]:
     with mock.patch.dict(os.environ, ENVIRONMENT):
         forget()
         made = [statements.of(judged(message, **kind), letter, turn) for kind in kinds]
-        made += [statements.renew_lease("run"), statements.note_progress("run", [])]
+        made += [statements.renew_lease("run", BUILT_IN), statements.note_progress("run", [])]
         made += [statements.let_go(Guarded(id="m", redrives=1), "run")]
         made += [statements.note_unsettled("run", Lane())]
     forget()

@@ -141,7 +141,7 @@ def test_every_failure_has_the_one_shape(document):
     [
         (("/users/login", "post"), {"200", "401", "422", "429", "500"}),
         (("/messages/send", "post"), {"200", "202", "401", "403", "409", "413", "422", "500"}),
-        (("/messages/status", "get"), {"200", "401", "403", "422", "500"}),
+        (("/messages/status", "get"), {"200", "401", "403", "404", "422", "500"}),
         (("/messages/{message_id}", "get"), {"200", "401", "403", "404", "422", "500"}),
         (
             ("/messages/{message_id}/discard", "post"),
@@ -155,19 +155,22 @@ def test_every_failure_has_the_one_shape(document):
             ("/messages/{message_id}", "patch"),
             {"200", "401", "403", "404", "409", "413", "422", "500"},
         ),
-        (("/messages/retry", "post"), {"200", "401", "403", "422", "500"}),
-        (("/messages", "patch"), {"200", "401", "403", "422", "500"}),
-        (("/messages/discard", "post"), {"200", "401", "403", "422", "500"}),
+        (("/messages/retry", "post"), {"200", "401", "403", "404", "422", "500"}),
+        (("/messages", "patch"), {"200", "401", "403", "404", "422", "500"}),
+        (("/messages/discard", "post"), {"200", "401", "403", "404", "422", "500"}),
         (("/audit", "get"), {"200", "401", "403", "422", "500"}),
         (("/queues", "get"), {"200", "401", "403", "422", "500"}),
         (("/queues/{queue}", "get"), {"200", "401", "403", "404", "422", "500"}),
         (("/queues/{queue}", "put"), {"200", "201", "401", "403", "409", "422", "500"}),
         (("/queues/{queue}", "delete"), {"200", "401", "403", "404", "409", "422", "500"}),
-        (("/messages/dlq", "get"), {"200", "401", "403", "422", "500"}),
-        (("/messages/dlq/groups", "get"), {"200", "401", "403", "422", "500"}),
-        (("/messages/quarantine", "get"), {"200", "401", "403", "422", "500"}),
-        (("/messages/dlq/reprocess", "post"), {"200", "202", "401", "403", "409", "422", "500"}),
-        (("/messages/dlq/reprocess", "get"), {"200", "401", "403", "422", "500"}),
+        (("/messages/dlq", "get"), {"200", "401", "403", "404", "422", "500"}),
+        (("/messages/dlq/groups", "get"), {"200", "401", "403", "404", "422", "500"}),
+        (("/messages/quarantine", "get"), {"200", "401", "403", "404", "422", "500"}),
+        (
+            ("/messages/dlq/reprocess", "post"),
+            {"200", "202", "401", "403", "404", "409", "422", "500"},
+        ),
+        (("/messages/dlq/reprocess", "get"), {"200", "401", "403", "404", "422", "500"}),
         (("/messages/dlq/reprocess/{run_id}", "get"), {"200", "401", "403", "404", "422", "500"}),
     ],
 )
@@ -244,7 +247,7 @@ def test_bodies_and_parameters_are_described(document):
         ("group_id", "query"), ("type", "query"), ("reason", "query"), ("fingerprint", "query"),
         ("older_than", "query"), ("newer_than", "query"),
         ("limit", "query"), ("cursor", "query"),
-        ("queue", "path"), ("force", "query"),
+        ("queue", "path"), ("queue", "query"), ("force", "query"),
         ("from", "query"), ("to", "query"), ("actor", "query"), ("message_id", "query"),
     }  # fmt: skip
 

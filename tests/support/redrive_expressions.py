@@ -8,7 +8,7 @@ from jsonata import jsonata
 
 from local.stack import ROOT
 
-SUBSTITUTIONS = {"DeadLetterQueueUrl": "d" * 80, "WorkQueueUrl": "w" * 80, "PollSeconds": "1"}
+SUBSTITUTIONS = {"PollSeconds": "1"}
 
 
 @cache

@@ -6,7 +6,9 @@ from unittest import mock
 
 from tests.support.cloud import ENVIRONMENT, forget
 from workflows.messages.envelope import Message
+from workflows.queues.queue import default
 from workflows.redrive import batch
+from workflows.redrive.columns import Turn
 from workflows.redrive.lane import Lane
 from workflows.redrive.turns import ask
 from workflows.redrive.verdict import Verdict
@@ -18,6 +20,7 @@ def judged(message: Message, **fields: Any) -> Verdict:
         "verdict": "redrive",
         "left_because": "",
         "index": 0,
+        "group_id": message.group_id,
         "group": message.group_id,
         "wave": 0,
         "ledger_id": message.message_id,
@@ -51,6 +54,7 @@ def answer(stack: Any, run_id: str, *verdicts: Verdict) -> list[dict[str, Any]]:
         letters: Any = [{"MessageId": verdict["trace_id"]} for verdict in verdicts]
         ask(lane, list(verdicts), run_id)
         lane.over_because = "A test says so."
-        found = batch.guarded(run_id, f"arn:{run_id}", lane, letters, list(verdicts))
+        turn = Turn(run_id, default(), f"arn:{run_id}", lane.mark)
+        found = batch.guarded(turn, lane, letters, list(verdicts))
     forget()
     return [{"Return": {"StatusCode": 200, "Payload": found}}]

@@ -30,6 +30,7 @@ from workflows.groups.fence import START_GRACE_SECONDS
 from workflows.groups.view import GroupCounts
 from workflows.ledger import lookup
 from workflows.operator import retry_by_hand
+from workflows.queues.queue import default
 from workflows.recovery import RESERVE_SECONDS
 from workflows.redrive import in_flight, let_go, ownership, run_lock
 from workflows.runtime import aws, executions
@@ -146,11 +147,11 @@ def much_to_do(tables, queues, machines, later):
     fence_groups(5)
     for group in GROUPS:
         change(1, group, status="DISCARDED")
-    run_lock.take("stopped", None)
+    run_lock.take("stopped", default(), None)
     later(START_GRACE_SECONDS + 1)
     assert sorted(recovery.recover().groups) == GROUPS
     stop_executions()
-    run_lock.take("stopped", None)
+    run_lock.take("stopped", default(), None)
     later(START_GRACE_SECONDS + 1)
     aws.dynamodb().put_item(TableName="Runs", Item=STOPPED)
     record = {
@@ -164,7 +165,7 @@ def much_to_do(tables, queues, machines, later):
     in_trouble("REDRIVEN", a_message(message_id="unsent"), trouble="SENDING")
 
 
-def throttled():
+def throttled(*_of):
     raise THROTTLED
 
 
@@ -172,7 +173,7 @@ def done():
     """Return what was set right of `much_to_do`."""
     record = aws.dynamodb().get_item(TableName="Runs", Key={"run_id": "HELD#stopped#0"})
     return {
-        "ownership": run_lock.find() is None,
+        "ownership": run_lock.find(default()) is None,
         "in_flight": "Item" not in record,
         "let_go": lookup.get("guarded")["trouble"] == "DEAD",
         "retry_by_hand": bool(sent()),
@@ -204,8 +205,8 @@ def test_sweep_sets_everything_right():
 
     assert sorted(found.pop("groups")) == GROUPS
     assert found == {
-        "run_id": "stopped", "released": ["stopped"], "let_go": ["guarded"], "resent": ["unsent"],
-        "lost": [], "unchecked": 0,
+        "run_ids": ["stopped"], "released": ["stopped"], "let_go": ["guarded"],
+        "resent": ["unsent"], "lost": [], "unchecked": 0,
     }  # fmt: skip
     assert not_done() == set()
 
@@ -272,7 +273,7 @@ def test_event_of_one_group_finds_it_although_something_else_fails(monkeypatch):
         recover_executions.handler(event(GROUPS[2]), CONTEXT)
 
     assert fence_of(GROUPS[2]).generation == 2
-    assert run_lock.find() is None
+    assert run_lock.find(default()) is None
 
 
 @pytest.mark.usefixtures("much_to_do")

@@ -99,6 +99,11 @@ def counts() -> tuple[GroupCounts, int]:
     return GroupCounts(fenced=len(raised), parked=parked), retrying
 
 
+def none() -> tuple[GroupCounts, int]:
+    """Return the counts of a queue whose consumer is not ours: nothing fences its groups."""
+    return GroupCounts(fenced=0, parked=0), 0
+
+
 def _describe(fence: Fence, statuses: dict[str, str]) -> dict[str, Any]:
     return {
         "group_id": fence.group_id,

@@ -17,6 +17,7 @@ from typing import Any
 
 from workflows.ledger import journey, lookup, trouble, writes
 from workflows.ledger.status import SENT, UNDER_WAY, Trouble
+from workflows.messages.ids import DEFAULT_QUEUE, queue_of
 from workflows.messages.reasons import reason_of
 from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb
@@ -47,6 +48,8 @@ def is_lost(row: dict[str, Any]) -> bool:
     # `SENDING` is sent again, and what is `DEAD` was let go of.
     return (
         row["status"] in UNDER_WAY
+        # Nobody tells what a consumer that is not ours has made of a message.
+        and queue_of(row["message_id"]) == DEFAULT_QUEUE
         and row.get("trouble", Trouble.REDRIVING) == Trouble.REDRIVING
         and clock.seconds_since(_written(row)) > _kept_seconds()
     )
@@ -83,12 +86,13 @@ def is_gone(row: dict[str, Any]) -> bool:
     return _was_dropped_unclaimed(row) or _is_outdated(row)
 
 
-def count_gone() -> int:
-    """Count those of the dead letters that are gone, by the index."""
+def count_gone(queue: str) -> int:
+    """Count those of a queue's dead letters that are gone, by the index."""
     values = {f":{status.lower()}": status for status in SENT}
     rows = trouble.read_all(
         Trouble.DEAD,
         ["status", "dead_at", "updated_at"],
+        queue,
         # A filter may not name the index's own key, so `is_gone` decides.
         FilterExpression=f"#status IN ({', '.join(values)}) OR #dead_at < :before",
         ExpressionAttributeValues=values | {":before": _dropped_before()},

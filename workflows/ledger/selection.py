@@ -11,6 +11,7 @@ from typing import Any
 
 from workflows.ledger import lookup
 from workflows.messages.filters import Filter, Subject, edge, matches
+from workflows.messages.ids import DEFAULT_QUEUE, queue_of
 from workflows.runtime import shards
 from workflows.runtime.strict_json import loads
 
@@ -29,7 +30,7 @@ def subject(row: dict[str, Any]) -> Subject:
         reason_type=row.get("reason", {}).get("type"),
         fingerprint=lookup.fingerprint_of(row),
         first_sent_at=row["first_sent_at"],
-        payload=_payload(row.get("body", "")),
+        payload=_payload(row.get("body", ""), row["message_id"]),
     )
 
 
@@ -79,10 +80,11 @@ def whole(trouble: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows_now if row.get("trouble") == trouble]
 
 
-def _payload(body: str) -> dict[str, Any] | None:
+def _payload(body: str, message_id: str) -> dict[str, Any] | None:
     try:
-        envelope = loads(body)
+        payload = loads(body)
     except ValueError:
         return None
-    payload = envelope.get("payload") if isinstance(envelope, dict) else None
+    if queue_of(message_id) == DEFAULT_QUEUE:  # a registered queue's has no envelope around it
+        payload = payload.get("payload") if isinstance(payload, dict) else None
     return payload if isinstance(payload, dict) else None

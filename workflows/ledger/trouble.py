@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from workflows.ledger import selection
+from workflows.ledger import listing, selection
 from workflows.ledger.status import Trouble
 from workflows.messages.filters import Filter, matches
+from workflows.messages.ids import DEFAULT_QUEUE, queue_of
 from workflows.runtime import clock, paging, shards
 from workflows.runtime.settings import settings
 from workflows.runtime.shards import Index, Looked, Place
@@ -38,21 +39,21 @@ def index() -> Index:
     return Index(table, TROUBLE_INDEX, "listed", "message_id", "updated_at")
 
 
-def count(trouble: str) -> int:
-    """Count the messages that are `DEAD` or `QUARANTINED`, without reading them."""
-    return shards.count(index(), trouble)
+def count(trouble: str, queue: str) -> int:
+    """Count the messages of a queue that are `DEAD` or `QUARANTINED`, without reading them."""
+    return shards.count(index(), listing.of(trouble, queue))
 
 
-def oldest(trouble: str) -> str | None:
-    """Return since when (ISO 8601) the message longest in this trouble has been in it."""
-    row = shards.first(index(), trouble)
+def oldest(trouble: str, queue: str) -> str | None:
+    """Return since when (ISO 8601) the message of a queue longest in this trouble has been so."""
+    row = shards.first(index(), listing.of(trouble, queue))
     return None if row is None else str(row["updated_at"])
 
 
 def page(
-    trouble: str, wanted: Filter, limit: int, cursor: str | None
+    trouble: str, wanted: Filter, limit: int, cursor: str | None, queue: str
 ) -> tuple[list[Row], str | None]:
-    """Return the `limit` rows of the index that match next, longest in trouble first.
+    """Return the `limit` rows of a queue that match next, longest in trouble first.
 
     Fewer only if there are no more, or if `READ_AT_MOST` rows were read in vain: then the cursor
     goes on from there.
@@ -62,49 +63,60 @@ def page(
     """
     after = shards.START
     if cursor is not None:
-        after = _place(paging.key(cursor, message_id=None, trouble=trouble, updated_at=None))
+        known = listing.of(trouble, queue)
+        after = _place(paging.key(cursor, message_id=None, trouble=known, updated_at=None))
     # Of a page each shard has a part, seldom more than twice its share.
     size = limit // 4 + 2 if wanted.empty else _READ_AT_ONCE
     rows: list[Row] = []
     read = 0
     condition = selection.condition(wanted)
-    for looked in shards.in_order(index(), trouble, after=after, Limit=size, **condition):
+    for looked in shards.in_order(
+        index(), listing.of(trouble, queue), after=after, Limit=size, **condition
+    ):
         rows += islice(selection.select(trouble, wanted, looked.rows), limit + 1 - len(rows))
         if len(rows) > limit:
             return rows[:limit], cursor_after(trouble, rows[limit - 1])
         read += looked.read
         if read >= READ_AT_MOST:
-            return rows, paging.cursor(looked.upto and _key(trouble, looked.upto))
+            return rows, paging.cursor(
+                looked.upto and _key(listing.of(trouble, queue), looked.upto)
+            )
     return rows, None
 
 
 def cursor_after(trouble: str, row: Row) -> str | None:
     """Return the cursor of a page that begins after a row."""
-    return paging.cursor(_key(trouble, _place(row)))
+    known = listing.of(trouble, queue_of(str(row["message_id"])))
+    return paging.cursor(_key(known, _place(row)))
 
 
-def every(trouble: str, wanted: Filter, *, bodies: int = 0) -> Iterator[Row]:
-    """Yield every row that matches, longest in trouble first.
+def every(
+    trouble: str, wanted: Filter, queue: str = DEFAULT_QUEUE, *, bodies: int = 0
+) -> Iterator[Row]:
+    """Yield every row of a queue that matches, longest in trouble first.
 
     Args:
-        trouble: which.
+        trouble: which; what nobody is shown is of all queues.
         wanted: by record, payload or ids.
+        queue: whose.
         bodies: about how many whole rows are wanted, read consistently; 0 for the index's
             columns alone. A filter by payload or ids yields whole ones anyway.
     """
     if wanted.message_ids is not None:
         ids = [{"message_id": message_id} for message_id in wanted.message_ids]
-        found = selection.whole(trouble, ids)
+        found = selection.whole(
+            trouble, [one for one in ids if queue_of(one["message_id"]) == queue]
+        )
         rows = [row for row in found if matches(wanted, selection.subject(row))]
         yield from sorted(rows, key=lambda row: str(row["updated_at"]))
         return
     condition = selection.condition(wanted) | ({"Limit": max(100, bodies // 10)} if bodies else {})
-    listed = _flat(shards.in_order(index(), trouble, **condition))
+    listed = _flat(shards.in_order(index(), listing.of(trouble, queue), **condition))
     yield from selection.select(trouble, wanted, listed, bodies=bool(bodies))
 
 
 def chunks(
-    trouble: str, wanted: Filter, cursor: str | None
+    trouble: str, wanted: Filter, cursor: str | None, queue: str
 ) -> Iterator[tuple[list[tuple[Row, str | None]], str | None]]:
     """Yield what matches among each hundred rows that were looked at, longest in trouble first.
 
@@ -115,32 +127,33 @@ def chunks(
     Raises:
         workflows.runtime.paging.InvalidCursor: the cursor is not of such a sweep.
     """
-    began, after = _sweep(trouble, cursor)
+    known = listing.of(trouble, queue)
+    began, after = _sweep(known, cursor)
     if wanted.message_ids is not None:
-        found = (row for row in every(trouble, wanted) if row["updated_at"] <= began)
+        found = (row for row in every(trouble, wanted, queue) if row["updated_at"] <= began)
         rows = sorted((row for row in found if _place(row) > after), key=_place)
-        yield [(row, _cursor(trouble, _place(row), began)) for row in rows], None
+        yield [(row, _cursor(known, _place(row), began)) for row in rows], None
         return
     by_record = wanted.model_copy(update={"payload": None, "jmespath": None})
     condition = selection.condition(wanted)
-    for looked in shards.in_order(index(), trouble, after=after, until=began, **condition):
+    for looked in shards.in_order(index(), known, after=after, until=began, **condition):
         likely = iter([row for row in looked.rows if matches(by_record, selection.subject(row))])
         while chunk := list(islice(likely, selection.BODIES_AT_ONCE)):
             # Of the index: a row that was written since stands elsewhere in it, or soon will.
-            cursors = {row["message_id"]: _cursor(trouble, _place(row), began) for row in chunk}
+            cursors = {row["message_id"]: _cursor(known, _place(row), began) for row in chunk}
             whole = (row for row in selection.whole(trouble, chunk) if row["updated_at"] <= began)
             found = (row for row in whole if matches(wanted, selection.subject(row)))
             last = cursors[chunk[-1]["message_id"]]
             yield [(row, cursors[row["message_id"]]) for row in found], last
-        yield [], looked.upto and _cursor(trouble, looked.upto, began)
+        yield [], looked.upto and _cursor(known, looked.upto, began)
 
 
-def _sweep(trouble: str, cursor: str | None) -> tuple[str, Place]:
+def _sweep(known: str, cursor: str | None) -> tuple[str, Place]:
     """Return when a sweep began, and the place after which it goes on."""
     now = datetime.fromisoformat(clock.now())
     if cursor is None:
         return clock.text(now), shards.START
-    key = paging.key(cursor, message_id=None, trouble=trouble, updated_at=None, began=None)
+    key = paging.key(cursor, message_id=None, trouble=known, updated_at=None, began=None)
     began = key["began"]
     # One that begins in the future would not end; DynamoDB refuses a key outside of the query.
     latest = clock.text(now + _CLOCKS_APART)
@@ -156,32 +169,35 @@ def _is_time(text: str) -> bool:
         return False
 
 
-def _cursor(trouble: str, place: Place, began: str) -> str | None:
-    return paging.cursor(_key(trouble, place) | {"began": began})
+def _cursor(known: str, place: Place, began: str) -> str | None:
+    return paging.cursor(_key(known, place) | {"began": began})
 
 
-def _key(trouble: str, place: Place) -> Row:
+def _key(known: str, place: Place) -> Row:
     at, message_id = place
-    return {"message_id": message_id or _BEFORE_ALL, "trouble": str(trouble), "updated_at": at}
+    return {"message_id": message_id or _BEFORE_ALL, "trouble": known, "updated_at": at}
 
 
 def _place(row: Row) -> Place:
     return str(row["updated_at"]), str(row["message_id"])
 
 
-def read_all(trouble: str, columns: list[str], **condition: Any) -> Iterator[Row]:
-    """Yield some columns of every row of the index, longest in trouble first.
+def read_all(
+    trouble: str, columns: list[str], queue: str = DEFAULT_QUEUE, **condition: Any
+) -> Iterator[Row]:
+    """Yield some columns of every row of a queue in the index, longest in trouble first.
 
     Args:
         trouble: which.
         columns: each is `#column` in the condition; what orders the rows is among them anyway.
+        queue: whose.
         condition: of a query, to read only some of them.
     """
     names = {f"#{column}": column for column in {*columns, "updated_at", "message_id"}}
     return _flat(
         shards.in_order(
             index(),
-            trouble,
+            listing.of(trouble, queue),
             ProjectionExpression=", ".join(names),
             ExpressionAttributeNames=names,
             **condition,

@@ -3,8 +3,9 @@
 import re
 from typing import Any
 
+from workflows.ledger import listing
 from workflows.ledger.status import Status, Trouble
-from workflows.runtime import clock, shards
+from workflows.runtime import clock
 from workflows.runtime.aws import dynamodb, plain
 from workflows.runtime.settings import settings
 
@@ -58,7 +59,7 @@ def change(
     now = {":now": clock.now()} if ":now" in used else {}
     given = {name: _STATUSES[name] for name in used & _STATUSES.keys()} | values
     if found := _TROUBLE.search(expression):
-        given |= {":listed": shards.key(str(given[found[1]]), message_id)}
+        given |= {":listed": listing.key(str(given[found[1]]), message_id)}
     return {
         "Update": {
             "TableName": settings().messages_table,

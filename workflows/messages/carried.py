@@ -34,11 +34,16 @@ class Carried:
     @classmethod
     def of(cls, attributes: Mapping[str, Mapping[str, Any]], trace_header: str = "") -> Self:
         """Take what came with a message, without what we once added to it."""
+        theirs = {name: value for name, value in attributes.items() if name not in _OURS}
+        return cls.all_of(theirs, trace_header)
+
+    @classmethod
+    def all_of(cls, attributes: Mapping[str, Mapping[str, Any]], trace_header: str = "") -> Self:
+        """Take what came with a message to which we add nothing."""
         return cls(
             {
                 name: {part: str(value[part]) for part in _PARTS if value.get(part) is not None}
                 for name, value in attributes.items()
-                if name not in _OURS
             },
             trace_header,
         )
@@ -53,7 +58,7 @@ class Carried:
             kind, _, value = text.partition("\n")
             part = "BinaryValue" if kind.startswith("Binary") else "StringValue"
             attributes[name] = {"DataType": kind, part: value}
-        return cls.of(attributes, header)
+        return cls.all_of(attributes, header)
 
     @property
     def column(self) -> dict[str, str]:

@@ -16,8 +16,14 @@ IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._:@=+-]*$"
 _REDRIVE_SUFFIX = re.compile(r"\.r[0-9]+$")
 # The ledger's key of a message that has no id of its own: "sqs:" and SQS's MessageId.
 FOREIGN_PREFIX = "sqs:"
+# The queue of all messages whose ids say no other.
+DEFAULT_QUEUE = "default"
 # Stand in the API's paths in the place of an id: a message called so could not be read.
 RESERVED_IDS = frozenset({"discard", "dlq", "quarantine", "retry", "send", "status"})
+QueueName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+_LONGEST = 120
+_HASH_LENGTH = 40
+_HASH = re.compile(rf"[0-9a-f]{{{_HASH_LENGTH}}}")
 Identifier = Annotated[str, StringConstraints(pattern=IDENTIFIER, min_length=1, max_length=120)]
 
 
@@ -38,6 +44,34 @@ def check_message_id(message_id: str) -> str:
     if message_id.startswith(FOREIGN_PREFIX):
         raise ValueError(f"must not begin with '{FOREIGN_PREFIX}': foreign messages use that")
     return message_id
+
+
+def of_queue(queue: str, identity: str) -> str:
+    """Return the ledger's key of a message of a registered queue: "sqs:", its queue, its identity.
+
+    An identity that cannot stand in a path, or is too long, stands there as its SHA-256.
+    """
+    found = f"{FOREIGN_PREFIX}{queue}:{identity}"
+    fits = len(found) <= _LONGEST and re.fullmatch(IDENTIFIER, identity, re.ASCII)
+    if fits and not _REDRIVE_SUFFIX.search(identity) and not _HASH.fullmatch(identity):
+        return found
+    return f"{FOREIGN_PREFIX}{queue}:{_hash(identity)}"
+
+
+def of_content(queue: str, group: str, body_hash: str) -> str:
+    """Return the ledger's key of a message of a registered queue that has no identity but this."""
+    return f"{FOREIGN_PREFIX}{queue}:{_hash(f'{group} {body_hash}')}"
+
+
+def queue_of(message_id: str) -> str:
+    """Return the name of a message's queue."""
+    prefix, _, rest = message_id.partition(":")
+    queue, colon, _ = rest.partition(":")
+    return queue if f"{prefix}:" == FOREIGN_PREFIX and colon else DEFAULT_QUEUE
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_LENGTH]
 
 
 def deduplication_id(message_id: str, redrives: int) -> str:

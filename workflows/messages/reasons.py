@@ -31,10 +31,15 @@ def reason_of(error: BaseException) -> dict[str, str]:
     SQS allows no control characters in attributes and we no more than 256 characters.
     """
     text = _printable(str(error)) or _printable(type(error).__doc__ or "") or "no message"
-    reason = {"type": type(error).__name__, "message": text[:_REASON_LENGTH]}
+    found = reason(type(error).__name__, text)
     if isinstance(error, Cause) and error.template:
-        reason["template"] = _printable(error.template)[:_TEMPLATE_LENGTH]
-    return reason
+        found["template"] = _printable(error.template)[:_TEMPLATE_LENGTH]
+    return found
+
+
+def reason(kind: str, text: str) -> dict[str, str]:
+    """Return a reason that somebody else gives, as the ledger keeps it."""
+    return {"type": _printable(kind), "message": _printable(text)[:_REASON_LENGTH]}
 
 
 def _printable(text: str) -> str:

@@ -9,6 +9,8 @@ from pydantic import Field
 from workflows.ledger import trouble
 from workflows.ledger.status import Trouble
 from workflows.messages.filters import Filter
+from workflows.messages.ids import DEFAULT_QUEUE, QueueName
+from workflows.queues import registry
 from workflows.runtime import clock
 from workflows.runtime.asked import Asked
 
@@ -17,10 +19,11 @@ _SECONDS = 18
 
 
 class Selection(Asked):
-    """Which messages; the empty filter `{}` selects every one of that status."""
+    """Which messages; the empty filter `{}` selects every one of the queue in that status."""
 
     filter: Filter = Field(examples=[{"reason": "AccountFrozen", "older_than": "PT2H"}])
     status: Literal[Trouble.DEAD, Trouble.QUARANTINED] = Trouble.DEAD
+    queue: QueueName = DEFAULT_QUEUE
     limit: int = Field(default=100, ge=1, le=100, description="Messages a call.")
     cursor: str | None = Field(
         default=None,
@@ -53,12 +56,16 @@ def each(
         what became of each, and the cursor with which another call goes on; None if none is left.
 
     Raises:
+        workflows.queues.registry.UnknownQueue: nobody registered the queue.
         workflows.runtime.paging.InvalidCursor: the cursor is not of this list.
     """
     until = clock.epoch() + _SECONDS
     results: list[Result] = []
     last: str | None = None
-    for rows, looked_at in trouble.chunks(selection.status, selection.filter, selection.cursor):
+    listed = trouble.chunks(
+        selection.status, selection.filter, selection.cursor, registry.get(selection.queue).name
+    )
+    for rows, looked_at in listed:
         for row, after in rows:
             if len(results) == selection.limit or (last and clock.epoch() >= until):
                 return results, last

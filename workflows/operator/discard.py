@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from workflows.groups import fence, fences
 from workflows.ledger import audit, lookup, transitions
 from workflows.ledger.status import AT_REST, Status
+from workflows.messages.ids import DEFAULT_QUEUE, queue_of
 from workflows.operator.bulk import Selection
 from workflows.runtime import clock
 from workflows.runtime.asked import Asked
@@ -41,6 +42,8 @@ def discard(message_id: str, request: DiscardRequest, actor: audit.Actor) -> dic
         workflows.ledger.transitions.BeingTried: its last try may not have ended.
     """
     row = _give_up(message_id, request, actor)
+    if queue_of(message_id) != DEFAULT_QUEUE:
+        return row  # nothing fences its group
     fenced = fences.find([row["group_id"]]).get(row["group_id"])
     if fenced is not None and fenced.holder == message_id:
         # The message is discarded and recorded as such: an error would record a refusal too. If

@@ -9,6 +9,7 @@ from workflows.ledger import lookup, lost, trouble
 from workflows.ledger.lost import DEAD_LETTER_RETENTION_SECONDS
 from workflows.ledger.status import Status, Trouble
 from workflows.messages.filters import Filter
+from workflows.queues.queue import Queue
 from workflows.runtime import clock
 from workflows.runtime.settings import settings
 
@@ -96,25 +97,25 @@ class FailureGroups(BaseModel):
 
 
 def dead_letters(
-    wanted: Filter, limit: int, cursor: str | None
+    wanted: Filter, limit: int, cursor: str | None, queue: Queue
 ) -> tuple[list[DeadLetter], str | None]:
-    """Return a page of dead letters, longest dead first, and the cursor of the next page or None.
+    """Return a page of a queue's dead letters, longest dead first, and the next page's cursor.
 
     Raises:
         workflows.runtime.paging.InvalidCursor: the cursor is not of this list.
     """
-    rows, following = trouble.page(Trouble.DEAD, wanted, limit, cursor)
+    rows, following = trouble.page(Trouble.DEAD, wanted, limit, cursor, queue.name)
     return [_dead_letter(row) for row in rows], following
 
 
 def quarantined(
-    wanted: Filter, limit: int, cursor: str | None, *, bodies: bool
+    wanted: Filter, limit: int, cursor: str | None, queue: Queue, *, bodies: bool
 ) -> tuple[list[QuarantinedMessage], str | None]:
     """Return a page of quarantined messages, like `dead_letters`; with their `bodies` or without.
 
     With large bodies a page ends early, so that it can be answered.
     """
-    rows, following = trouble.page(Trouble.QUARANTINED, wanted, limit, cursor)
+    rows, following = trouble.page(Trouble.QUARANTINED, wanted, limit, cursor, queue.name)
     if not bodies:
         return [_quarantined(row, None) for row in rows], following
     whole = lookup.get_many((row["message_id"] for row in rows), whole=True)
@@ -129,12 +130,12 @@ def quarantined(
     return found, following
 
 
-def causes() -> FailureGroups:
-    """Count all dead letters by what they failed of, the causes that most have first."""
+def causes(queue: Queue) -> FailureGroups:
+    """Count all dead letters of a queue by what they failed of, the causes that most have first."""
     columns = ["message_id", "type", "reason", "dead_at", "updated_at"]
     found: dict[tuple[str | None, str], FailureGroup] = {}
     read = 0
-    for read, row in enumerate(trouble.read_all(Trouble.DEAD, columns), 1):
+    for read, row in enumerate(trouble.read_all(Trouble.DEAD, columns, queue.name), 1):
         _count(row, found)
         if read == trouble.READ_AT_MOST:
             break

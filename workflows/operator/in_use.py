@@ -5,6 +5,7 @@ from pydantic import BaseModel
 from workflows.ledger import trouble
 from workflows.ledger.status import Trouble
 from workflows.queues.queue import Queue
+from workflows.redrive import run_lock
 
 
 class InTrouble(BaseModel):
@@ -17,19 +18,17 @@ class InTrouble(BaseModel):
 
 def in_trouble(queue: Queue) -> InTrouble:
     """Count a queue's messages in trouble, without reading them."""
-    if not queue.is_default:
-        # The ledger's indexes hold messages of the built-in queue only.
-        return InTrouble(dead=0, quarantined=0, oldest=None)
     return InTrouble(
-        dead=trouble.count(Trouble.DEAD),
-        quarantined=trouble.count(Trouble.QUARANTINED),
-        oldest=trouble.oldest(Trouble.DEAD),
+        dead=trouble.count(Trouble.DEAD, queue.name),
+        quarantined=trouble.count(Trouble.QUARANTINED, queue.name),
+        oldest=trouble.oldest(Trouble.DEAD, queue.name),
     )
 
 
-def active_run(queue: Queue) -> str | None:  # noqa: ARG001
-    """Return the id of the run that is active on a registered queue, or None."""
-    return None  # runs redrive the built-in queue only
+def active_run(queue: Queue) -> str | None:
+    """Return the id of the run that is active on a queue, or None."""
+    lock = run_lock.find(queue)
+    return None if lock is None or not run_lock.is_alive(lock) else str(lock["holder"])
 
 
 def why(queue: Queue) -> str | None:

@@ -4,7 +4,9 @@ from typing import Any
 
 from workflows.ledger import conditions, lookup, transitions, writes
 from workflows.ledger.status import AT_REST
-from workflows.messages.ids import FOREIGN_PREFIX
+from workflows.messages.ids import DEFAULT_QUEUE, FOREIGN_PREFIX, queue_of
+from workflows.queues import registry
+from workflows.queues.queue import Queue
 from workflows.runtime import clock
 from workflows.runtime.refusals import Conflict
 from workflows.runtime.settings import settings
@@ -46,7 +48,8 @@ def check(row: dict[str, Any], what: str) -> None:
             f"Message {row['message_id']} is {row['status']}; only dead and quarantined ones can"
             f" be {what}."
         )
-    if row["message_id"].startswith(FOREIGN_PREFIX):
+    is_ours = queue_of(row["message_id"]) == DEFAULT_QUEUE
+    if is_ours and row["message_id"].startswith(FOREIGN_PREFIX):
         raise ForeignMessage
     if lookup.is_leased(row):
         raise transitions.BeingTried
@@ -110,4 +113,14 @@ def new_limit(row: dict[str, Any]) -> int:
 
     The number itself never goes down: it is in deduplication ids and in names of executions.
     """
-    return int(row["redrives"]) + settings().max_redrives
+    budget = queue_of_row(row).max_redrives
+    return int(row["redrives"]) + (settings().max_redrives if budget is None else budget)
+
+
+def queue_of_row(row: dict[str, Any]) -> Queue:
+    """Return the queue of a message.
+
+    Raises:
+        workflows.queues.registry.UnknownQueue: it is not registered any more.
+    """
+    return registry.get(queue_of(row["message_id"]))

@@ -10,9 +10,9 @@ from workflows.groups import view
 from workflows.groups.view import GroupCounts
 from workflows.ledger import lost, trouble
 from workflows.ledger.status import Trouble
+from workflows.queues.queue import Queue
 from workflows.runtime import clock, shards
 from workflows.runtime.aws import sqs
-from workflows.runtime.settings import settings
 
 
 class QueueStatus(BaseModel):
@@ -48,16 +48,16 @@ class Status(BaseModel):
     groups: GroupCounts
 
 
-def status() -> Status:
-    """Return the overview; reading it locks no message group and receives nothing."""
+def status(queue: Queue) -> Status:
+    """Return the overview of a queue; reading it locks no message group and receives nothing."""
     asked: list[Callable[[], Any]] = [
-        partial(depths, settings().work_queue_url),
-        partial(depths, settings().dead_letter_queue_url),
-        _oldest_age,
-        partial(trouble.count, Trouble.DEAD),
-        partial(trouble.count, Trouble.QUARANTINED),
-        lost.count_gone,
-        view.counts,
+        partial(depths, queue.source_url),
+        partial(depths, queue.dead_letter_url),
+        partial(_oldest_age, queue),
+        partial(trouble.count, Trouble.DEAD, queue.name),
+        partial(trouble.count, Trouble.QUARANTINED, queue.name),
+        partial(lost.count_gone, queue.name),
+        view.counts if queue.is_default else view.none,
     ]
     work, dead_letters, oldest, dead, quarantined, gone, (groups, retrying) = shards.side_by_side(
         lambda ask: ask(), asked
@@ -88,6 +88,6 @@ def depths(queue_url: str) -> dict[str, int | str]:
     }
 
 
-def _oldest_age() -> int | None:
-    since = trouble.oldest(Trouble.DEAD)
+def _oldest_age(queue: Queue) -> int | None:
+    since = trouble.oldest(Trouble.DEAD, queue.name)
     return None if since is None else clock.seconds_since(since)

@@ -4,14 +4,15 @@ import hashlib
 import json
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from workflows.ledger import audit
 from workflows.ledger.audit import Actor
+from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.operator import in_use
 from workflows.queues import addresses, checks, expressions, registry, schemas
-from workflows.queues.queue import DEFAULT, Queue
-from workflows.redrive.requests import RunRequest
+from workflows.queues.queue import Queue
+from workflows.redrive.requests import RedriveRequest, RunRequest
 from workflows.runtime.asked import Asked
 
 Address = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(addresses.check)]
@@ -44,6 +45,13 @@ class QueueRequest(Asked):
     max_age_seconds: int | None = Field(default=None, ge=1, le=_TEN_YEARS)
     redrive_request: RunRequest | None = None
     acknowledge_receives: bool = False
+
+    @field_validator("redrive_request")
+    @classmethod
+    def _is_of_the_queue(cls, request: RedriveRequest | None) -> RedriveRequest | None:
+        if request is not None and "queue" in request.model_fields_set:
+            raise ValueError("must name no queue: it is of the one that is registered")
+        return request
 
     def queue(self, name: str) -> Queue:
         """Return the queue that is asked for under a name."""
@@ -100,7 +108,7 @@ def remove(name: str, force: bool, actor: Actor) -> Queue:
         workflows.queues.registry.QueueInUse: a run or messages in trouble need it.
         workflows.queues.registry.QueueChanged: somebody else was faster.
     """
-    if name == DEFAULT:
+    if name == DEFAULT_QUEUE:
         raise checks.BuiltInQueue
 
     def record(by: Actor, _before: Queue | None) -> list[dict[str, Any]]:

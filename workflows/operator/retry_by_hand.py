@@ -26,7 +26,6 @@ from workflows.runtime.asked import Asked
 from workflows.runtime.aws import dynamodb, plain, sqs, transact
 from workflows.runtime.parts import Parts
 from workflows.runtime.refusals import Conflict
-from workflows.runtime.settings import settings
 
 # Between the guard and the end of SendMessage lie seconds; after this long nobody is at it.
 SENDING_SECONDS = 60
@@ -64,6 +63,7 @@ def retry(message_id: str, request: RetryRequest, actor: Actor) -> dict[str, Any
         workflows.operator.mend.ForeignMessage: it has no envelope.
         workflows.ledger.transitions.BeingTried: its last try may not have ended.
         workflows.operator.mend.BodyMissing: its body is not in the ledger.
+        workflows.queues.registry.UnknownQueue: its queue is not registered any more.
         workflows.operator.mend.MessageChanged: somebody else was faster.
     """
     about: dict[str, Any] = {"input": request.model_dump(), "message_id": message_id}
@@ -110,6 +110,7 @@ def _is_outgoing(row: dict[str, Any]) -> bool:
 
 def _check_retry(row: dict[str, Any], request: RetryRequest) -> None:
     mend.check(row, "retried")
+    mend.queue_of_row(row)  # before anything is guarded that could not be sent
     if request.reset_redrives:
         return
     if row["status"] == Status.QUARANTINED:
@@ -144,11 +145,15 @@ def _guard(row: dict[str, Any], request: RetryRequest, actor: Actor) -> dict[str
 def _send(row: dict[str, Any]) -> dict[str, Any]:
     """Send a guarded message's copy; under one deduplication id SQS takes two for one."""
     message_id, redrives = row["message_id"], int(row["redrives"])
+    queue = mend.queue_of_row(row)
+    group = row.get("message_group", row["group_id"])
+    where: dict[str, Any] = {"MessageGroupId": group} if group else {}
+    if queue.fifo:
+        where["MessageDeduplicationId"] = deduplication_id(message_id, redrives)
     sqs().send_message(
-        QueueUrl=settings().work_queue_url,
+        QueueUrl=queue.source_url,
         MessageBody=row["body"],
-        MessageGroupId=row["group_id"],
-        MessageDeduplicationId=deduplication_id(message_id, redrives),
+        **where,
         **Carried.beside(row).arguments(),
     )
     _note_sent(message_id, redrives)

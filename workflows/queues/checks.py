@@ -2,8 +2,9 @@
 
 import re
 
+from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.queues import addresses, permissions, registry
-from workflows.queues.queue import DEFAULT, Queue, default
+from workflows.queues.queue import Queue, default
 from workflows.runtime.refusals import Invalid
 
 # Part of the ids of its messages, which SQS limits.
@@ -29,7 +30,7 @@ def name(text: str) -> str:
         BuiltInQueue: it is the built-in pair's.
         UnfitQueue: no queue can have it.
     """
-    if text == DEFAULT:
+    if text == DEFAULT_QUEUE:
         raise BuiltInQueue
     if not NAME.fullmatch(text):
         raise UnfitQueue("The name must have 1 to 64 letters, digits, - or _.")

@@ -3,9 +3,8 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.runtime.settings import settings
-
-DEFAULT = "default"
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Queue:
     @property
     def is_default(self) -> bool:
         """Whether it is the built-in pair, of whose messages the ledger knows from the start."""
-        return self.name == DEFAULT
+        return self.name == DEFAULT_QUEUE
 
     @property
     def key(self) -> str:
@@ -79,10 +78,15 @@ class Queue:
         return cls(**{name: value for name, value in kept.items() if name in known})
 
 
+def unknown(name: str) -> Queue:
+    """Return what stands for a queue that nobody registered, in the record of a run that fails."""
+    return Queue(name, "", "", dead_letter_arn=f"unknown:{name}")
+
+
 def default() -> Queue:
     """Return the built-in pair."""
     return Queue(
-        name=DEFAULT,
+        name=DEFAULT_QUEUE,
         source_url=settings().work_queue_url,
         dead_letter_url=settings().dead_letter_queue_url,
     )

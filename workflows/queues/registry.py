@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from workflows.queues.queue import DEFAULT, Queue, default
+from workflows.messages.ids import DEFAULT_QUEUE
+from workflows.queues.queue import Queue, default
 from workflows.runtime.aws import dynamodb, plain, transact
 from workflows.runtime.refusals import Conflict, Invalid, NotFound
 from workflows.runtime.settings import settings
@@ -51,7 +52,7 @@ def get(name: str) -> Queue:
     Raises:
         UnknownQueue: none has it.
     """
-    if name == DEFAULT:
+    if name == DEFAULT_QUEUE:
         return default()
     return _read(_row(name))
 

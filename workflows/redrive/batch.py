@@ -3,10 +3,11 @@
 from typing import Any, TypedDict
 
 from workflows.messages import ids
+from workflows.queues.queue import Queue
 from workflows.redrive import statements
+from workflows.redrive.columns import Turn
 from workflows.redrive.in_flight import LEFT_SECONDS
 from workflows.redrive.lane import Lane
-from workflows.redrive.statements import Turn
 from workflows.redrive.verdict import DeadLetter, Verdict
 
 
@@ -21,7 +22,7 @@ class Entry(TypedDict, total=False):
 
 
 def guarded(
-    run_id: str, execution_arn: str, lane: Lane, messages: list[DeadLetter], judged: list[Verdict]
+    turn: Turn, lane: Lane, messages: list[DeadLetter], judged: list[Verdict]
 ) -> dict[str, Any]:
     """Return what the machine goes on with, of the verdicts on a batch.
 
@@ -30,13 +31,11 @@ def guarded(
     lease and its progress, which go with every wave.
 
     Args:
-        run_id: whose the lane is.
-        execution_arn: of the leg.
+        turn: whose the batch is.
         lane: which was asked to deal with the batch.
         messages: the batch, at most ten messages as SQS gave them.
         judged: the verdicts on them, in their order.
     """
-    turn = Turn(run_id, execution_arn, lane.mark)
     shown = [_shown(v, messages[v["index"]], turn) for v in judged]
     writing = [v for v in shown if "statement" in v]
     # Beside bodies to store there is no room for ids.
@@ -44,8 +43,8 @@ def guarded(
     return {
         "verdicts": [*writing, *(v for v in shown if "statement" not in v)],
         "common": [
-            statements.renew_lease(run_id),
-            statements.note_progress(run_id, [lane], briefly=has_bodies),
+            statements.renew_lease(turn.run_id, turn.queue),
+            statements.note_progress(turn.run_id, [lane], briefly=has_bodies),
         ],
         "lane": lane.model_dump(),
     }
@@ -75,19 +74,20 @@ def _shown(verdict: Verdict, letter: DeadLetter, turn: Turn) -> dict[str, Any]:
     else:
         shown["group"] = verdict["group"]
     if verdict["verdict"] == "redrive":
-        shown["entry"] = _entry(verdict, letter)
+        shown["entry"] = _entry(verdict, letter, turn.queue)
     statement = statements.of(verdict, letter, turn)
     return shown if statement is None else shown | {"statement": statement}
 
 
-def _entry(verdict: Verdict, letter: DeadLetter) -> Entry:
-    entry: Entry = {
-        "Id": str(verdict["index"]),
-        "MessageGroupId": verdict["group"],
-        "MessageDeduplicationId": ids.deduplication_id(
-            verdict["ledger_id"], verdict["redrives"] + 1
-        ),
-    }
+def _entry(verdict: Verdict, letter: DeadLetter, queue: Queue) -> Entry:
+    entry: Entry = {"Id": str(verdict["index"])}
+    group = letter.get("Attributes", {}).get("MessageGroupId")
+    if queue.fifo:
+        number = verdict["redrives"] + 1
+        entry["MessageGroupId"] = verdict["group"]
+        entry["MessageDeduplicationId"] = ids.deduplication_id(verdict["ledger_id"], number)
+    elif group:  # which a standard queue's may have too
+        entry["MessageGroupId"] = group
     trace = letter.get("Attributes", {}).get("AWSTraceHeader")
     if trace:
         header = {"DataType": "String", "StringValue": trace}

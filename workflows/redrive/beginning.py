@@ -2,10 +2,14 @@
 
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from workflows.messages.ids import DEFAULT_QUEUE, QueueName
+from workflows.queues import registry
+from workflows.queues.queue import Queue, default, unknown
 from workflows.redrive import course, ownership, requests, runs, shares, state_bytes
 from workflows.redrive.run import Run, new
 from workflows.runtime.aws import sqs
-from workflows.runtime.settings import settings
 
 _DEPTHS = (
     "ApproximateNumberOfMessages",
@@ -30,27 +34,54 @@ def begin(run_id: str, execution_arn: str, given: Any, at: str, waves: int) -> R
     """
     run = new(run_id, execution_arn, given)
     run.waves = waves
-    queue: Any = sqs().get_queue_attributes(
-        QueueUrl=settings().dead_letter_queue_url,
-        AttributeNames=["MaximumMessageSize", *_DEPTHS],  # type: ignore[list-item]
-    )["Attributes"]
+    row = runs.find(run_id)
+    queue = _queue(run.request) if row is None else runs.queue_of(row)
+    run.queue = queue.bare
+    found = _attributes(queue)
     # These numbers are approximate: a person's run asks the queue itself, and so does one that has
     # the lock, because the answer of a try before this one was lost.
-    is_empty = sum(int(queue[name]) for name in _DEPTHS) == 0
-    if run.trigger == "schedule" and is_empty and runs.find(run_id) is None:
+    is_empty = found != {} and sum(int(found[name]) for name in _DEPTHS) == 0
+    if run.trigger == "schedule" and is_empty and row is None:
         return _skip(run, "The dead-letter queue is empty.", at)
-    if not ownership.claim(run):
+    if not ownership.claim(run, queue):
         return _skip(run, "Another run is active on this dead-letter queue.", at)
     try:
-        asked = requests.read(given)
+        asked = requests.read(given, queue)
     except requests.InvalidInput as error:
         run.failure, run.reason = "InvalidInput", str(error)
         return run
     run.request, run.planned = asked.request.options(), asked.planned or 0
     run.step = run.request["canary"]["messages"] if "canary" in run.request else 0
-    size = state_bytes.batch_size(int(queue["MaximumMessageSize"]), run.request)
-    run.lanes = shares.lanes(run.request, int(queue["ApproximateNumberOfMessages"]), size)
+    size = state_bytes.batch_size(
+        int(found["MaximumMessageSize"]), run.request, is_default=queue.is_default
+    )
+    run.lanes = shares.lanes(run.request, int(found["ApproximateNumberOfMessages"]), size)
     return course.begin_round(run)
+
+
+def _queue(request: Any) -> Queue:
+    """Return the queue that an input names, whatever it holds: the run's record is that queue's.
+
+    Of one that does not exist, so that the run can be recorded; `requests.read` refuses it.
+    """
+    asked = request.get("queue", DEFAULT_QUEUE) if isinstance(request, dict) else None
+    try:
+        name: str = TypeAdapter(QueueName).validate_python(asked, strict=True)
+    except ValidationError:
+        return default()
+    try:
+        return registry.get(name)
+    except registry.UnknownQueue:
+        return unknown(name)
+
+
+def _attributes(queue: Queue) -> Any:
+    if not queue.dead_letter_url:
+        return {}
+    return sqs().get_queue_attributes(
+        QueueUrl=queue.dead_letter_url,
+        AttributeNames=["MaximumMessageSize", *_DEPTHS],  # type: ignore[list-item]
+    )["Attributes"]
 
 
 def _skip(run: Run, reason: str, at: str) -> Run:

@@ -4,7 +4,7 @@
 a leg is `turns.py`'s, and how the lanes share what the run may do, `shares.py`'s.
 """
 
-from workflows.redrive import in_flight, legs, outcome, run_record, shares
+from workflows.redrive import canary, in_flight, legs, run_record, shares
 from workflows.redrive import lane as lanes
 from workflows.redrive.lane import Lane
 from workflows.redrive.legs import Result
@@ -19,8 +19,6 @@ _LEG_SECONDS = 5
 _MOST_OVERSIZED = 100
 # For so long a message is in flight that was received and could not be told of.
 _VISIBILITY_SECONDS = 300
-# So that a watch is about as many looks, however long it is.
-_LOOKS_A_WATCH = 100
 # Of the 25,000 events that end an execution, with room for tasks that are tried again.
 _MOST_EVENTS = 16_000
 _EVENTS_OF_A_ROUND, _EVENTS_OF_A_LEG, _EVENTS_OF_A_WAIT = 11, 8, 9
@@ -35,13 +33,13 @@ def decide(run: Run, results: list[Result]) -> Run:
             after a wait.
     """
     run.wait, run.reason, run.in_flight = 0, "", 0
-    if results:
+    if results and not run.looking:
         run.watch_from = 0
     if _end_legs(run, results):
         return _wait(run, "queue", _LEG_SECONDS)
     well = [lane for lane in run.at_work if lane.failure in ("", lanes.TOO_LARGE)]
     # Of a lane that failed the record says more than this would.
-    has_lock, is_wanted = legs.keep(run.run_id, well) if well else (True, True)
+    has_lock, is_wanted = legs.keep(run.run_id, run.queue, well) if well else (True, True)
     for lane in run.at_work:
         if lane not in well:
             return _fail(run, lane.failure, lane.reason)
@@ -61,38 +59,27 @@ def decide(run: Run, results: list[Result]) -> Run:
 def _end_legs(run: Run, results: list[Result]) -> bool:
     """Take in what was heard of the legs; tell whether one may still go on."""
     for lane, result in zip(run.at_work, results, strict=False):
-        run.lanes[lane.number] = legs.end(run.run_id, lane, result)
+        run.lanes[lane.number] = legs.end(run.run_id, run.queue, lane, result)
     if not results:
         for lane in run.at_work:
             if lane.lost:
                 heard = Result(error=lane.lost)
-                run.lanes[lane.number] = legs.end(run.run_id, lane, heard)
+                run.lanes[lane.number] = legs.end(run.run_id, run.queue, lane, heard)
     return any(lane.lost for lane in run.at_work)
 
 
 def _watch(run: Run) -> Run | None:
     """Say what the canary's messages make of a run; None where they let it go on."""
     redriven = run.counts["redriven"]
-    if not run.step or redriven == run.watched or not (_has_all(run) or redriven >= run.step):
+    is_sent = _has_all(run) or redriven >= run.step
+    if not run.step or redriven == run.watched or not (run.looking or is_sent):
         return None
-    canary = run.request["canary"]
-    most, seconds = canary.get("max_failures", 0), canary["watch_seconds"]
-    run.watch_from = run.watch_from or clock.epoch()
-    is_over = clock.epoch() - run.watch_from >= seconds
-    found = outcome.count(run.run_id, redriven)
-    # What has not ended by then counts as failed: no run redrives into a consumer that fails.
-    unended = redriven - found.processed
-    if found.died_again > most:
-        told = f"{found.died_again} of {redriven} redriven messages failed again"
-        return _finish(run, "HALTED", f"{told}; max_failures is {most}.")
-    if found.processed + found.died_again >= redriven or (is_over and unended <= most):
-        run.step = redriven + 2 * (run.step - run.watched)
-        run.watched, run.watch_from = redriven, 0
+    step = canary.watch(run)
+    if step is None:
         return None
-    if is_over:
-        told = f"{unended} of {redriven} redriven messages failed again or had not ended after"
-        return _finish(run, "HALTED", f"{told} {seconds} seconds; max_failures is {most}.")
-    return _wait(run, "outcomes", -(-seconds // _LOOKS_A_WATCH))
+    if step.does == "halt":
+        return _finish(run, "HALTED", step.reason)
+    return begin_round(run) if step.does == "look" else _wait(run, "outcomes", step.seconds)
 
 
 def _go_on_or_end(run: Run) -> Run:
@@ -102,7 +89,7 @@ def _go_on_or_end(run: Run) -> Run:
         return _fail(run, lanes.TOO_LARGE, run.oversized_reason)
     if not _is_empty(run):
         return _finish(run, "SUCCEEDED")
-    run.in_flight = in_flight.elsewhere(run.counts["left"])
+    run.in_flight = in_flight.elsewhere(run.counts["left"], run.queue)
     if run.in_flight and run.looks < _LOOKS:
         run.looks, run.alone = run.looks + 1, True
         for lane in run.at_work:
@@ -162,7 +149,7 @@ def _goes_around(run: Run, lane: Lane) -> bool:
             " receive it by hand."
         )
         if held:
-            legs.leave(run.run_id, lane, held)
+            legs.leave(run.run_id, run.queue, lane, held)
         return False
     return held is None
 

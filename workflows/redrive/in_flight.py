@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from workflows.queues.queue import Queue
 from workflows.redrive import runs
 from workflows.runtime import clock, executions
 from workflows.runtime.aws import dynamodb, sqs, stepfunctions
@@ -28,13 +29,14 @@ _EVENTS_OF_A_BATCH = 1_000
 _NOTED_SECONDS = 1_209_600
 
 
-def note(run_id: str, lane: int, number: int, handles: list[str]) -> None:
+def note(run_id: str, queue: Queue, lane: int, number: int, handles: list[str]) -> None:
     """Note the receipt handles of at most ten messages that a lane leaves in flight.
 
     May be repeated.
 
     Args:
         run_id: whose the lane is.
+        queue: which the run redrives.
         lane: its number.
         number: of the lane's records, from 0.
         handles: what SQS gave with the messages.
@@ -42,18 +44,19 @@ def note(run_id: str, lane: int, number: int, handles: list[str]) -> None:
     record: Any = {
         "run_id": _key(run_id, lane, number),
         "held_by": run_id,
-        "dead_letter_queue": f"HELD#{settings().dead_letter_queue_name}",
+        "dead_letter_queue": _held(),
         "started_at": clock.now(),
         "receipt_handles": handles,
+        "queue_url": queue.dead_letter_url,
         "expires_at": clock.epoch() + _NOTED_SECONDS,
     }
     dynamodb().put_item(TableName=settings().runs_table, Item=record)
 
 
-def leave(handle: str) -> None:
+def leave(handle: str, queue: Queue) -> None:
     """Leave one message in flight that was received a moment ago."""
     sqs().change_message_visibility(
-        QueueUrl=settings().dead_letter_queue_url,
+        QueueUrl=queue.dead_letter_url,
         ReceiptHandle=handle,
         VisibilityTimeout=LEFT_SECONDS,
     )
@@ -78,14 +81,14 @@ def give_back(run_id: str, lane: int, records: int) -> int:
     raise AssertionError("unreachable")
 
 
-def elsewhere(left: int) -> int:
+def elsewhere(left: int, queue: Queue) -> int:
     """Return about how many messages are in flight beside the `left` ones of a run.
 
     They hide themselves and all that is behind them in their groups: another reader has them, or a
     run that was stopped.
     """
     found = sqs().get_queue_attributes(
-        QueueUrl=settings().dead_letter_queue_url,
+        QueueUrl=queue.dead_letter_url,
         AttributeNames=["ApproximateNumberOfMessagesNotVisible"],
     )["Attributes"]
     return max(0, int(found["ApproximateNumberOfMessagesNotVisible"]) - left)
@@ -103,7 +106,7 @@ def recover() -> list[str]:
     return [run_id for run_id, works in active.items() if not works]
 
 
-def give_back_batch(execution_arn: str) -> int:
+def give_back_batch(execution_arn: str, queue: Queue) -> int:
     """Make visible what a lane's execution had received last; return how many messages it tried.
 
     None while it works: it notices that its run is over, and comes to an end. None of "", for a run
@@ -116,7 +119,7 @@ def give_back_batch(execution_arn: str) -> int:
         return 0
     handles = _last_received(execution_arn)
     if handles:
-        _make_visible(handles)
+        _make_visible(handles, queue.dead_letter_url)
     return len(handles)
 
 
@@ -147,6 +150,11 @@ def _key(run_id: str, lane: int, number: int) -> str:
     return f"HELD#{run_id}#{lane}.{number}"
 
 
+def _held() -> str:
+    # Of all queues: a sweep finds also what is held of one that was taken out of the registry.
+    return f"HELD#{settings().dead_letter_queue_name}"
+
+
 def _records() -> Iterator[dict[str, Any]]:
     pages = (
         dynamodb()
@@ -155,7 +163,7 @@ def _records() -> Iterator[dict[str, Any]]:
             TableName=settings().runs_table,
             IndexName=runs.BY_START_INDEX,
             KeyConditionExpression="dead_letter_queue = :held",
-            ExpressionAttributeValues={":held": f"HELD#{settings().dead_letter_queue_name}"},
+            ExpressionAttributeValues={":held": _held()},
         )
     )
     for page in pages:
@@ -168,16 +176,18 @@ def _give_back_record(key: str) -> int:
     if record is None:
         return 0
     handles = record["receipt_handles"]
-    if _make_visible(handles):  # else the sweep tries it again
+    # An older record is of the only queue that there was.
+    url = record.get("queue_url", settings().dead_letter_queue_url)
+    if _make_visible(handles, url):  # else the sweep tries it again
         dynamodb().delete_item(**table)
     return len(handles)
 
 
-def _make_visible(handles: list[str]) -> bool:
+def _make_visible(handles: list[str], queue_url: str) -> bool:
     """Make messages visible; tell whether SQS failed with none of them by its own fault."""
     # A handle that is out of date fails alone, by ours, and its message is visible already.
     answer = sqs().change_message_visibility_batch(
-        QueueUrl=settings().dead_letter_queue_url,
+        QueueUrl=queue_url,
         Entries=[
             {"Id": str(index), "ReceiptHandle": handle, "VisibilityTimeout": 0}
             for index, handle in enumerate(handles)

@@ -1,6 +1,7 @@
 """The judge: gives each dead letter its verdict, and leaves out what a run is not to touch."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,17 +10,23 @@ from workflows.messages import filters
 from workflows.messages.envelope import InvalidMessage, Message, parse
 from workflows.messages.filters import Filter, Subject
 from workflows.messages.reasons import fingerprint
-from workflows.redrive import judgement
+from workflows.queues.letters import Letter
+from workflows.queues.queue import Queue
+from workflows.redrive import judgement, registered
 from workflows.redrive.verdict import DeadLetter, Verdict
+
+_Payload = dict[str, Any] | None
 
 
 class Judge:
     """Judges dead letters, in the order in which they came, for one run or one plan."""
 
-    def __init__(self, run_id: str, only: Filter) -> None:
-        """Take the run's id and what it is to touch."""
+    def __init__(self, run_id: str, only: Filter, queue: Queue, *, looks: bool = False) -> None:
+        """Take the run's id, what it is to touch, its queue, and whether it `looks` and no more."""
         self._run_id = run_id
         self._only = only
+        self._queue = queue
+        self._looks = looks
         self._waiting: set[str] = set()
         self._met: set[str] = set()
 
@@ -29,7 +36,13 @@ class Judge:
         Raises only when the ledger does not answer. The verdict is what the ledger said a moment
         ago: the machine's conditional writes have the last word.
         """
-        return self.decide(dead_letters, look_up(dead_letters))
+        return self.decide(dead_letters, self.look_up(dead_letters))
+
+    def look_up(self, dead_letters: list[DeadLetter]) -> "Known":
+        """Return what there is to know of at most 50 dead letters before they are judged."""
+        if self._queue.is_default:
+            return _look_up(dead_letters)
+        return _look_up_registered(dead_letters, self._queue)
 
     def decide(self, dead_letters: list[DeadLetter], known: "Known") -> list[Verdict]:
         """Return the verdicts on a batch of which is known what the ledger has.
@@ -37,15 +50,14 @@ class Judge:
         What the filter leaves out stays, and so does what came behind it in its group. Never
         raises for what a message holds.
         """
-        rows, edited = known.rows, known.edited
+        rows = known.rows
         waves: Counter[str] = Counter()
         verdicts = []
-        for index, (letter, found) in enumerate(zip(dead_letters, known.read, strict=True)):
-            message = _read(edited[index], judgement.group_of(letter)) if index in edited else found
-            verdict = judgement.of(letter, message, rows, self._run_id)
-            if index in edited:
-                verdict["body"] = edited[index]
-            self._leave(verdict, message, rows.get(verdict["ledger_id"], {}))
+        for index, letter in enumerate(dead_letters):
+            verdict, payload = self._of(index, letter, known)
+            if index in known.edited:
+                verdict["body"] = known.edited[index]
+            self._leave(verdict, payload, rows.get(verdict["ledger_id"], {}))
             verdict["index"] = index
             if verdict["verdict"] != "left":
                 verdict["wave"] = waves[verdict["group"]]
@@ -53,19 +65,30 @@ class Judge:
             verdicts.append(verdict)
         return verdicts
 
-    def _leave(
-        self, verdict: Verdict, message: Message | InvalidMessage, row: dict[str, Any]
-    ) -> None:
+    def _of(self, index: int, letter: DeadLetter, known: "Known") -> tuple[Verdict, _Payload]:
+        """Return the verdict on a letter, were it alone, and its payload."""
+        found = known.read[index]
+        if isinstance(found, Letter):
+            verdict = registered.of(letter, found, known.rows, self._run_id, self._queue)
+            return verdict, found.payload
+        if index in known.edited:
+            found = _read(known.edited[index], judgement.group_of(letter))
+        verdict = judgement.of(letter, found, known.rows, self._run_id)
+        return verdict, found.payload if isinstance(found, Message) else None
+
+    def _leave(self, verdict: Verdict, payload: _Payload, row: dict[str, Any]) -> None:
         if verdict["ledger_id"] in self._met:
             # A second copy of one message waits for what becomes of the first.
             verdict |= {"verdict": "left", "left_because": "copy", "unnoted": False}
         elif verdict["group"] in self._waiting:
             verdict |= {"verdict": "left", "left_because": "group"}
-        elif not _chosen(verdict, message, row, self._only):
+        elif self._looks:
+            verdict |= {"verdict": "left", "left_because": "look"}
+        elif not _chosen(verdict, payload, row, self._only):
             verdict |= {"verdict": "left", "left_because": "filter"}
         if verdict["verdict"] == "left":
             self._waiting.add(verdict["group"])
-            if verdict["left_because"] in ("filter", "group"):
+            if verdict["left_because"] in ("filter", "group", "look"):
                 verdict["unnoted"] = verdict["unnoted"] or judgement.is_found_again(row)
         self._met.add(verdict["ledger_id"])
 
@@ -77,18 +100,24 @@ class Known:
     Read apart from the judging, which goes one by one, so that many batches can be read at once.
     """
 
-    read: list[Message | InvalidMessage]
+    read: Sequence[Message | InvalidMessage | Letter]
     rows: dict[str, dict[str, Any]]
     edited: dict[int, str]
 
 
-def look_up(dead_letters: list[DeadLetter]) -> Known:
-    """Return what there is to know of at most 50 dead letters before they are judged."""
+def _look_up(dead_letters: list[DeadLetter]) -> Known:
     read = [_read(letter.get("Body", ""), judgement.group_of(letter)) for letter in dead_letters]
     ids = [m.message_id for m in read if isinstance(m, Message)]
     ids += [letter["MessageId"] for letter in dead_letters if "Body" not in letter]
     rows = lookup.get_many(ids + [judgement.foreign_id(letter) for letter in dead_letters])
     return Known(read, rows, _edited(read, rows))
+
+
+def _look_up_registered(dead_letters: list[DeadLetter], queue: Queue) -> Known:
+    read = [registered.letter(dead_letter, queue) for dead_letter in dead_letters]
+    both = zip(dead_letters, read, strict=True)
+    ids = [one for pair in both for one in registered.ids_of(*pair, queue)]
+    return Known(read, lookup.get_many(ids), {})
 
 
 def _read(body: str, group_id: str) -> Message | InvalidMessage:
@@ -118,9 +147,7 @@ def _is_superseded(message: Message, row: dict[str, Any] | None) -> bool:
     return row is not None and lookup.is_copy(message, row) and not lookup.is_current(message, row)
 
 
-def _chosen(
-    verdict: Verdict, message: Message | InvalidMessage, row: dict[str, Any], only: Filter
-) -> bool:
+def _chosen(verdict: Verdict, payload: _Payload, row: dict[str, Any], only: Filter) -> bool:
     if only.empty:
         return True
     # Why it is dead by the record, as the lists say it, whatever is wrong with it now besides.
@@ -129,11 +156,11 @@ def _chosen(
         only,
         Subject(
             message_id=verdict["ledger_id"],
-            group_id=verdict["group"],
+            group_id=verdict["group_id"],
             type=verdict["type"],
             reason_type=reason["type"],
             fingerprint=fingerprint(verdict["type"], reason),
             first_sent_at=verdict["first_sent_at"],
-            payload=message.payload if isinstance(message, Message) else None,
+            payload=payload,
         ),
     )

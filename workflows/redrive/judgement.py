@@ -107,6 +107,7 @@ def _foreign(letter: DeadLetter) -> Verdict:
         "index": 0,
         "wave": 0,
         "group": group_of(letter),
+        "group_id": group_of(letter),
         "ledger_id": foreign_id(letter),
         "known": False,
         "unnoted": True,
@@ -117,7 +118,7 @@ def _foreign(letter: DeadLetter) -> Verdict:
         "reason": {"type": "", "message": ""},
         "type": "foreign",
         "first_sent_at": clock.now(),
-        "dead_at": _sent_at(letter),
+        "dead_at": sent_at(letter),
         "payload_hash": foreign_hash(letter.get("Body", "")),
         "trace_id": letter["MessageId"],
     }
@@ -204,7 +205,8 @@ def group_of(letter: DeadLetter) -> str:
     return letter.get("Attributes", {}).get("MessageGroupId", "")
 
 
-def _sent_at(letter: DeadLetter) -> str:
+def sent_at(letter: DeadLetter) -> str:
+    """Return when SQS took a dead letter, as the ledger writes times."""
     # Of a message on the dead-letter queue, when it came there: from then on its retention counts.
     sent = letter.get("Attributes", {}).get("SentTimestamp", "")
     if not sent.isdigit():

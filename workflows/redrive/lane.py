@@ -65,7 +65,8 @@ class Lane(BaseModel):
     Of all that it guarded up to the turn `settled`, SQS has not `unsent`, which is to be let go,
     and perhaps not the ids `unsure`. `sent_at` (milliseconds since 1970) is when SQS last took
     messages, `window` how many it took since the last pause, `gap` the pause that is due
-    (milliseconds). A leg has `waves_left`, and ends after `until` (seconds since 1970).
+    (milliseconds). A leg that `only_looks` sends nothing. One has `waves_left`, and ends after
+    `until` (seconds since 1970).
 
     Of a leg that is over, `failure` names the error that ended it, and `reason` says why where the
     name does not; `held` is the first message of those that it then had in hand. `lost` is the
@@ -96,6 +97,7 @@ class Lane(BaseModel):
     gap: int = 0
     empty_polls: int = 0
     refusals: int = 0
+    only_looks: bool = False
     waves_left: int = 0
     until: int = 0
     poll: int = 1
@@ -121,6 +123,7 @@ def begin_leg(
     may_receive: int | None,
     may_redrive: int | None,
     waves: int,
+    only_looks: bool = False,
 ) -> None:
     """Let a lane begin another leg.
 
@@ -131,9 +134,11 @@ def begin_leg(
         may_receive: how many messages it may deal with in this leg; None for any number.
         may_redrive: how many it may redrive.
         waves: how many of them one execution has room for.
+        only_looks: whether it is to send nothing.
     """
     lane.leg, lane.name = leg, leg_name(run_id, lane.number, leg)
     lane.may_receive, lane.may_redrive = may_receive, may_redrive
+    lane.only_looks = only_looks
     lane.waves_left, lane.until = waves, clock.epoch() + _LEG_SECONDS
     lane.gap, lane.asked = 0, []
     lane.empty_polls %= EMPTY_POLLS  # else a run whose legs are one poll long would never end

@@ -6,6 +6,7 @@ from contextlib import suppress
 from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
+from workflows.queues.queue import Queue
 from workflows.redrive import (
     counters,
     in_flight,
@@ -62,13 +63,14 @@ def settle(run_id: str, told: Told) -> Lane:
     return now
 
 
-def end(run_id: str, before: Lane, result: Result) -> Lane:
+def end(run_id: str, queue: Queue, before: Lane, result: Result) -> Lane:
     """Return a lane as its leg left it; where that is not known yet, it is `lost`.
 
     Of a leg that failed from outside, or whose answer was lost, Step Functions knows more.
 
     Args:
         run_id: whose lane it is.
+        queue: which the run redrives.
         before: the lane as the leg began.
         result: what the run has heard.
     """
@@ -83,8 +85,8 @@ def end(run_id: str, before: Lane, result: Result) -> Lane:
         return before.model_copy(update={"lost": result.error})
     before.lost = ""
     if status == "SUCCEEDED":
-        return end(run_id, before, Result.model_validate_json(output))
-    return _from_outside(run_id, before, status, result.error)
+        return end(run_id, queue, before, Result.model_validate_json(output))
+    return _from_outside(run_id, queue, before, status, result.error)
 
 
 def count(run_id: str, before: Lane, result: Result) -> Lane:
@@ -94,19 +96,19 @@ def count(run_id: str, before: Lane, result: Result) -> Lane:
     return result.lane or _as_noted(run_id, before)
 
 
-def keep(run_id: str, lanes: Iterable[Lane]) -> tuple[bool, bool]:
+def keep(run_id: str, queue: Queue, lanes: Iterable[Lane]) -> tuple[bool, bool]:
     """Prolong a run's lease and write its counters; tell whether it has its lock and is wanted."""
     has_lock, is_wanted = partiql.execute(
-        [statements.renew_lease(run_id), statements.note_progress(run_id, lanes)]
+        [statements.renew_lease(run_id, queue), statements.note_progress(run_id, lanes)]
     )
     return has_lock, is_wanted
 
 
-def leave(run_id: str, lane: Lane, message: Received) -> None:
+def leave(run_id: str, queue: Queue, lane: Lane, message: Received) -> None:
     """Leave a message in flight that cannot pass through a state, so that others are handed out."""
-    in_flight.note(run_id, lane.number, lane.records, [message.ReceiptHandle])
+    in_flight.note(run_id, queue, lane.number, lane.records, [message.ReceiptHandle])
     with suppress(ClientError):  # it came so long ago that it is visible again
-        in_flight.leave(message.ReceiptHandle)
+        in_flight.leave(message.ReceiptHandle, queue)
     lane.records += 1
 
 
@@ -117,11 +119,11 @@ def _add_up(told: Told) -> Lane:
     return lane
 
 
-def _from_outside(run_id: str, before: Lane, status: str | None, error: str) -> Lane:
+def _from_outside(run_id: str, queue: Queue, before: Lane, status: str | None, error: str) -> Lane:
     if status is None:
         before.failure, before.reason = error, f"Lane {before.number} did not begin."
         return before
-    in_flight.give_back_batch(leg_executions.arn_of(before.name))
+    in_flight.give_back_batch(leg_executions.arn_of(before.name), queue)
     now = _as_noted(run_id, before)
     now.failure = "LaneStopped"
     now.reason = f"Lane {before.number} was ended from outside: {status}."

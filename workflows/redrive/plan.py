@@ -19,9 +19,10 @@ from workflows.ledger.status import Trouble
 from workflows.messages import filters
 from workflows.messages.filters import Filter
 from workflows.messages.ids import FOREIGN_PREFIX
-from workflows.redrive import estimate, shares
+from workflows.queues.queue import Queue
+from workflows.redrive import estimate, registered, shares
 from workflows.redrive.estimate import Estimate
-from workflows.redrive.judge import Judge, look_up
+from workflows.redrive.judge import Judge
 from workflows.redrive.progress import depth
 from workflows.redrive.verdict import DeadLetter, Verdict
 from workflows.runtime import shards
@@ -78,7 +79,11 @@ class Plan(BaseModel):
 
 
 def draw(
-    options: dict[str, Any], only: Filter, max_messages: int | None, rate: float | None
+    options: dict[str, Any],
+    only: Filter,
+    max_messages: int | None,
+    rate: float | None,
+    queue: Queue,
 ) -> Plan:
     """Plan a run.
 
@@ -87,22 +92,21 @@ def draw(
         only: which messages the run may touch.
         max_messages: how many at most; None for all.
         rate: how many a second at most; None for as fast as it goes.
+        queue: which it redrives.
     """
     gone: list[trouble.Row] = []
-    looked_at = list(_judged(only, max_messages, gone))
+    looked_at = list(_judged(options, only, max_messages, gone, queue))
     missing = [_missing(row) for row in gone if filters.matches(only, selection.subject(row))]
     chosen = [verdict for verdict in looked_at if verdict["verdict"] != "left"]
     redriven = [verdict for verdict in chosen if verdict["verdict"] == "redrive"]
     batches = -(-len(chosen) // 10)
-    dead, lost_ones, on_queue = trouble.count(Trouble.DEAD), lost.count_gone(), depth()
+    dead, lost_ones = trouble.count(Trouble.DEAD, queue.name), lost.count_gone(queue.name)
+    on_queue = depth(queue)
     lanes = _lanes(options, on_queue, max_messages)
     seconds = _SECONDS_A_RUN + max(
         _SECONDS_A_BATCH * batches / lanes, len(redriven) / rate if rate else 0
     )
-    transitions = _STATES_A_RUN + _STATES_A_LANE * lanes + _STATES_A_BATCH * batches
-    express = settings().redrive_lane_type == "EXPRESS"
-    if express:  # what such a lane does inside is billed by its duration
-        transitions = _STATES_A_RUN + _STATES_AN_EXPRESS_LANE * lanes
+    transitions = _transitions(lanes, batches)
     planned = [_planned(verdict) for verdict in looked_at] + missing
     return Plan(
         plan_hash=_hash(options, chosen),
@@ -120,9 +124,19 @@ def draw(
             transitions=transitions,
             seconds=seconds,
             lanes=lanes,
-            express=express,
+            express=_is_express(),
         ),
     )
+
+
+def _is_express() -> bool:
+    return settings().redrive_lane_type == "EXPRESS"
+
+
+def _transitions(lanes: int, batches: int) -> int:
+    if _is_express():  # what such a lane does inside is billed by its duration
+        return _STATES_A_RUN + _STATES_AN_EXPRESS_LANE * lanes
+    return _STATES_A_RUN + _STATES_A_LANE * lanes + _STATES_A_BATCH * batches
 
 
 def size(found: Plan) -> int:
@@ -135,10 +149,18 @@ def _lanes(options: dict[str, Any], on_queue: int, max_messages: int | None) -> 
     return lanes if max_messages is None else min(lanes, -(-max_messages // 10))
 
 
-def _judged(only: Filter, max_messages: int | None, gone: list[trouble.Row]) -> Iterator[Verdict]:
+def _judged(
+    options: dict[str, Any],
+    only: Filter,
+    max_messages: int | None,
+    gone: list[trouble.Row],
+    queue: Queue,
+) -> Iterator[Verdict]:
     """Yield the verdicts on what a run would meet; add to `gone` what it would not."""
-    judge, taken = Judge("", only), 0
-    read = shards.side_by_side(lambda letters: (letters, look_up(letters)), _chunks(gone))
+    judge, taken = Judge("", only, queue, looks="look" in options), 0
+    read = shards.side_by_side(
+        lambda letters: (letters, judge.look_up(letters)), _chunks(gone, queue)
+    )
     for letters, known in read:
         for verdict in judge.decide(letters, known):
             if max_messages is not None and taken >= max_messages:
@@ -147,23 +169,27 @@ def _judged(only: Filter, max_messages: int | None, gone: list[trouble.Row]) -> 
             yield verdict
 
 
-def _chunks(gone: list[trouble.Row]) -> Iterator[list[DeadLetter]]:
+def _chunks(gone: list[trouble.Row], queue: Queue) -> Iterator[list[DeadLetter]]:
     chunk: list[DeadLetter] = []
-    for number, row in enumerate(trouble.every(Trouble.DEAD, Filter(), bodies=_LOOKED_AT)):
+    for number, row in enumerate(
+        trouble.every(Trouble.DEAD, Filter(), queue.name, bodies=_LOOKED_AT)
+    ):
         if number == _LOOKED_AT:
             break
         if lost.is_gone(row):
             gone.append(row)
             continue
-        chunk.append(_letter(row))
+        chunk.append(_letter(row, queue))
         if len(chunk) == _CHUNK:
             yield chunk
             chunk = []
     yield chunk
 
 
-def _letter(row: dict[str, Any]) -> DeadLetter:
+def _letter(row: dict[str, Any], queue: Queue) -> DeadLetter:
     """Return a row as the dead letter that SQS would hand out, without a body if it has none."""
+    if not queue.is_default:
+        return registered.letter_of(row)
     letter: DeadLetter = {
         "MessageId": row["message_id"].removeprefix(FOREIGN_PREFIX),
         "Attributes": {"MessageGroupId": row["group_id"]},
@@ -176,7 +202,7 @@ def _letter(row: dict[str, Any]) -> DeadLetter:
 def _planned(verdict: Verdict) -> Planned:
     return Planned(
         message_id=verdict["ledger_id"],
-        group_id=verdict["group"],
+        group_id=verdict["group_id"],
         verdict=verdict["verdict"],
         reason=_REASONS.get(verdict["left_because"])
         or (verdict["reason"]["type"] if verdict["verdict"] == "quarantine" else None),
@@ -197,6 +223,7 @@ _REASONS = {
     "group": "A message before it in its group stays.",
     "copy": "It is a second copy.",
     "busy": "Another copy of it is under way.",
+    "look": "The run only looks.",
 }
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from workflows.queues.queue import Queue
 from workflows.redrive import counters, leg_executions, runs
 from workflows.redrive.counters import received
 from workflows.runtime import clock
 from workflows.runtime.aws import sqs
-from workflows.runtime.settings import settings
 
 
 class Progress(BaseModel):
@@ -61,7 +61,7 @@ def of(row: dict[str, Any]) -> Progress | None:
         return None
     elapsed = datetime.fromisoformat(clock.now()) - datetime.fromisoformat(row["started_at"])
     rate = int(row["redriven"]) / max(1.0, elapsed.total_seconds())
-    remaining = depth() - int(row["left"])
+    remaining = depth(runs.queue_of(row)) - int(row["left"])
     limit = runs.parse_request(row["request"]).get("max_messages")
     if isinstance(limit, int | float):
         remaining = min(remaining, int(limit) - int(row["received"]))
@@ -73,10 +73,10 @@ def of(row: dict[str, Any]) -> Progress | None:
     )
 
 
-def depth() -> int:
-    """Return about how many messages lie on the dead-letter queue, those in flight included."""
+def depth(queue: Queue) -> int:
+    """Return about how many messages lie on a dead-letter queue, those in flight included."""
     attributes = sqs().get_queue_attributes(
-        QueueUrl=settings().dead_letter_queue_url,
+        QueueUrl=queue.dead_letter_url,
         AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
     )["Attributes"]
     return sum(map(int, attributes.values()))

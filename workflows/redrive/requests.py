@@ -14,6 +14,9 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from workflows.ledger import audit
 from workflows.messages.filters import Filter
+from workflows.messages.ids import DEFAULT_QUEUE, QueueName
+from workflows.queues import registry
+from workflows.queues.queue import Queue
 from workflows.redrive import ownership, plan
 from workflows.redrive.plan import Plan
 from workflows.runtime.asked import Asked, describe
@@ -47,17 +50,22 @@ class Canary(Asked):
 class RedriveRequest(Asked):
     """What a run may do; with no field set it redrives all there is, as fast as it can.
 
-    `max_per_second` bounds the messages sent to the work queue in any second; below 1 it spaces
-    them. So many `lanes` work side by side; unset, one for each 200 messages, at most as many as
-    the deployment allows. All limits hold for all lanes together. `plan_hash` is what a `dry_run`
-    of the same request answered: the run does not start if it would do something else by now.
+    `queue` is the name under which a pair of queues was registered, whose own usual request stands
+    for what is not set; unset, it is the built-in pair. `max_per_second` bounds the messages sent
+    to the work queue in any second; below 1 it spaces them. So many `lanes` work side by side;
+    unset, one for each 200 messages, at most as many as the deployment allows. All limits hold for
+    all lanes together. A run that is to `look` sends nothing: it notes in the ledger what lies on
+    the dead-letter queue, so that lists and plans have it. `plan_hash` is what a `dry_run` of the
+    same request answered: the run does not start if it would do something else by now.
     """
 
+    queue: QueueName = DEFAULT_QUEUE
     filter: Filter = Filter()
     max_messages: int | None = Field(default=None, ge=1, le=1_000_000)
     max_per_second: float | None = Field(default=None, ge=0.1, le=3_000, allow_inf_nan=False)
     lanes: int | None = Field(default=None, ge=1, le=40)
     canary: Canary | None = None
+    look: bool = False
     dry_run: bool = False
     plan_hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
 
@@ -102,17 +110,29 @@ class RunInput(Asked):
     )
 
 
-def read(given: Any) -> RunInput:
-    """Return a machine's whole input.
+def read(given: Any, queue: Queue) -> RunInput:
+    """Return a machine's whole input, for a run of a queue.
 
     Raises:
         InvalidInput: naming each field that is not understood, and the nearest known one.
     """
     try:
-        return RunInput.model_validate(given)
+        asked = RunInput.model_validate(given)
     except ValidationError as error:
         text = _plain(describe(error, RunInput, root="input"))
         raise InvalidInput(f"The input is not understood. {text}.") from None
+    if asked.request.queue != queue.name or not queue.dead_letter_url:
+        raise InvalidInput(f"request.queue: there is no queue {asked.request.queue}.")
+    return asked.model_copy(update={"request": of_queue(asked.request, queue)})
+
+
+def of_queue(request: RedriveRequest, queue: Queue) -> RedriveRequest:
+    """Return a request with what the queue's registration says for what it leaves unsaid."""
+    if not queue.redrive_request:
+        return request
+    said = {name: getattr(request, name) for name in request.model_fields_set}
+    usual = RedriveRequest.model_validate(queue.redrive_request)
+    return usual.model_copy(update=said)
 
 
 def _plain(text: str) -> str:
@@ -121,9 +141,15 @@ def _plain(text: str) -> str:
 
 
 def dry_run(request: RedriveRequest) -> Plan:
-    """Return what a run would do now, and do nothing."""
+    """Return what a run would do now, and do nothing.
+
+    Raises:
+        workflows.queues.registry.UnknownQueue: nobody registered the queue.
+    """
+    queue = registry.get(request.queue)
+    wanted = of_queue(request, queue)
     return plan.draw(
-        request.options(), request.filter, request.max_messages, request.max_per_second
+        wanted.options(), wanted.filter, wanted.max_messages, wanted.max_per_second, queue
     )
 
 
@@ -131,14 +157,16 @@ def start(request: RedriveRequest, actor: audit.Actor) -> dict[str, Any]:
     """Start a run for a person and return its row.
 
     Raises:
+        workflows.queues.registry.UnknownQueue: nobody registered the queue.
         PlanChanged: the run would not do what the plan said that was presented.
         workflows.redrive.ownership.RunActive: another run holds the dead-letter queue.
     """
+    queue = registry.get(request.queue)
     planned = _planned(request)
     # Sortable by time, and the name of the execution.
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-    options = request.options()
-    row = ownership.acquire(run_id, "api", actor, options)
+    options = of_queue(request, queue).options()
+    row = ownership.acquire(run_id, queue, "api", actor, options)
     try:
         stepfunctions().start_execution(
             stateMachineArn=settings().redrive_state_machine_arn,

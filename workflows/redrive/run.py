@@ -3,8 +3,9 @@
 from collections import Counter
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_serializer
 
+from workflows.queues.queue import Queue, default
 from workflows.redrive.counters import COUNTED, received
 from workflows.redrive.lane import Lane
 
@@ -15,12 +16,14 @@ class Run(BaseModel):
     """A run between two of its steps: the machine does what `next` says, and hands on the rest.
 
     Of its `lanes` those whose numbers are `working` have a leg each in this `round`, which are
-    counted from 1. `wait` are the seconds of a wait. `status` is how it will have ended, `reason`
-    and `failure` say why. `step` is after how many messages the canary is watched, 0 for none;
-    `watched` of how many it is known that they ended well, `watch_from` (seconds since 1970) since
-    when it watches now, or 0. `looks` counts how often it waited for what others had in flight,
-    which one lane looks for `alone`, `events` those of its history, `oversized` what is too large
-    for a state. `waves` is how many a leg has room for.
+    counted from 1. Of its `queue` it carries no more than the pair. `wait` are the seconds of a
+    wait. `status` is how it will have ended, `reason` and `failure` say why. `step` is after how
+    many messages the canary is watched, 0 for none; `watched` of how many it is known that they
+    ended well, `watch_from` (seconds since 1970) since when it watches now, or 0. In so many rounds
+    it has been `looking` for what came back; `before_look` has what each lane had left and its
+    empty polls before that. `looks` counts how often it waited for what others had in flight, which
+    one lane looks for `alone`, `events` those of its history, `oversized` what is too large for a
+    state. `waves` is how many a leg has room for.
     """
 
     run_id: str
@@ -29,6 +32,7 @@ class Run(BaseModel):
     trigger: str
     requested_by: str
     request: Any
+    queue: Queue
     planned: int = 0
     next: Next = "fail"
     wait: int = 0
@@ -41,6 +45,8 @@ class Run(BaseModel):
     step: int = 0
     watched: int = 0
     watch_from: int = 0
+    looking: int = 0
+    before_look: list[tuple[int, int]] = []
     looks: int = 0
     alone: bool = False
     oversized: int = 0
@@ -49,6 +55,10 @@ class Run(BaseModel):
     missing: int = 0
     events: int = 0
     waves: int = 0
+
+    @field_serializer("queue")
+    def _queue(self, queue: Queue) -> dict[str, Any]:
+        return queue.as_dict()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -82,6 +92,7 @@ def new(run_id: str, execution_arn: str, given: Any) -> Run:
         trigger=_text(said.get("trigger"), "console"),
         requested_by=_text(said.get("requested_by"), "console"),
         request={} if request is None else request,
+        queue=default(),
     )
 
 

@@ -31,7 +31,7 @@ def note(run_id: str) -> None:
         str(row.get("trace_id", run_id)),
         row["status"] if failed else None,
         run_id=run_id,
-        queue_name=row["dead_letter_queue"],
+        queue_name=runs.queue_of(row).dead_letter_queue_name,
         run_status=row["status"],
         **counts,
         **({"failure": row["failure"]} if failed and "failure" in row else {}),
@@ -41,8 +41,9 @@ def note(run_id: str) -> None:
 
 def untold() -> list[dict[str, Any]]:
     """Return the runs of late whose end was not noted: the events of executions are best effort."""
-    rows, _ = runs.page(runs.OF_LATE, None)
-    return [row for row in rows if row["status"] not in runs.ACTIVE and "noted_at" not in row]
+    return [
+        row for row in runs.of_late() if row["status"] not in runs.ACTIVE and "noted_at" not in row
+    ]
 
 
 def _mark(run_id: str) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ latest when the lease ends. It names the run's execution.
 from contextlib import suppress
 from typing import Any
 
+from workflows.queues.queue import Queue
 from workflows.runtime import clock, executions
 from workflows.runtime.aws import dynamodb, plain
 from workflows.runtime.settings import settings
@@ -16,10 +17,10 @@ from workflows.runtime.settings import settings
 START_GRACE_SECONDS = 60
 
 
-def find() -> dict[str, Any] | None:
-    """Return the lock's row, or None if nobody has it."""
+def find(queue: Queue) -> dict[str, Any] | None:
+    """Return the row of a queue's lock, or None if nobody has it."""
     answer = dynamodb().get_item(
-        TableName=settings().runs_table, Key={"run_id": key()}, ConsistentRead=True
+        TableName=settings().runs_table, Key={"run_id": key(queue)}, ConsistentRead=True
     )
     return answer.get("Item")
 
@@ -28,9 +29,9 @@ def find() -> dict[str, Any] | None:
 _AS_SEEN = "holder = :seen_holder AND execution_arn = :seen_execution AND lease_until = :seen_lease"
 
 
-def take(run_id: str, dead: dict[str, Any] | None) -> dict[str, Any] | None:
+def take(run_id: str, queue: Queue, dead: dict[str, Any] | None) -> dict[str, Any] | None:
     """Take the lock if it is free, outlived or still the `dead` run's; return the row if not."""
-    part = taking(run_id, clock.epoch())["Update"]
+    part = taking(run_id, queue, clock.epoch())["Update"]
     if dead:
         part["ConditionExpression"] += f" OR ({_AS_SEEN})"
         part["ExpressionAttributeValues"] |= _seen(dead)
@@ -41,12 +42,12 @@ def take(run_id: str, dead: dict[str, Any] | None) -> dict[str, Any] | None:
     return None
 
 
-def taking(run_id: str, now: int) -> dict[str, Any]:
+def taking(run_id: str, queue: Queue, now: int) -> dict[str, Any]:
     """Return the part of a transaction that takes the lock for a run if it is free or outlived."""
     return {
         "Update": {
             "TableName": settings().runs_table,
-            "Key": {"run_id": key()},
+            "Key": {"run_id": key(queue)},
             "UpdateExpression": "SET holder = :run_id, lease_until = :until, acquired_at = :now,"
             " execution_arn = :execution",
             "ConditionExpression": "attribute_not_exists(run_id) OR holder = :run_id"
@@ -61,22 +62,22 @@ def taking(run_id: str, now: int) -> dict[str, Any]:
     }
 
 
-def releasing(run_id: str) -> dict[str, Any]:
+def releasing(run_id: str, queue: Queue) -> dict[str, Any]:
     """Return the part of a transaction that gives the lock back; none may be another's by then."""
     return {
         "Delete": {
             "TableName": settings().runs_table,
-            "Key": {"run_id": key()},
+            "Key": {"run_id": key(queue)},
             "ConditionExpression": "attribute_not_exists(run_id) OR holder = :run_id",
             "ExpressionAttributeValues": {":run_id": run_id},
         }
     }
 
 
-def release(run_id: str) -> None:
+def release(run_id: str, queue: Queue) -> None:
     """Give the lock back, if this run still has it."""
     with suppress(dynamodb().exceptions.ConditionalCheckFailedException):  # another has it already
-        dynamodb().delete_item(**releasing(run_id)["Delete"])
+        dynamodb().delete_item(**releasing(run_id, queue)["Delete"])
 
 
 def free(dead: dict[str, Any]) -> bool:
@@ -84,7 +85,7 @@ def free(dead: dict[str, Any]) -> bool:
     try:
         dynamodb().delete_item(
             TableName=settings().runs_table,
-            Key={"run_id": key()},
+            Key={"run_id": dead["run_id"]},
             ConditionExpression=f"attribute_not_exists(run_id) OR ({_AS_SEEN})",
             ExpressionAttributeValues=_seen(dead),
         )
@@ -114,6 +115,6 @@ def _seen(lock: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def key() -> str:
-    """Return under which `run_id` the `Runs` table has the lock."""
-    return f"LOCK#{settings().dead_letter_queue_name}"
+def key(queue: Queue) -> str:
+    """Return under which `run_id` the `Runs` table has the lock of a queue."""
+    return f"LOCK#{queue.key}"

@@ -4,9 +4,15 @@ A row names the run's execution. The same table has each dead-letter queue's loc
 `run_lock.py`, and what runs leave in flight, see `in_flight.py`.
 """
 
+import json
+from functools import lru_cache
 from typing import Any
 
 from workflows.ledger import audit
+from workflows.messages.ids import DEFAULT_QUEUE
+from workflows.queues import queue as queues
+from workflows.queues import registry
+from workflows.queues.queue import Queue
 from workflows.redrive import counters, run_lock
 from workflows.runtime import clock, executions, paging
 from workflows.runtime.aws import dynamodb, transact
@@ -20,7 +26,7 @@ BY_START_INDEX = "ByStartIndex"
 # A run whose execution still works; CANCELLING until it notices.
 ACTIVE = ("RUNNING", "CANCELLING")
 # The newest: between two sweeps few runs end.
-OF_LATE = 50
+_OF_LATE = 50
 # A run that came to its own end, and left nothing undone.
 _CLOSED = ("SUCCEEDED", "HALTED", "CANCELLED")
 
@@ -79,6 +85,27 @@ def is_active(run_id: str) -> bool:
     return row is not None and set_right(row)["status"] in ACTIVE
 
 
+def queue_of(row: dict[str, Any]) -> Queue:
+    """Return the queue of a run, as it was when the run began."""
+    return Queue.of(json.loads(row["queue"])) if "queue" in row else queues.default()
+
+
+def registration(run_id: str, name: str) -> Queue:
+    """Return the queue of that name as a run began with it.
+
+    A run goes by what its record says to its end, so that is read once a process.
+    """
+    return queues.default() if name == DEFAULT_QUEUE else _registration(run_id)
+
+
+@lru_cache(maxsize=64)
+def _registration(run_id: str) -> Queue:
+    row = find(run_id)
+    if row is None or "queue" not in row:
+        raise RunNotFound(f"There is no run {run_id} of a registered queue.")
+    return queue_of(row)
+
+
 def parse_request(text: str) -> dict[str, Any]:
     """Return what a run was asked for; {} for what is no request: the console takes anything."""
     try:
@@ -88,20 +115,18 @@ def parse_request(text: str) -> dict[str, Any]:
     return request if isinstance(request, dict) else {}
 
 
-def page(limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | None]:
-    """Return at most `limit` runs, 100 at most, newest first, and the next page's cursor or None.
+def page(limit: int, cursor: str | None, queue: Queue) -> tuple[list[dict[str, Any]], str | None]:
+    """Return at most `limit` runs of a queue, 100 at most, newest first, and a cursor.
 
     Raises:
         workflows.runtime.paging.InvalidCursor: the cursor is not ours.
     """
-    start = paging.start(
-        cursor, run_id=None, dead_letter_queue=settings().dead_letter_queue_name, started_at=None
-    )
+    start = paging.start(cursor, run_id=None, dead_letter_queue=queue.key, started_at=None)
     answer: Any = dynamodb().query(
         TableName=settings().runs_table,
         IndexName=BY_START_INDEX,
         KeyConditionExpression="dead_letter_queue = :queue",
-        ExpressionAttributeValues={":queue": settings().dead_letter_queue_name},
+        ExpressionAttributeValues={":queue": queue.key},
         ScanIndexForward=False,
         Limit=limit,
         **start,
@@ -112,8 +137,12 @@ def page(limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | No
 
 def abandoned() -> list[dict[str, Any]]:
     """Return the runs of late that ended before their own end, and left something undone."""
-    rows, _ = page(OF_LATE, None)
-    return [row for row in rows if row["status"] not in ACTIVE + _CLOSED]
+    return [row for row in of_late() if row["status"] not in ACTIVE + _CLOSED]
+
+
+def of_late() -> list[dict[str, Any]]:
+    """Return the newest runs of every queue: between two sweeps few runs end."""
+    return [row for queue in registry.every() for row in page(_OF_LATE, None, queue)[0]]
 
 
 def _whole(run_ids: list[str]) -> list[dict[str, Any]]:

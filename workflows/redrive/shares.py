@@ -44,6 +44,9 @@ def begin_round(run: Run) -> None:
     most, done = run.request.get("max_messages"), run.received
     may_receive = None if most is None else most - done
     may_redrive = run.step - run.counts["redriven"] if run.step else None
+    only_looks = bool(run.looking or run.request.get("look"))
+    if only_looks:
+        may_receive = may_redrive = None
     rooms = [_batches(room, _A_BATCH) for room in (may_receive, may_redrive) if room is not None]
     count = min([1 if run.alone else len(run.lanes), *rooms])
     run.alone = False
@@ -58,6 +61,7 @@ def begin_round(run: Run) -> None:
             may_receive=receives,
             may_redrive=redrives,
             waves=run.waves,
+            only_looks=only_looks,
         )
 
 

@@ -7,17 +7,26 @@ from typing import Any
 # filter, which may leave out all ten, and room for the filter itself.
 _STATE_BYTES, _AROUND_BYTES = 260_000, 2_000
 _FILTERED_STATE_BYTES, _FILTERED_AROUND_BYTES = 257_000, 3_000
+# What a registered queue needs more: names and URLs of its own, and columns of its own in each row.
+_REGISTERED_BYTES = 3_000
 # What a lane carries beside the next batch: so many bytes fit, and more for each message of that.
 _CARRIED_BYTES, _CARRIED_BYTES_EACH = 550, 125
 _AROUND_ASKED, _AROUND_SETTLED = 70, 30
 
 
-def batch_size(maximum: int, request: dict[str, Any]) -> int:
-    """Return how many messages of at most `maximum` bytes a run receives at once, one to ten."""
+def batch_size(maximum: int, request: dict[str, Any], *, is_default: bool = True) -> int:
+    """Return how many messages of at most `maximum` bytes a run receives at once, one to ten.
+
+    Args:
+        maximum: what the dead-letter queue takes at most.
+        request: of the run.
+        is_default: whether it redrives the built-in queue.
+    """
     if "filter" in request:
         room, around = _FILTERED_STATE_BYTES, _FILTERED_AROUND_BYTES
     else:
         room, around = _STATE_BYTES, _AROUND_BYTES
+    room -= 0 if is_default else _REGISTERED_BYTES
     return max(1, min(10, room // (2 * maximum + around)))
 
 

@@ -10,13 +10,13 @@ https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchExecuteS
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
-from workflows.ledger import journey
+from workflows.ledger import journey, writes
 from workflows.ledger.status import TRANSITIONS, Status, Trouble
-from workflows.messages.carried import Carried
+from workflows.queues.queue import Queue
 from workflows.redrive import counters, run_lock, settled
+from workflows.redrive.columns import Turn, in_trouble, listed, met, of_letter
 from workflows.redrive.lane import Guarded, Lane
 from workflows.redrive.partiql import Mark, Statement, Where, insert, update
 from workflows.redrive.verdict import DeadLetter, Verdict
@@ -29,18 +29,6 @@ _NEVER_REDRIVEN = sorted(
 )
 
 
-@dataclass(frozen=True)
-class Turn:
-    """The run, the execution that works for it, and the `mark` of the batch in the rows it guards.
-
-    By the mark a statement that is tried again knows what its first try has counted.
-    """
-
-    run_id: str
-    execution_arn: str
-    mark: str
-
-
 def of(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement | None:
     """Return what a verdict writes; None where it writes nothing.
 
@@ -51,7 +39,7 @@ def of(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement | None:
     """
     match verdict["verdict"]:
         case "redrive":
-            return redrive(verdict, turn)
+            return redrive(verdict, letter, turn)
         case "quarantine":
             return quarantine(verdict, letter, turn)
         case "left" if verdict["unnoted"]:
@@ -59,8 +47,10 @@ def of(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement | None:
     return None
 
 
-def redrive(verdict: Verdict, turn: Turn) -> Statement:
+def redrive(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
     """Return the guard of a redrive: it counts, and cannot pass beyond the limit."""
+    if not verdict["known"]:
+        return _redrive_unmet(verdict, letter, turn)
     # What nobody noted as dead was in no list, and is not let go of into one.
     noted = {} if verdict["unnoted"] else {"trouble": Trouble.REDRIVING}
     events = [_died(verdict, turn)] if verdict["unnoted"] else []
@@ -80,6 +70,9 @@ def redrive(verdict: Verdict, turn: Turn) -> Statement:
             "redriven_by": shards.key(turn.run_id, verdict["ledger_id"]),
             "attempts": 0,
             "updated_at": clock.now(),
+            **of_letter(letter, turn),
+            # Nobody tells how it ends, so it may be forgotten one day.
+            **({} if turn.queue.is_default else {"expires_at": writes.expiry()}),
         },
         appends={
             "execution_arns": [turn.execution_arn],
@@ -94,8 +87,10 @@ def quarantine(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
     """Return what stores a message that is not redriven, with body and reason."""
     stored = journey.event("quarantined", run_id=turn.run_id, reason_type=verdict["reason"]["type"])
     if not verdict["known"]:
-        died = journey.event("dead")
-        return _new_row(verdict, letter, turn, Trouble.QUARANTINED, [died, stored])
+        return _new_row(verdict, letter, turn, Trouble.QUARANTINED, [journey.event("dead"), stored])
+    # Nobody but this run tells of it that it came back.
+    came_back = verdict["unnoted"] and not turn.queue.is_default
+    events = [journey.event("dead"), stored] if came_back else [stored]
     return update(
         settings().messages_table,
         [
@@ -103,8 +98,8 @@ def quarantine(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
             ("payload_hash", "=", verdict["payload_hash"]),
             ("status", "=", verdict["status"]),
         ],
-        sets=_in_trouble(verdict, letter, Trouble.QUARANTINED),
-        appends={"journey": [stored]},
+        sets=in_trouble(verdict, letter, turn, Trouble.QUARANTINED),
+        appends={"journey": events},
         also='REMOVE "expires_at"',
     )
 
@@ -116,7 +111,7 @@ def note_dead(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
     return update(
         settings().messages_table,
         [*_is_the_judged(verdict), ("status", "=", verdict["status"])],
-        sets=_in_trouble(verdict, letter, Trouble.DEAD) | {"dead_at": verdict["dead_at"]},
+        sets=in_trouble(verdict, letter, turn, Trouble.DEAD) | {"dead_at": verdict["dead_at"]},
         appends={"journey": [_died(verdict, turn)]},
         also='REMOVE "expires_at"',
     )
@@ -132,20 +127,20 @@ def let_go(guarded: Guarded, run_id: str) -> Statement:
             ("trouble", "=", Trouble.REDRIVING),
             ("redriven_by", "=", shards.key(run_id, guarded.id)),
         ],
-        sets={"status": Status.DEAD} | _listed(Trouble.DEAD, guarded.id),
+        sets={"status": Status.DEAD} | listed(Trouble.DEAD, guarded.id),
         appends={"journey": [journey.event("let_go", run_id=run_id)]},
         also='REMOVE "redriven_by"',
     )
 
 
-def renew_lease(run_id: str) -> Statement:
+def renew_lease(run_id: str, queue: Queue) -> Statement:
     """Return what prolongs the run's lock; its condition fails when the run has lost it.
 
     It goes with every wave of a batch, and prolongs from then on.
     """
     return update(
         settings().runs_table,
-        [("run_id", "=", run_lock.key()), ("holder", "=", run_id)],
+        [("run_id", "=", run_lock.key(queue)), ("holder", "=", run_id)],
         sets={"lease_until": Mark("seconds", settings().run_lease_seconds)},
     )
 
@@ -182,34 +177,31 @@ def _new_row(
     trouble: Trouble,
     events: list[dict[str, Any]],
 ) -> Statement:
-    names = ("type", "payload_hash", "first_sent_at", "dead_at", "trace_id")
     columns = (
-        {"message_id": verdict["ledger_id"], "group_id": verdict["group"]}
-        | _in_trouble(verdict, letter, trouble)
-        | {name: verdict[name] for name in names}  # type: ignore[literal-required]
-        | {"attempts": 0, "attempts_total": 0, "redrives": 0}
-        | {"execution_arns": [turn.execution_arn], "journey": events}
+        met(verdict, letter, turn, events)
+        | in_trouble(verdict, letter, turn, trouble)
+        | {"redrives": 0}
     )
     return insert(settings().messages_table, columns)
 
 
-def _in_trouble(verdict: Verdict, letter: DeadLetter, trouble: Trouble) -> dict[str, Any]:
-    carried = Carried.of(
-        letter.get("MessageAttributes", {}),
-        letter.get("Attributes", {}).get("AWSTraceHeader", ""),
-    )
-    return {
-        "status": trouble,
-        **_listed(trouble, verdict["ledger_id"]),
-        "body": verdict.get("body", Mark("body", verdict["index"])),
-        "carried": carried.column,
+def _redrive_unmet(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
+    """Return the guard of a message's first redrive, of which the ledger has no row: it makes it.
+
+    A try of the same statement whose answer was lost is known by its mark, like any other.
+    """
+    redriven = journey.event("redriven", run_id=turn.run_id, number=1)
+    columns = met(verdict, letter, turn, [_died(verdict, turn), redriven]) | {
+        "status": Status.REDRIVEN,
         "reason": verdict["reason"],
+        "redrives": 1,
+        "redrive_mark": turn.mark,
+        "redriven_by": shards.key(turn.run_id, verdict["ledger_id"]),
         "updated_at": clock.now(),
+        "expires_at": writes.expiry(),
+        **of_letter(letter, turn),
     }
-
-
-def _listed(trouble: Trouble, message_id: str) -> dict[str, str]:
-    return {"trouble": trouble, "listed": shards.key(trouble, message_id)}
+    return insert(settings().messages_table, columns)
 
 
 def _died(verdict: Verdict, turn: Turn) -> dict[str, Any]:

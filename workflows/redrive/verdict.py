@@ -2,7 +2,7 @@
 
 from typing import Literal, NotRequired, TypedDict
 
-Because = Literal["", "filter", "group", "copy", "busy"]
+Because = Literal["", "filter", "group", "copy", "busy", "look"]
 Kind = Literal["redrive", "quarantine", "settled", "discarded", "left"]
 
 
@@ -23,19 +23,21 @@ class Verdict(TypedDict):
     """What to do with one dead letter.
 
     `left_because` says why a message is left: by the filter, behind such a one in its group, as a
-    second copy, or because another copy is under way. `wave` counts the messages of its group
-    before it in the batch that are dealt with: a wave holds one message a group, so none can
-    overtake the one ahead of it. `known` tells whether the ledger has a row under `ledger_id`,
-    `status` what that row says, and `unnoted` that it does not yet say that the message is dead.
-    `body` is there if another is to be sent than the one on the queue: the message was edited.
-    `redrives` and `attempts_total` are the row's, by which the statements' conditions know it
-    again. The rest fills the row.
+    second copy, because another copy is under way, or because the run only looks. `wave` counts the
+    messages of its group before it in the batch that are dealt with: a wave holds one message a
+    group, so none can overtake the one ahead of it. `known` tells whether the ledger has a row
+    under `ledger_id`, `status` what that row says, and `unnoted` that it does not yet say that the
+    message is dead. `body` is there if another is to be sent than the one on the queue: the message
+    was edited. `redrives` and `attempts_total` are the row's, by which the statements' conditions
+    know it again. `group` is what is kept in order: a message group, or on a standard queue the
+    message by itself. The rest fills the row.
     """
 
     verdict: Kind
     left_because: Because
     index: int
     group: str
+    group_id: str
     wave: int
     ledger_id: str
     known: bool

@@ -19,7 +19,8 @@ DOWN = "Some.ServiceException"
 TOO_LARGE = "States.DataLimitExceeded"
 # As a run begins it.
 LANE = {"poll": 10, "attempt_id": "run-1-0-1", "mark": "", "size": 10, "gap": 0, "sent_at": 0}
-GIVEN = {"run_id": "run-1", "trace_id": "t-1", "request": {}, "lane": LANE}
+QUEUE = {"name": "default", "source_url": "work", "dead_letter_url": "dead-letter"}
+GIVEN = {"run_id": "run-1", "trace_id": "t-1", "request": {}, "queue": QUEUE, "lane": LANE}
 
 
 def _case(

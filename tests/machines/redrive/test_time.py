@@ -16,7 +16,7 @@ from tests.support.history import states_of
 from tests.support.redrive_runs import JUDGED, WAVE
 from tests.support.stack_fixtures import run_machine
 from tests.support.template import template
-from workflows.redrive import course, lane
+from workflows.redrive import canary, course, lane
 from workflows.redrive.requests import RedriveRequest
 
 MOST_EVENTS = 25_000
@@ -95,8 +95,8 @@ def test_run_has_room_for_a_failed_try_of_each_task(round_):
 
 
 def test_run_ends_before_its_time_is_over():
-    canary = RedriveRequest.model_json_schema()["$defs"]["Canary"]["properties"]
-    longest_look = canary["watch_seconds"]["maximum"] / course._LOOKS_A_WATCH
+    asked = RedriveRequest.model_json_schema()["$defs"]["Canary"]["properties"]
+    longest_look = asked["watch_seconds"]["maximum"] / canary._LOOKS_A_WATCH
     legs, looks = (course._MOST_EVENTS / events(RUN, round_) for round_ in ([*ROUND, *LEG], LOOK))
 
     assert legs * LANE["TimeoutSeconds"] < RUN["TimeoutSeconds"]

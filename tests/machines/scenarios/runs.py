@@ -254,7 +254,7 @@ def leg_whose_answer_was_lost(world: World) -> None:
     for _ in range(2):
         world.dead_letter(world.message())
     leg = given.begun(world, max_messages=1)
-    told = leg.model_dump(include={"run_id", "trace_id", "request"})
+    told = leg.model_dump(include={"run_id", "trace_id", "request", "queue"})
     (lane,) = leg.lanes
     told |= {"lane": lane.model_dump()}
     start_machine(world.stack, world.machines["redrive_lane"], told, name=lane.name)

@@ -13,6 +13,7 @@ from tests.support.invariants import broken
 from tests.support.messages import an_operator
 from tests.support.redrive_runs import held_records
 from tests.support.stack_fixtures import start_machine
+from workflows.queues.queue import default
 from workflows.redrive import in_flight, ownership, run_lock, runs
 
 
@@ -201,7 +202,7 @@ def test_what_a_stopped_run_has_left_out_is_visible_when_its_end_was_noticed(wor
 
 
 def starts_another(_run_id):
-    ownership.acquire("another", "api", an_operator(), {})
+    ownership.acquire("another", default(), "api", an_operator(), {})
 
 
 def cancels_it(run_id):
@@ -307,7 +308,7 @@ def test_what_a_cancelled_run_had_guarded_when_it_was_stopped_is_dead_again(worl
 
     def cancel(arn, state):
         if state == "GuardLoop":
-            lock = run_lock.find()
+            lock = run_lock.find(default())
             assert lock
             runs.cancel(lock["holder"], an_operator())
         return state != "RedriveMessages"

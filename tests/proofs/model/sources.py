@@ -20,6 +20,7 @@ from tests.proofs.model.conditions import (
     of_state,
     of_statement,
 )
+from tests.support.pairs import BUILT_IN
 from tests.support.template import template
 from workflows import recovery, retry
 from workflows.groups import fence
@@ -30,7 +31,9 @@ from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.transaction import AccountFrozen
 from workflows.operator import discard, edit, retry_by_hand
 from workflows.operator.discard import DiscardRequest
+from workflows.queues.queue import default
 from workflows.redrive import judgement, let_go, ownership, run_lock, runs, statements
+from workflows.redrive.columns import Turn
 from workflows.redrive.lane import Guarded
 from workflows.redrive.run import new
 
@@ -41,7 +44,7 @@ _FROZEN = AccountFrozen()
 _LEASED = ROW | {"status": "RETRYING", "lease_until": 1_000_010}
 _RUN = new("‹run›", "‹execution›", {})
 _LOCK = {"holder": "‹run›", "execution_arn": "‹execution›", "lease_until": 1_000_000}
-_TURN = statements.Turn("‹run›", "‹execution›", "‹mark›")
+_TURN = Turn("‹run›", BUILT_IN, "‹execution›", "‹mark›")
 _VERDICT = {
     "known": True,
     "index": 0,
@@ -149,8 +152,8 @@ SOURCES: dict[str, Condition] = {
         *of_state("retry", "HoldOrContinue"),
     ],
     "redrive.acquire": lambda: [
-        *of_call(lambda: ownership.claim(_RUN)),
-        *of_call(lambda: run_lock.take("‹run›", None)),
+        *of_call(lambda: ownership.claim(_RUN, default())),
+        *of_call(lambda: run_lock.take("‹run›", BUILT_IN, None)),
     ],
     "redrive.validate": lambda: [
         *of_rule(judgement._verdict),

@@ -190,7 +190,14 @@ MUTANTS = [
     Mutant(
         "A lane ignores that another has the group in hand.",
         "lanes_meet_one_group",
-        (("redrive_lane", "ReceiveDeadLetters", 300, 0),),
+        (
+            (
+                "redrive_lane",
+                "ReceiveDeadLetters",
+                '"VisibilityTimeout": 300',
+                '"VisibilityTimeout": 0',
+            ),
+        ),
     ),
     Mutant(
         "Each lane writes the run's counters over the others'.",

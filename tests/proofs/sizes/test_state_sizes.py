@@ -7,6 +7,7 @@ results as the services answer. The sizes are those of compact JSON.
 
 import json
 import re
+import sys
 from functools import cache
 from typing import Any
 
@@ -19,7 +20,9 @@ from workflows.messages.carried import Carried
 from workflows.messages.envelope import InvalidEnvelope
 from workflows.messages.limits import ATTRIBUTE_RESERVE_BYTES
 from workflows.messages.reasons import reason_of
+from workflows.queues.queue import Queue
 from workflows.redrive import batch, lane, leg_executions, state_bytes
+from workflows.redrive.columns import Turn
 from workflows.redrive.counters import COUNTED
 from workflows.redrive.lane import Asked, Guarded, Lane, Received
 from workflows.redrive.requests import RedriveRequest
@@ -35,6 +38,11 @@ REQUESTS = ["{}", json.dumps({"filter": FILTER})]
 RUN_ID = "r" * 80
 EXECUTION = f"arn:aws-us-gov:states:us-gov-west-1:123456789012:execution:{'m' * 80}:{'e' * 80}"
 CONTEXT = {"context": {"Execution": {"Id": EXECUTION}}}
+# Whose names and URLs are as long as they may be.
+_URL = f"https://sqs.us-gov-west-1.amazonaws.com/123456789012/{'n' * 80}"
+_ARN = f"arn:aws-us-gov:sqs:us-gov-west-1:123456789012:{'n' * 80}"
+REGISTERED = Queue("q" * 64, _URL, _URL, source_arn=_ARN, dead_letter_arn=_ARN, fifo=False)
+QUEUE = Queue("default", _URL, _URL)
 LANE_MACHINE = "RedriveLaneStateMachine"
 
 
@@ -133,6 +141,7 @@ def letters(maximum, count, attributes):
 # may name what the body holds. The ids are SQS's.
 FOREIGN = {
     "group": quotes(128),
+    "group_id": quotes(128),
     "ledger_id": f"sqs:{'m' * 36}",
     "trace_id": "m" * 36,
     "type": "foreign",
@@ -142,6 +151,7 @@ FOREIGN = {
 # that the ledger has from elsewhere may.
 OWN = {
     "group": "g" * 120,
+    "group_id": "g" * 120,
     "ledger_id": "i" * 120,
     "trace_id": "t" * 128,
     "type": "y" * 64,
@@ -195,6 +205,17 @@ def maxima():
     return sorted(found)
 
 
+@pytest.fixture(params=[QUEUE, REGISTERED], ids=["built-in", "registered"])
+def each_queue(request, monkeypatch):
+    """Let the messages be of the built-in queue, and of a registered one."""
+    monkeypatch.setattr(sys.modules[__name__], "QUEUE", request.param)
+
+
+def fitting(maximum, request_):
+    """Return how many messages of the queue are received at once."""
+    return state_bytes.batch_size(maximum, json.loads(request_), is_default=QUEUE.is_default)
+
+
 every_batch = pytest.mark.parametrize(
     ("maximum", "request_"),
     [
@@ -222,15 +243,16 @@ def test_reason_is_written_without_an_escape():
 @every_batch
 @pytest.mark.parametrize("attributes", [TEN, OURS], ids=["ten", "ours"])
 def test_received_messages_fit(maximum, request_, attributes):
-    received = letters(maximum, state_bytes.batch_size(maximum, json.loads(request_)), attributes)
+    received = letters(maximum, fitting(maximum, request_), attributes)
 
     assert size({"Messages": received}) < STATE_BYTES
 
 
+@pytest.mark.usefixtures("each_queue")
 @every_batch
 @pytest.mark.parametrize("attributes", [TEN, OURS], ids=["ten", "ours"])
 def test_messages_to_validate_fit(maximum, request_, attributes):
-    received = letters(maximum, state_bytes.batch_size(maximum, json.loads(request_)), attributes)
+    received = letters(maximum, fitting(maximum, request_), attributes)
     received = evaluate(
         LANE_MACHINE,
         states(LANE_MACHINE)["ReceiveDeadLetters"]["Assign"]["batch"],
@@ -250,12 +272,12 @@ def test_messages_to_validate_fit(maximum, request_, attributes):
 def run_of(request):
     """Return what a lane knows of its run."""
     options = RedriveRequest.model_validate(json.loads(request)).options()
-    return {"run_id": RUN_ID, "trace_id": "t" * 128, "request": options}
+    return {"run_id": RUN_ID, "trace_id": "t" * 128, "request": options, "queue": QUEUE.as_dict()}
 
 
 @every_batch
 def test_messages_to_validate_fit_beside_a_lane_that_carries_all_it_can(maximum, request_):
-    size_ = state_bytes.batch_size(maximum, json.loads(request_))
+    size_ = fitting(maximum, request_)
     full = a_lane(size_, lane._MOST_UNSETTLED - 10)
     full.size = size_
     lane.next_poll(full, RUN_ID)
@@ -267,7 +289,8 @@ def test_messages_to_validate_fit_beside_a_lane_that_carries_all_it_can(maximum,
     }
 
     assert full.poll == max(1, size_ - 1)
-    assert size({"FunctionName": "f" * 140, "Payload": payload | run_of(request_)}) < STATE_BYTES
+    validated = run_of(request_) | {"queue": QUEUE.name}
+    assert size({"FunctionName": "f" * 140, "Payload": payload | validated}) < STATE_BYTES
 
 
 def answered(batch_, found):
@@ -277,7 +300,8 @@ def answered(batch_, found):
     # What was asked for before is refused by now, and this batch is asked for.
     now.unsent = ids(len(now.unsent) + len(now.asked))
     now.asked = a_lane(len(batch_)).asked
-    return batch.guarded(RUN_ID, EXECUTION, now, given, found)
+    turn = Turn(RUN_ID, QUEUE, EXECUTION, now.mark)
+    return batch.guarded(turn, now, given, found)
 
 
 def invoked(payload):
@@ -295,6 +319,7 @@ def invoked(payload):
     }
 
 
+@pytest.mark.usefixtures("each_queue")
 @every_batch
 @pytest.mark.parametrize(
     ("verdict", "unnoted"), [("redrive", True), ("quarantine", False), ("left", True)]
@@ -302,7 +327,7 @@ def invoked(payload):
 def test_verdicts_on_edited_messages_fit(names, maximum, request_, verdict, unnoted):
     """An edited body comes with the verdict, as large as an edit may make it."""
     edited = quotes(maximum - ATTRIBUTE_RESERVE_BYTES)
-    count = state_bytes.batch_size(maximum, json.loads(request_))
+    count = fitting(maximum, request_)
     found = verdicts(count, body=edited, known=True, verdict=verdict, unnoted=unnoted)
     found[0]["unnoted"] &= verdict != "left" or "filter" in request_  # as below
     answer = answered(letters(maximum, count, {}), found)
@@ -326,13 +351,14 @@ def guard(batch_, found):
     return statements
 
 
+@pytest.mark.usefixtures("each_queue")
 @every_batch
 @pytest.mark.parametrize("attributes", [{}, TEN], ids=["none", "ten"])
 @pytest.mark.parametrize(
     ("verdict", "known"), [("quarantine", False), ("quarantine", True), ("redrive", True)]
 )
 def test_guard_s_statements_fit(names, maximum, request_, verdict, known, attributes):
-    count = state_bytes.batch_size(maximum, json.loads(request_))
+    count = fitting(maximum, request_)
     found = verdicts(count, verdict=verdict, known=known)
 
     statements = guard(letters(maximum, count, attributes), found)
@@ -342,12 +368,13 @@ def test_guard_s_statements_fit(names, maximum, request_, verdict, known, attrib
     assert size({"Statements": statements}) < STATE_BYTES
 
 
+@pytest.mark.usefixtures("each_queue")
 @every_batch
 @pytest.mark.parametrize("attributes", [{}, TEN], ids=["none", "ten"])
 @pytest.mark.parametrize("known", [False, True])
 def test_guard_s_statements_on_what_is_left_fit(names, maximum, request_, known, attributes):
     """Only a filter leaves all: the first one that is left without one is noted already."""
-    count = state_bytes.batch_size(maximum, json.loads(request_))
+    count = fitting(maximum, request_)
     found = verdicts(count, verdict="left", known=known)
     found[0]["unnoted"] = "filter" in request_
 
@@ -359,7 +386,7 @@ def test_guard_s_statements_on_what_is_left_fit(names, maximum, request_, known,
 @every_batch
 @pytest.mark.parametrize("attributes", [TEN, OURS], ids=["ten", "ours"])
 def test_copies_to_send_fit(names, maximum, request_, attributes):
-    count = state_bytes.batch_size(maximum, json.loads(request_))
+    count = fitting(maximum, request_)
     received = letters(maximum, count, attributes)
     entries = evaluate(
         LANE_MACHINE,
@@ -408,8 +435,9 @@ def a_settled_lane():
 def a_run(lanes):
     return Run(
         run_id=RUN_ID, execution_arn=EXECUTION, trace_id="t" * 254, trigger="t" * 254,
-        requested_by=quotes(254), request=a_request(), planned=1_000_000, reason="r" * 1_000,
-        failure="f" * 254, oversized_reason="r" * 200, lanes=[a_settled_lane()] * lanes,
+        queue=QUEUE, requested_by=quotes(254), request=a_request(),
+        planned=1_000_000, reason="r" * 1_000, failure="f" * 254,
+        oversized_reason="r" * 200, lanes=[a_settled_lane()] * lanes,
         working=[*range(lanes)], round=99_999, watch_from=1_800_000_000, events=17_000,
     ).model_dump()  # fmt: skip
 

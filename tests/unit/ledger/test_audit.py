@@ -15,6 +15,7 @@ from tests.support.troubles import in_trouble
 from workflows.ledger import audit, lookup, transitions
 from workflows.operator import discard
 from workflows.operator.discard import DiscardRequest
+from workflows.queues.queue import default
 from workflows.redrive import requests, runs
 from workflows.redrive.requests import RedriveRequest
 from workflows.runtime import aws, clock
@@ -83,7 +84,7 @@ def test_action_whose_record_cannot_be_written_does_not_happen(act):
         act()
 
     assert status_of() == "DEAD"
-    assert runs.page(20, None) == ([], None)
+    assert runs.page(20, None, default()) == ([], None)
     assert aws.stepfunctions().list_executions(
         stateMachineArn=ENVIRONMENT["REDRIVE_STATE_MACHINE_ARN"]
     )["executions"] == []  # fmt: skip

@@ -14,10 +14,12 @@ from workflows import recovery
 from workflows.ledger import claims, conditions, journey, lost, transitions, trouble
 from workflows.ledger.claims import Decision
 from workflows.messages.filters import Filter
+from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.operator import discard, edit, failures, retry_by_hand
 from workflows.operator.discard import DiscardRequest
 from workflows.operator.mend import BodyMissing
 from workflows.operator.retry_by_hand import RetryRequest
+from workflows.queues.queue import default
 from workflows.redrive import let_go, ownership, runs
 from workflows.redrive.judge import Judge
 from workflows.redrive.verdict import DeadLetter
@@ -42,7 +44,7 @@ def send(message_id="m-1"):
 
 
 def listed():
-    letters, _ = failures.dead_letters(Filter(), 10, None)
+    letters, _ = failures.dead_letters(Filter(), 10, None, default())
     return letters
 
 
@@ -203,7 +205,7 @@ def judged(message, only=None):
         "Body": message.body(),
         "Attributes": {"MessageGroupId": "acc-1"},
     }
-    (verdict,) = Judge("run", only or Filter()).judge([letter])
+    (verdict,) = Judge("run", only or Filter(), default()).judge([letter])
     return verdict
 
 
@@ -253,7 +255,7 @@ def test_pass_goes_on_where_a_sweep_had_no_more_time(monkeypatch):
 
     assert sorted(found for part in parts for found in part) == [f"m-{n:03}" for n in range(7)]
     assert max(map(len, parts)) == 3
-    assert trouble.count("DEAD") == 7
+    assert trouble.count("DEAD", DEFAULT_QUEUE) == 7
 
 
 def test_table_is_read_once_a_day(later, monkeypatch):
@@ -288,7 +290,7 @@ def test_row_that_cannot_be_written_holds_up_no_other(monkeypatch):
 
     with pytest.raises(TimeoutError):
         lost.sweep()
-    assert trouble.count("DEAD") == 2
+    assert trouble.count("DEAD", DEFAULT_QUEUE) == 2
 
 
 # --- What a lost message is once somebody acts on it ---------------------------------------
@@ -311,15 +313,15 @@ def test_lost_message_that_a_run_found_and_sqs_refused_is_no_longer_gone(gone, l
 
     assert row()["reason"]["type"] == "LostByQueue"
     assert [letter.lost for letter in listed()] == [False]
-    assert (lost.count_gone(), send()) == (0, 200)
+    assert (lost.count_gone(DEFAULT_QUEUE), send()) == (0, 200)
     later(lost.DEAD_LETTER_RETENTION_SECONDS + 901)
-    assert (lost.count_gone(), send()) == (1, 202)
+    assert (lost.count_gone(DEFAULT_QUEUE), send()) == (1, 202)
 
 
 def test_lost_message_that_the_sweep_let_go_of_may_be_on_its_way(gone, later, work_queue):
     later(lost.DEAD_LETTER_RETENTION_SECONDS - 60)
     guard(gone)
-    ownership.acquire("run", "api", an_operator(), {})
+    ownership.acquire("run", default(), "api", an_operator(), {})
     aws.dynamodb().update_item(
         TableName="Runs",
         Key={"run_id": "run"},

@@ -15,6 +15,7 @@ from workflows.messages import message_types
 from workflows.messages.filters import Filter
 from workflows.operator import failures, retry_by_hand
 from workflows.operator.retry_by_hand import RetryRequest
+from workflows.queues.queue import default
 from workflows.runtime import aws, clock
 from workflows.runtime.settings import settings
 
@@ -56,7 +57,7 @@ def purge(world):
 
 
 def listed():
-    letters, _ = failures.dead_letters(Filter(), 10, None)
+    letters, _ = failures.dead_letters(Filter(), 10, None, default())
     return [letter.message_id for letter in letters]
 
 

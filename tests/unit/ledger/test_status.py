@@ -26,7 +26,9 @@ from workflows.ledger.status import (
 )
 from workflows.messages.carried import NOTHING
 from workflows.messages.transaction import AccountFrozen
+from workflows.queues.queue import default
 from workflows.redrive import statements
+from workflows.redrive.columns import Turn
 
 CONDITIONS = tomllib.loads((MODEL / "transitions.toml").read_text(encoding="utf-8"))
 BY_NAME = {step.name: step for step in TRANSITIONS}
@@ -111,7 +113,7 @@ def test_that_a_message_is_dead_is_written_alike_by_consumer_machine_and_run(env
     message = a_message()
     part = transitions.dead(message, message.body(), NOTHING, AccountFrozen(), 1)
     machine = json.loads(Path("statemachines/retry.asl.json").read_text(encoding="utf-8"))
-    turn = statements.Turn("run", "arn", "mark")
+    turn = Turn("run", default(), "arn", "mark")
     note = statements.note_dead(judged(message, verdict="left"), {"MessageId": "m"}, turn)
 
     consumer = written(part["Update"]["UpdateExpression"])

@@ -22,6 +22,7 @@ from tests.support.troubles import row
 from workflows.ledger import attempts, claims, lookup, transitions, trouble
 from workflows.ledger.lookup import MessageNotFound
 from workflows.messages.carried import NOTHING
+from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.messages.message_types import meaning_hash
 from workflows.messages.reasons import reason_of
 from workflows.runtime import aws, clock
@@ -190,20 +191,20 @@ def test_first_processing_time_stays(monkeypatch):
 def test_index_shows_messages_in_trouble_and_no_others(status):
     put(status, updated_at=clock.now())
 
-    counts = {name: trouble.count(name) for name in trouble.LISTED}
+    counts = {name: trouble.count(name, DEFAULT_QUEUE) for name in trouble.LISTED}
     assert counts == {name: int(name == status) for name in trouble.LISTED}
     found = aws.dynamodb().scan(TableName="Messages", IndexName=trouble.TROUBLE_INDEX)
     assert found["Count"] == int(status in trouble.LISTED)
 
 
 def test_oldest_is_the_one_longest_in_trouble():
-    assert trouble.oldest("DEAD") is None
+    assert trouble.oldest("DEAD", DEFAULT_QUEUE) is None
     for number, day in enumerate(("03", "01", "02")):
         message = a_message(message_id=f"m-{number}")
         put("DEAD", message, updated_at=f"2026-01-{day}T00:00:00.000Z")
     put("RETRYING", a_message(message_id="m-9"), updated_at="2025-01-01T00:00:00.000Z")
 
-    assert trouble.oldest("DEAD") == "2026-01-01T00:00:00.000Z"
+    assert trouble.oldest("DEAD", DEFAULT_QUEUE) == "2026-01-01T00:00:00.000Z"
 
 
 def test_many_rows_are_read_by_id_and_unknown_ids_are_absent():

@@ -15,8 +15,10 @@ from tests.support.template import template
 from tests.support.troubles import in_trouble
 from workflows.ledger import lost, transitions, trouble
 from workflows.messages.filters import Filter
+from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.messages.reasons import fingerprint
 from workflows.operator import failures
+from workflows.queues.queue import default
 from workflows.runtime import aws, clock, shards
 from workflows.runtime.paging import InvalidCursor
 
@@ -60,7 +62,7 @@ def pages(wanted, limit, kind="DEAD"):
     cursor: str | None = None
     found: list[Any] = []
     while not found or cursor:
-        rows, cursor = trouble.page(kind, wanted, limit, cursor)
+        rows, cursor = trouble.page(kind, wanted, limit, cursor, DEFAULT_QUEUE)
         found.append(ids(rows))
     return found
 
@@ -99,14 +101,14 @@ def test_every_page_but_the_last_is_full_also_under_a_filter(monkeypatch, limit,
 def test_list_goes_on_where_it_was_when_rows_left_it_meanwhile():
     for number in range(6):
         put(number)
-    _, cursor = trouble.page("DEAD", ALL, 2, None)
+    _, cursor = trouble.page("DEAD", ALL, 2, None, DEFAULT_QUEUE)
     for number in (0, 1, 3):
         aws.dynamodb().delete_item(TableName="Messages", Key={"message_id": f"m-{number:04}"})
 
-    rows, cursor = trouble.page("DEAD", ALL, 2, cursor)
+    rows, cursor = trouble.page("DEAD", ALL, 2, cursor, DEFAULT_QUEUE)
 
     assert ids(rows) == ["m-0002", "m-0004"]
-    assert ids(trouble.page("DEAD", ALL, 2, cursor)[0]) == ["m-0005"]
+    assert ids(trouble.page("DEAD", ALL, 2, cursor, DEFAULT_QUEUE)[0]) == ["m-0005"]
 
 
 def test_search_in_vain_ends_with_a_cursor_that_goes_on(monkeypatch):
@@ -139,7 +141,7 @@ ANOTHER = a_cursor(run_id="r", dead_letter_queue="q", started_at="t")
 )
 def test_cursor_of_another_list_is_refused(cursor):
     with pytest.raises(InvalidCursor):
-        trouble.page("DEAD", ALL, 10, cursor)
+        trouble.page("DEAD", ALL, 10, cursor, DEFAULT_QUEUE)
 
 
 # --- Filters --------------------------------------------------------------------------------
@@ -181,7 +183,7 @@ def test_filter_finds_the_one_message_by_page_by_iteration_and_for_an_action(fie
 
     assert pages(wanted, 5) == [[f"m-{number:04}"]]
     assert ids(trouble.every("DEAD", wanted)) == [f"m-{number:04}"]
-    chunks = trouble.chunks("DEAD", wanted, None)
+    chunks = trouble.chunks("DEAD", wanted, None, DEFAULT_QUEUE)
     assert [row["message_id"] for rows, _ in chunks for row, _ in rows] == [f"m-{number:04}"]
     assert list(trouble.every("QUARANTINED", wanted)) == []
 
@@ -259,7 +261,7 @@ def test_body_that_is_no_envelope_has_no_payload(body):
 
 def the_dead_letter(**columns):
     put(1, **columns)
-    (found,), _ = failures.dead_letters(ALL, 10, None)
+    (found,), _ = failures.dead_letters(ALL, 10, None, default())
     return found
 
 
@@ -336,7 +338,7 @@ def test_edited_message_is_marked():
 
 def test_quarantined_message_tells_since_when():
     put(1, "QUARANTINED")
-    (found,), _ = failures.quarantined(ALL, 10, None, bodies=False)
+    (found,), _ = failures.quarantined(ALL, 10, None, default(), bodies=False)
 
     assert (found.quarantined_at, found.body) == (before(minutes=9_999), None)
     assert set(found.model_dump()) == set(failures.DeadLetter.model_fields) - {
@@ -351,19 +353,19 @@ def test_bodies_are_given_as_far_as_they_can_be_answered(monkeypatch):
     cursor: str | None = None
     found: list[Any] = []
     while not found or cursor:
-        page, cursor = failures.quarantined(ALL, 4, cursor, bodies=True)
+        page, cursor = failures.quarantined(ALL, 4, cursor, default(), bodies=True)
         found.append([message.body and message.body[0] for message in page])
 
     assert found == [["0", "1"], ["2", "3"], ["4"]]
     monkeypatch.setattr(failures, "_BODIES_BYTES", 1)  # one is always given
-    assert len(failures.quarantined(ALL, 4, None, bodies=True)[0]) == 1
+    assert len(failures.quarantined(ALL, 4, None, default(), bodies=True)[0]) == 1
 
 
 def test_page_of_the_worst_bodies_is_no_larger_than_lambda_answers():
     for number in range(100):
         put(number, "QUARANTINED", body='"' * 120_000)
 
-    page, cursor = failures.quarantined(ALL, 100, None, bodies=True)
+    page, cursor = failures.quarantined(ALL, 100, None, default(), bodies=True)
 
     assert cursor is not None
     answer = json.dumps({"body": json.dumps([message.model_dump() for message in page])})
@@ -380,7 +382,7 @@ def test_failures_alike_are_one_group_and_the_largest_comes_first():
         put(number, reason=FROZEN | {"message": f"Account acc-{number} is frozen."})
     put(5, "QUARANTINED")
 
-    found = failures.causes()
+    found = failures.causes(default())
 
     assert found.complete
     assert [group.model_dump() for group in found.groups] == [
@@ -402,7 +404,7 @@ def test_failures_alike_are_one_group_and_the_largest_comes_first():
 def test_group_s_times_are_those_of_death():
     put(1, dead_at=before(hours=1))  # touched after it died
     put(2, dead_at=before(hours=2))
-    (group,) = failures.causes().groups
+    (group,) = failures.causes(default()).groups
 
     assert (group.oldest, group.newest) == (before(hours=2), before(hours=1))
     assert group.sample.message_id == "m-0001"
@@ -414,7 +416,7 @@ def test_groups_say_when_they_are_not_all(monkeypatch, most, complete):
     for number in range(3):
         put(number)
 
-    found = failures.causes()
+    found = failures.causes(default())
 
     assert (found.complete, found.groups[0].count) == (complete, min(3, most))
 
@@ -422,10 +424,10 @@ def test_groups_say_when_they_are_not_all(monkeypatch, most, complete):
 def test_too_many_groups_are_not_complete(monkeypatch):
     monkeypatch.setattr(failures, "_CAUSES_SHOWN", 1)
     put(1)
-    assert failures.causes().complete
+    assert failures.causes(default()).complete
     put(2, reason=FROZEN | {"type": "KeyError"})
 
-    found = failures.causes()
+    found = failures.causes(default())
 
     assert (len(found.groups), found.complete) == (1, False)
 

@@ -22,6 +22,7 @@ from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.reasons import Cause, fingerprint, reason_of
 from workflows.messages.transaction import AccountFrozen, TransactionRejected
 from workflows.operator import failures
+from workflows.queues.queue import default
 from workflows.runtime import aws
 
 TEXT = st.text(st.characters(exclude_categories=[]))  # lone surrogates too
@@ -112,7 +113,7 @@ def test_three_accounts_without_digits_and_one_error_are_one_cause_in_the_list()
         put(number, reason=reason_of(frozen(name)))
     put(3, reason={"type": "AccountFrozen", "message": "Account acct-7 is frozen."})  # from before
 
-    (group,) = failures.causes().groups
+    (group,) = failures.causes(default()).groups
 
     assert group.count == 4
     wanted = filters.Filter(fingerprint=group.fingerprint)

@@ -10,6 +10,7 @@ from tests.support.messages import a_message, a_transaction, an_operator
 from tests.support.troubles import in_trouble, row
 from workflows.ledger import lookup, trouble
 from workflows.messages.filters import Filter
+from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.operator import bulk, discard, edit, retry_by_hand
 from workflows.operator.bulk import Selection, each
 from workflows.operator.discard import DiscardRequest
@@ -248,10 +249,10 @@ def test_cursor_of_no_sweep_is_refused(four, forged):
 
 
 def test_cursors_of_lists_and_of_sweeps_are_not_taken_for_each_other(four):
-    of_list = trouble.page("DEAD", Filter(), 1, None)[1]
+    of_list = trouble.page("DEAD", Filter(), 1, None, DEFAULT_QUEUE)[1]
     of_sweep = each(Selection(filter=Filter(), limit=1), row)[1]
 
     with pytest.raises(InvalidCursor):
         each(Selection(filter=Filter(), cursor=of_list), row)
     with pytest.raises(InvalidCursor):
-        trouble.page("DEAD", Filter(), 1, of_sweep)
+        trouble.page("DEAD", Filter(), 1, of_sweep, DEFAULT_QUEUE)

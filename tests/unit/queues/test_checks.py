@@ -7,8 +7,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.cloud import ACCOUNT, ENVIRONMENT, OTHER, REGION, client, forget
+from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.queues import addresses, checks, permissions, registry
-from workflows.queues.queue import DEFAULT, Queue
+from workflows.queues.queue import Queue
 from workflows.runtime import aws
 
 pytestmark = pytest.mark.usefixtures("tables", "queues")
@@ -77,7 +78,7 @@ def test_other_names_are_refused(name):
 
 def test_name_of_the_built_in_pair_is_refused():
     with pytest.raises(checks.BuiltInQueue, match=r"^$") as found:
-        checks.name(DEFAULT)
+        checks.name(DEFAULT_QUEUE)
     assert "the template's" in found.value.sentence
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.redrive.test_statements import LETTER, TURN, read, verdict
 from workflows.messages.ids import deduplication_id
+from workflows.queues.queue import default
 from workflows.redrive import batch, statements
 from workflows.redrive.counters import COUNTED
 from workflows.redrive.lane import Guarded, Lane
@@ -29,7 +30,7 @@ def letters(count=4) -> Any:
 def guarded(*judged, messages=None, **fields):
     """Return what the machine goes on with, and the lane as it was told."""
     lane = Lane(mark=TURN.mark, counts=COUNTS, **fields)
-    found = batch.guarded("run-1", "arn:run-1", lane, messages or letters(10), list(judged))
+    found = batch.guarded(TURN, lane, messages or letters(10), list(judged))
     assert found["lane"] == lane.model_dump()
     assert json.loads(json.dumps(found)) == found
     return found
@@ -115,7 +116,8 @@ def test_each_wave_prolongs_the_lease_and_writes_the_progress():
     found = guarded(verdict("redrive", index=0))
 
     assert found["common"] == [
-        statements.renew_lease("run-1"), statements.note_progress("run-1", [Lane(counts=COUNTS)]),
+        statements.renew_lease("run-1", default()),
+        statements.note_progress("run-1", [Lane(counts=COUNTS)]),
     ]  # fmt: skip
 
 

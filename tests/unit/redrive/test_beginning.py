@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.cloud import ENVIRONMENT, audited
 from tests.support.messages import an_operator
+from workflows.queues.queue import default
 from workflows.redrive import beginning, leg_executions, ownership, run_lock, runs, shares
 from workflows.redrive.run import new
 from workflows.redrive.state_bytes import batch_size
@@ -48,7 +49,7 @@ def test_run_takes_the_lock_its_record_and_its_first_leg():
     assert (run.next, run.request, run.planned) == ("lanes", {"max_messages": 7}, 3)
     assert (run.lanes[0].name, run.lanes[0].poll, run.lanes[0].waves_left) == ("run-1-l0-1", 1, 300)
     assert run.lanes[0].may_receive == 7
-    lock, found = run_lock.find(), row()
+    lock, found = run_lock.find(default()), row()
     assert lock is not None
     assert found is not None
     assert lock["holder"] == "run-1"
@@ -99,7 +100,7 @@ def test_scheduled_run_of_an_empty_queue_is_skipped_and_takes_nothing():
         run = begin(SCHEDULED)
 
     assert (run.next, run.reason) == ("skip", "The dead-letter queue is empty.")
-    assert (run_lock.find(), row()) == (None, None)
+    assert (run_lock.find(default()), row()) == (None, None)
     assert actions() == [("skip_run", "SKIPPED")]
     (record,) = audited()
     assert record["input"]["reason"] == "The dead-letter queue is empty."
@@ -137,7 +138,7 @@ def test_run_of_a_person_asks_the_empty_queue_itself():
 @pytest.mark.parametrize("given_", [{}, SCHEDULED, {"request": "nonsense"}])
 def test_run_that_finds_another_at_work_is_skipped_whatever_its_input(given_):
     dead_letter()
-    ownership.acquire("run-0", "api", an_operator(), {})
+    ownership.acquire("run-0", default(), "api", an_operator(), {})
     run = begin(given_)
 
     assert run.next == "skip"

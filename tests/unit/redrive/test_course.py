@@ -8,6 +8,7 @@ import pytest
 from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import a_message, an_operator
 from tests.support.troubles import in_trouble, row
+from workflows.queues.queue import default
 from workflows.redrive import course, in_flight, leg_executions, outcome, ownership, runs
 from workflows.redrive.counters import COUNTED
 from workflows.redrive.lane import EMPTY_POLLS, REFUSALS, TOO_LARGE, Asked, Guarded, Lane, Received
@@ -23,7 +24,7 @@ ALL_DONE = {"empty_polls": EMPTY_POLLS}
 
 @pytest.fixture(autouse=True)
 def sfn(tables, queues, machines, later):
-    ownership.acquire("run-1", "api", an_operator(), {})
+    ownership.acquire("run-1", default(), "api", an_operator(), {})
     return machines
 
 
@@ -153,7 +154,7 @@ def elsewhere(monkeypatch):
     """Let a test say what is in flight elsewhere, beside what the run has left."""
     found: dict[str, Any] = {"in flight": 0, "beside": []}
 
-    def look(left):
+    def look(left, _queue):
         found["beside"].append(left)
         return found["in flight"]
 
@@ -439,7 +440,7 @@ def test_leg_that_was_ended_from_outside_gives_back_its_batch_and_its_counts(
 ):
     leg.said = (status, "")
     given_back: list[str] = []
-    monkeypatch.setattr(in_flight, "give_back_batch", given_back.append)
+    monkeypatch.setattr(in_flight, "give_back_batch", lambda arn, _queue: given_back.append(arn))
     settled = {"turn": 6, "unsent": ["m-1"]}  # as its guards wrote it, too
     put("run-1", lane_0={"redriven": 6, "left": 2}, settled_0=settled)
     run = lost()
@@ -518,7 +519,7 @@ def held(number=0):
 def left(monkeypatch):
     """Give the receipt handles of what was left in flight."""
     handles: list[str] = []
-    monkeypatch.setattr(in_flight, "leave", handles.append)
+    monkeypatch.setattr(in_flight, "leave", lambda handle, _queue: handles.append(handle))
     return handles
 
 
@@ -674,7 +675,7 @@ def test_of_several_legs_only_a_lost_one_is_asked_for_again(leg):
 
 def test_leg_that_was_ended_from_outside_takes_nothing_from_the_others(leg, monkeypatch):
     leg.said = ("ABORTED", "")
-    monkeypatch.setattr(in_flight, "give_back_batch", lambda arn: None)
+    monkeypatch.setattr(in_flight, "give_back_batch", lambda arn, _queue: None)
     put("run-1", lane_1={"redriven": 6})
     run = after_round(lane_of(0, 3), Result(error="States.TaskFailed"))
 

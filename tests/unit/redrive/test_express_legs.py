@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.messages import an_operator
+from workflows.queues.queue import default
 from workflows.redrive import leg_executions, legs, ownership, progress, runs, statements
 from workflows.redrive.counters import COUNTED
 from workflows.redrive.lane import Lane, begin_leg
@@ -15,7 +16,7 @@ from workflows.runtime.settings import settings
 def express(tables, monkeypatch):
     monkeypatch.setenv("REDRIVE_LANE_TYPE", "EXPRESS")
     settings.cache_clear()
-    ownership.acquire("run-1", "api", an_operator(), {})
+    ownership.acquire("run-1", default(), "api", an_operator(), {})
     yield
     settings.cache_clear()
 
@@ -24,7 +25,7 @@ def unanswered(lane=None):
     if lane is None:
         lane = Lane(number=2)
         begin_leg(lane, "run-1", 1, may_receive=None, may_redrive=None, waves=300)
-    return legs.end("run-1", lane, Result(error=lane.lost or "States.Timeout"))
+    return legs.end("run-1", default(), lane, Result(error=lane.lost or "States.Timeout"))
 
 
 def test_leg_that_gave_no_answer_is_lost_until_it_is_over_in_any_case(later):

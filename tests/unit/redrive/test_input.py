@@ -5,6 +5,7 @@ import json
 import pytest
 
 from local.stack import ROOT
+from tests.support.pairs import BUILT_IN
 from workflows.redrive.requests import InvalidInput, read
 
 NOT_UNDERSTOOD = [
@@ -56,7 +57,7 @@ NOT_UNDERSTOOD = [
 @pytest.mark.parametrize(("given", "told"), NOT_UNDERSTOOD, ids=str)
 def test_input_that_is_not_understood_is_told(given, told):
     with pytest.raises(InvalidInput) as refused:
-        read(given)
+        read(given, BUILT_IN)
 
     assert str(refused.value).startswith("The input is not understood. ")
     assert told in str(refused.value)
@@ -77,14 +78,14 @@ UNDERSTOOD = [
 
 @pytest.mark.parametrize(("given", "request_"), UNDERSTOOD, ids=str)
 def test_input_that_is_understood_gives_what_was_set(given, request_):
-    assert read(given).request.options() == request_
+    assert read(given, BUILT_IN).request.options() == request_
 
 
 def test_reason_stays_short_and_holds_no_value():
     given = {f"{number}" * 9_999: "secret" for number in range(99)} | {"request": {"x": "secret"}}
 
     with pytest.raises(InvalidInput) as caught:
-        read(given)
+        read(given, BUILT_IN)
 
     assert len(str(caught.value)) < 4_096
     assert str(caught.value).endswith("; and 80 more.")
@@ -98,4 +99,4 @@ def test_inputs_that_the_page_for_operators_shows_are_understood():
 
     assert len(shown) == 3
     for line in shown:
-        assert read(json.loads(line)).request.options()
+        assert read(json.loads(line), BUILT_IN).request.options()

@@ -13,6 +13,7 @@ from workflows.ledger import lookup, transitions
 from workflows.messages.envelope import foreign_hash
 from workflows.messages.filters import Filter
 from workflows.messages.ids import FOREIGN_PREFIX
+from workflows.queues.queue import default
 from workflows.redrive.judge import Judge
 from workflows.redrive.requests import RedriveRequest
 from workflows.redrive.verdict import Verdict
@@ -43,7 +44,7 @@ def given_row(status="DEAD", message=MESSAGE, **attributes):
 
 
 def judge(letters, run_id=RUN, only=None):
-    return Judge(run_id, only or Filter()).judge(letters)
+    return Judge(run_id, only or Filter(), default()).judge(letters)
 
 
 def judge_one(message=MESSAGE, **where):

@@ -9,6 +9,7 @@ from tests.support.messages import a_message, a_transaction
 from workflows.ledger import conditions, lookup, transitions
 from workflows.messages.filters import Filter
 from workflows.messages.reasons import fingerprint
+from workflows.queues.queue import default
 from workflows.redrive.judge import Judge
 from workflows.runtime import aws, clock
 
@@ -41,7 +42,7 @@ def given_row(status="DEAD", message=MESSAGE, **attributes):
 
 
 def judge(*letters, only=EVERYTHING):
-    return Judge(RUN, only).judge(list(letters))
+    return Judge(RUN, only, default()).judge(list(letters))
 
 
 def judge_one(message=MESSAGE, only=EVERYTHING, **where):

@@ -9,9 +9,11 @@ from workflows.ledger import claims, lookup, transitions, trouble
 from workflows.ledger.claims import Decision
 from workflows.ledger.status import Trouble
 from workflows.messages.filters import Filter
+from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.operator import discard, edit, failures, retry_by_hand
 from workflows.operator.discard import DiscardRequest
 from workflows.operator.retry_by_hand import RetryRequest
+from workflows.queues.queue import default
 from workflows.redrive import let_go, outcome, plan, runs
 from workflows.runtime import aws, clock
 
@@ -46,7 +48,7 @@ def guarded(**columns):
 
 
 def listed():
-    letters, _ = failures.dead_letters(Filter(), 10, None)
+    letters, _ = failures.dead_letters(Filter(), 10, None, default())
     return [letter.message_id for letter in letters]
 
 
@@ -71,8 +73,8 @@ def test_what_a_run_left_that_goes_on_or_came_to_its_end_is_under_way(status):
     assert let_go.recover() == []
     assert row() == before
     assert listed() == []
-    assert [trouble.count(name) for name in trouble.LISTED] == [0, 0]
-    assert plan.draw({}, Filter(), None, None).messages == []
+    assert [trouble.count(name, DEFAULT_QUEUE) for name in trouble.LISTED] == [0, 0]
+    assert plan.draw({}, Filter(), None, None, default()).messages == []
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def message():
 
 
 def test_message_let_go_of_is_planned_like_any_other(message):
-    (planned,) = plan.draw({}, Filter(), None, None).messages
+    (planned,) = plan.draw({}, Filter(), None, None, default()).messages
 
     assert (planned.message_id, planned.verdict) == (message.message_id, "redrive")
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.cloud import audited
 from tests.support.messages import an_operator
+from workflows.queues.queue import default
 from workflows.redrive import counters, ownership, run_lock, runs
 from workflows.redrive.lane import Lane
 from workflows.redrive.ownership import LeaseLost
@@ -39,7 +40,7 @@ def change(run_id, **columns):
 
 
 def lock():
-    return run_lock.find() or {}
+    return run_lock.find(default()) or {}
 
 
 def ends():
@@ -52,7 +53,7 @@ def ends():
 def test_claim_makes_the_lock_and_the_record_of_a_run_that_nobody_announced():
     run = a_run(trigger="schedule", requested_by="schedule")
 
-    assert ownership.claim(run)
+    assert ownership.claim(run, default())
     now = lock()["acquired_at"]
     assert (lock()["holder"], lock()["lease_until"] - now) == (
         "run-1", settings().run_lease_seconds,
@@ -67,41 +68,41 @@ def test_claim_makes_the_lock_and_the_record_of_a_run_that_nobody_announced():
 
 
 def test_claim_of_a_run_of_the_api_keeps_what_its_record_says(later):
-    before = ownership.acquire("run-1", "api", an_operator(), {"max_messages": 1})
+    before = ownership.acquire("run-1", default(), "api", an_operator(), {"max_messages": 1})
     later(5)
 
-    assert ownership.claim(a_run())
+    assert ownership.claim(a_run(), default())
     also = {"execution_arn": "arn:run-1", "owned_at": before["owned_at"] + 5}
     assert row() == before | also | {"expires_at": row()["expires_at"]}
 
 
 def test_claim_asked_again_is_granted_again_and_keeps_the_start(later):
-    ownership.claim(a_run())
+    ownership.claim(a_run(), default())
     started = row()["started_at"]
     change("run-1", status="CANCELLING")
     later(5)
 
-    assert ownership.claim(a_run())
+    assert ownership.claim(a_run(), default())
     assert (row()["started_at"], row()["status"]) == (started, "CANCELLING")
 
 
 @pytest.mark.parametrize(("seconds", "granted"), [(0, False), (900, False), (901, True)])
 def test_claim_takes_the_lock_of_another_only_after_its_lease(later, seconds, granted):
-    ownership.claim(a_run("run-0"))
+    ownership.claim(a_run("run-0"), default())
     later(seconds)
 
-    assert ownership.claim(a_run()) is granted
+    assert ownership.claim(a_run(), default()) is granted
     assert lock()["holder"] == ("run-1" if granted else "run-0")
     assert (row() != {}) is granted
 
 
 @pytest.mark.parametrize("status", ["FAILED", "ABORTED", "SUCCEEDED", "CANCELLED"])
 def test_claim_of_a_run_that_somebody_closed_is_refused_whole(status):
-    ownership.acquire("run-1", "api", an_operator(), {})
+    ownership.acquire("run-1", default(), "api", an_operator(), {})
     change("run-1", status=status)
-    run_lock.release("run-1")
+    run_lock.release("run-1", default())
 
-    assert not ownership.claim(a_run())
+    assert not ownership.claim(a_run(), default())
     assert (lock(), row()["status"]) == ({}, status)
 
 
@@ -109,7 +110,7 @@ def test_claim_of_a_run_that_somebody_closed_is_refused_whole(status):
 
 
 def given_run(**columns):
-    ownership.claim(a_run())
+    ownership.claim(a_run(), default())
     change("run-1", **columns)
 
 
@@ -145,7 +146,7 @@ def test_second_try_of_a_close_is_done_already_and_accounts_once():
     given_run()
     for _ in range(2):
         ownership.close(a_run(), AT)
-    ownership.claim(a_run("run-2"))  # the next run has begun between two tries
+    ownership.claim(a_run("run-2"), default())  # the next run has begun between two tries
     ownership.close(a_run(), AT)
 
     assert (row()["status"], len(ends()), lock()["holder"]) == ("SUCCEEDED", 1, "run-2")
@@ -162,7 +163,7 @@ def test_close_of_what_somebody_closed_otherwise_writes_nothing(status):
 
 def test_close_without_the_lock_writes_nothing():
     given_run()
-    change(run_lock.key(), holder="run-2")
+    change(run_lock.key(default()), holder="run-2")
     with pytest.raises(LeaseLost):
         ownership.close(a_run(), AT)
 
@@ -172,7 +173,7 @@ def test_close_without_the_lock_writes_nothing():
 def test_close_whose_lock_is_gone_is_a_close_all_the_same():
     """Nobody has it: it was freed, and no other run began."""
     given_run()
-    run_lock.release("run-1")
+    run_lock.release("run-1", default())
     ownership.close(a_run(), AT)
 
     assert (row()["status"], len(ends())) == ("SUCCEEDED", 1)
@@ -210,7 +211,7 @@ def test_second_try_after_a_failure_writes_nothing_more(tries):
 
 def test_failed_run_whose_lock_is_another_s_lost_its_lease_and_touches_it_not():
     given_run()
-    change(run_lock.key(), holder="run-2")
+    change(run_lock.key(default()), holder="run-2")
     for _ in range(2):
         run = failed()
         ownership.close_failed(run, AT)
@@ -226,7 +227,7 @@ def test_failed_run_whose_lock_is_another_s_lost_its_lease_and_touches_it_not():
 )
 def test_reason_that_is_known_is_kept_when_the_lock_is_lost(fields, reason):
     given_run()
-    change(run_lock.key(), holder="run-2")
+    change(run_lock.key(default()), holder="run-2")
     ownership.close_failed(failed(**fields), AT)
 
     assert (row()["failure"], row()["reason"]) == ("LeaseLost", reason)
@@ -242,7 +243,7 @@ def test_failed_run_that_somebody_closed_stays_closed_frees_its_lock_and_is_acco
 
 
 def test_failed_run_without_a_record_is_accounted_for_and_leaves_another_s_lock():
-    ownership.claim(a_run("run-2"))
+    ownership.claim(a_run("run-2"), default())
     for _ in range(2):
         ownership.close_failed(failed(), AT)
 
@@ -269,7 +270,7 @@ def test_run_is_accounted_for_as_it_was_when_it_was_skipped():
 def test_second_try_after_a_failure_tells_it_although_the_next_run_has_begun():
     given_run()
     ownership.close_failed(failed(), AT)
-    ownership.claim(a_run("run-2"))
+    ownership.claim(a_run("run-2"), default())
     run = failed()
     ownership.close_failed(run, AT)
 

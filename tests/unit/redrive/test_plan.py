@@ -13,6 +13,7 @@ from workflows.ledger import trouble
 from workflows.messages.filters import Filter
 from workflows.messages.message_types import TYPES
 from workflows.operator import edit, retry_by_hand
+from workflows.queues.queue import default
 from workflows.redrive import estimate, plan, prices, requests
 from workflows.redrive.judge import Judge
 from workflows.redrive.requests import RedriveRequest
@@ -477,7 +478,7 @@ def test_plan_says_what_the_run_does(only):
 
     run = {
         verdict["ledger_id"]: (verdict["verdict"], plan._planned(verdict).reason)
-        for verdict in Judge("run-1", wanted).judge(on_the_queue())
+        for verdict in Judge("run-1", wanted, default()).judge(on_the_queue())
     }
     assert list(planned.items()) == list(run.items())
     assert {verdict for verdict, _ in planned.values()} != {"left"}

@@ -9,6 +9,7 @@ from tests.unit.redrive.test_plan import dead, drawn, told
 from workflows.ledger import lost
 from workflows.messages.filters import Filter
 from workflows.operator import failures, overview
+from workflows.queues.queue import default
 from workflows.redrive import plan
 
 
@@ -76,13 +77,13 @@ def test_overview_counts_the_lost_among_the_dead():
     dead(2, dead_at="2026-01-01T00:00:00.000Z")
     dead(3, message=a_message(message_id="m-3"))
 
-    counts = overview.status().messages
+    counts = overview.status(default()).messages
 
     assert (counts.dead, counts.lost) == (3, 2)
 
 
 def listed():
-    letters, _ = failures.dead_letters(Filter(), 10, None)
+    letters, _ = failures.dead_letters(Filter(), 10, None, default())
     return [letter.lost for letter in letters]
 
 
@@ -95,7 +96,7 @@ def test_what_a_worker_had_when_it_was_missed_may_lie_there_and_is_planned(dead_
 
     assert told(found) == {"m-1": ("redrive", None)}
     assert (found.missing, found.unnoted, plan.size(found)) == (0, 0, 1)
-    assert (overview.status().messages.lost, listed()) == (0, [False])
+    assert (overview.status(default()).messages.lost, listed()) == (0, [False])
 
 
 def test_what_a_worker_had_is_gone_when_the_dead_letter_queue_has_dropped_it(later):
@@ -116,6 +117,6 @@ def test_what_a_worker_had_and_is_out_of_redrives_is_planned_as_such():
 def test_hours_of_what_a_worker_had_count_from_before_it_was_missed():
     missed(1, "PROCESSING", lease_until=1)
 
-    ((letter,), _) = failures.dead_letters(Filter(), 10, None)
+    ((letter,), _) = failures.dead_letters(Filter(), 10, None, default())
 
     assert letter.hours_until_dropped == (14 - 4) * 24

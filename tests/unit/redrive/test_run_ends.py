@@ -14,6 +14,7 @@ from tests.support.invocations import CONTEXT
 from tests.support.messages import a_message, an_operator
 from tests.support.rows import indexed
 from workflows.ledger import lookup, transitions
+from workflows.queues.queue import default
 from workflows.redrive import in_flight, outcome, ownership, progress, run_ends, runs
 from workflows.redrive.outcome import Outcome
 from workflows.redrive.runs import RunEnded, RunNotFound
@@ -34,7 +35,7 @@ def begin(sfn):
     """Give a function that takes the lock for a run and starts its execution."""
 
     def start(run_id="run-1"):
-        ownership.acquire(run_id, "api", an_operator(), {})
+        ownership.acquire(run_id, default(), "api", an_operator(), {})
         sfn.start_execution(stateMachineArn=MACHINE, name=run_id, input="{}")
 
     return start
@@ -117,7 +118,7 @@ def hold(run_id, number, *group_ids):
         )
     handles = [message["ReceiptHandle"] for message in receive()]
     assert len(handles) == len(group_ids)
-    in_flight.note(run_id, 0, number, handles)
+    in_flight.note(run_id, default(), 0, number, handles)
     return handles
 
 
@@ -153,8 +154,8 @@ def test_record_that_is_gone_by_a_try_before_hides_none_of_the_others():
 
 def test_what_another_lane_or_run_holds_stays():
     handles = hold("run-1", 0, "a")
-    in_flight.note("run-1", 1, 0, handles)
-    in_flight.note("run-10", 0, 1, handles)
+    in_flight.note("run-1", default(), 1, 0, handles)
+    in_flight.note("run-10", default(), 0, 1, handles)
 
     assert in_flight.give_back("run-1", 0, 1) == 1
     assert receive()
@@ -163,11 +164,12 @@ def test_what_another_lane_or_run_holds_stays():
 
 def test_note_that_is_made_again_is_one_record_which_the_index_finds_and_time_forgets(later):
     handles = hold("run-1", 0, "a")
-    in_flight.note("run-1", 0, 0, handles)
+    in_flight.note("run-1", default(), 0, 0, handles)
 
     (record,) = aws.dynamodb().scan(TableName="Runs")["Items"]
     assert record == {
         "run_id": "HELD#run-1#0.0", "held_by": "run-1", "receipt_handles": handles,
+        "queue_url": default().dead_letter_url,
         "dead_letter_queue": f"HELD#{QUEUE}", "started_at": record["started_at"],
         "expires_at": clock.epoch() + 14 * 86_400,
     }  # fmt: skip
@@ -176,7 +178,7 @@ def test_note_that_is_made_again_is_one_record_which_the_index_finds_and_time_fo
 def test_message_that_is_left_by_itself_stays_in_flight_for_longer_than_any_run_needs():
     (handle,) = hold("run-1", 0, "a")
     aws.sqs().change_message_visibility(QueueUrl=DLQ, ReceiptHandle=handle, VisibilityTimeout=1)
-    in_flight.leave(handle)
+    in_flight.leave(handle, default())
 
     queue = sqs_backends[ACCOUNT][REGION].queues["dead-letter.fifo"]
     (message,) = queue._messages
@@ -187,7 +189,7 @@ def test_message_that_is_left_by_itself_stays_in_flight_for_longer_than_any_run_
 def test_what_others_have_in_flight_is_all_but_the_run_s_own(left, others):
     hold("other", 0, "a", "b")
 
-    assert in_flight.elsewhere(left) == others
+    assert in_flight.elsewhere(left, default()) == others
 
 
 def test_message_that_is_gone_meanwhile_keeps_nothing_from_being_released():
@@ -234,7 +236,7 @@ def test_recovery_releases_what_ended_runs_hold_and_nothing_else(begin, sfn):
 def test_what_is_held_is_no_run():
     hold("run-1", 0, "a")
 
-    assert runs.page(10, None) == ([], None)
+    assert runs.page(10, None, default()) == ([], None)
     with pytest.raises(RunNotFound):
         runs.get("HELD#run-1#0.0")
 

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from tests.support.aws_calls import WorkerDied
 from tests.support.cloud import ENVIRONMENT
 from tests.support.messages import an_operator
+from workflows.queues.queue import default
 from workflows.redrive import ownership, requests, run_lock, runs
 from workflows.redrive.ownership import RunActive
 from workflows.redrive.requests import RedriveRequest
@@ -37,7 +38,7 @@ def begin(sfn):
     """Give a function that takes the lock for a run and starts its execution."""
 
     def start(run_id):
-        row = ownership.acquire(run_id, "api", an_operator(), {})
+        row = ownership.acquire(run_id, default(), "api", an_operator(), {})
         sfn.start_execution(stateMachineArn=MACHINE, name=run_id, input="{}")
         return row
 
@@ -45,7 +46,7 @@ def begin(sfn):
 
 
 def acquire(run_id):
-    return ownership.acquire(run_id, "api", an_operator(), {})
+    return ownership.acquire(run_id, default(), "api", an_operator(), {})
 
 
 def lock():
@@ -182,14 +183,16 @@ def begun_since(begin, later, monkeypatch):
 
     def ask(_):
         monkeypatch.setattr(executions, "execution_status", status_of)
-        assert ownership.claim(new("run-1", EXECUTION, {}))
+        assert ownership.claim(new("run-1", EXECUTION, {}), default())
 
     monkeypatch.setattr(executions, "execution_status", ask)
 
 
 @pytest.mark.usefixtures("begun_since")
 @pytest.mark.parametrize(
-    "look", [lambda: runs.get("run-1"), lambda: runs.page(10, None)[0][0]], ids=["get", "list"]
+    "look",
+    [lambda: runs.get("run-1"), lambda: runs.page(10, None, default())[0][0]],
+    ids=["get", "list"],
 )
 def test_run_that_begins_while_somebody_looks_goes_on(look):
     row = look()
@@ -212,13 +215,13 @@ def test_lock_of_a_run_that_begins_while_another_asks_for_it_is_kept():
 
 @pytest.mark.usefixtures("begun_since")
 def test_lock_of_a_run_that_begins_during_a_sweep_is_kept():
-    assert ownership.recover() is None
+    assert ownership.recover(default()) is None
     assert (lock()["holder"], runs.get("run-1")["status"]) == ("run-1", "RUNNING")
 
 
 def test_run_that_began_although_its_start_seemed_to_fail_goes_on(begin):
     row = begin("run-1")
-    assert ownership.claim(new("run-1", EXECUTION, {}))
+    assert ownership.claim(new("run-1", EXECUTION, {}), default())
 
     ownership.abandon(row, "The execution could not be started.")
 
@@ -296,7 +299,7 @@ def test_row_is_set_right_when_it_is_read_after_a_stop(begin, sfn):
     stop(sfn, "run-1")
 
     assert runs.get("run-1")["status"] == "ABORTED"
-    assert runs.page(10, None)[0][0]["status"] == "ABORTED"
+    assert runs.page(10, None, default())[0][0]["status"] == "ABORTED"
 
 
 def test_row_that_the_machine_closed_meanwhile_keeps_its_word(begin, sfn, monkeypatch):
@@ -323,7 +326,7 @@ def test_what_is_no_run_is_not_found(run_id):
 def listed(limit=2):
     pages, cursor = [], None
     for _ in range(10):
-        rows, cursor = runs.page(limit, cursor)
+        rows, cursor = runs.page(limit, cursor, default())
         pages.append([row["run_id"] for row in rows])
         if cursor is None:
             return pages
@@ -344,7 +347,7 @@ def test_pages_list_every_run_once_newest_first_and_no_lock():
 
 
 def test_no_runs_are_one_empty_page():
-    assert runs.page(10, None) == ([], None)
+    assert runs.page(10, None, default()) == ([], None)
 
 
 def cursor_of(text):
@@ -381,7 +384,7 @@ FORGED = {
 @pytest.mark.parametrize("cursor", FORGED.values(), ids=FORGED)
 def test_forged_cursor_is_told_so_and_asks_nothing(calls, cursor):
     with pytest.raises(InvalidCursor, match="cursor"):
-        runs.page(10, cursor)
+        runs.page(10, cursor, default())
     assert calls.ends == []
 
 
@@ -415,7 +418,7 @@ def test_run_that_cannot_be_started_gives_the_lock_back(calls, code):
     with pytest.raises(ClientError, match=code):
         requests.start(ALL, an_operator())
 
-    (failed,) = runs.page(10, None)[0]
+    (failed,) = runs.page(10, None, default())[0]
     assert (failed["status"], lock()) == ("FAILED", None)
     assert requests.start(ALL, an_operator(trace_id="trace-2"))["status"] == "RUNNING"
 

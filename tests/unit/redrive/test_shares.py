@@ -10,10 +10,10 @@ from workflows.redrive.counters import COUNTED
 from workflows.redrive.lane import Lane
 from workflows.redrive.run import new
 
+pytestmark = pytest.mark.usefixtures("environment")
 MOST = int(ENVIRONMENT["REDRIVE_LANES"])
 
 
-@pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize(
     ("request_", "visible", "count"),
     [

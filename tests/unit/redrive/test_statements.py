@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
 
+from tests.support.pairs import BUILT_IN
 from workflows.ledger.status import Status
+from workflows.queues.queue import default
 from workflows.redrive import statements
+from workflows.redrive.columns import Turn
 from workflows.redrive.counters import COUNTED
 from workflows.redrive.lane import Guarded, Lane
 from workflows.runtime import shards
 
-TURN = statements.Turn("run-1", "arn:run-1", "run-1#0.7")
+TURN = Turn("run-1", BUILT_IN, "arn:run-1", "run-1#0.7")
 NOW = "2026-11-30T12:00:00.000Z"
 CARRIED = {"team": "String\nblue", "/": "Root=1-2"}
 REASON = {"type": "AccountFrozen", "message": "The account is frozen."}
@@ -34,6 +37,7 @@ LETTER: Any = {
 def verdict(kind, **parts):
     judged = {
         "verdict": kind, "left_because": "", "index": 3, "group": "g-1", "wave": 1,
+        "group_id": "g-1",
         "ledger_id": "m-1", "known": True, "unnoted": False, "status": "DEAD", "redrives": 2,
         "redrive_limit": 5, "attempts_total": 9, "reason": REASON, "type": "transaction",
         "first_sent_at": "2026-11-29T00:00:00.000Z", "dead_at": "2026-11-30T00:00:00.000Z",
@@ -185,7 +189,7 @@ def test_what_was_not_sent_is_dead_again_and_keeps_its_count():
 
 
 def test_lease_is_prolonged_by_its_holder():
-    assert read(statements.renew_lease("run-1")) == (
+    assert read(statements.renew_lease("run-1", default())) == (
         "Runs SET lease_until=‹{'seconds': 900}›",  # from when it is executed
         "run_id=‹LOCK#dead-letter.fifo› AND holder=‹run-1›",
     )

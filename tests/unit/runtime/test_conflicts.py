@@ -32,6 +32,7 @@ from workflows import recovery
 from workflows.groups.fence import START_GRACE_SECONDS
 from workflows.ledger import lookup, transitions, writes
 from workflows.operator import retry_by_hand
+from workflows.queues.queue import default
 from workflows.redrive import ownership, run_lock, runs
 from workflows.redrive.run import new
 from workflows.runtime import aws
@@ -233,11 +234,11 @@ def test_retry_that_is_never_noted_is_202_and_the_sweep_notes_it(later):
 def test_run_that_meets_a_transaction_begins_goes_on_and_ends():
     run = new("run-1", "arn:run-1", {})
     with meeting("transact_write_items", 2, error=cancelled("TransactionConflict")) as refused:
-        assert ownership.claim(run)
+        assert ownership.claim(run, default())
     with meeting("transact_write_items", error=cancelled("TransactionConflict")) as refused_too:
         ownership.close(run, "2026-11-30T12:00:00.000Z")
 
-    assert (len(refused), len(refused_too), run_lock.find()) == (2, 1, None)
+    assert (len(refused), len(refused_too), run_lock.find(default())) == (2, 1, None)
     assert runs.get("run-1")["status"] == "SUCCEEDED"
 
 

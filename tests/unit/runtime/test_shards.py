@@ -14,6 +14,7 @@ from tests.support.troubles import in_trouble
 from workflows.groups import view
 from workflows.messages.filters import Filter
 from workflows.operator import failures, overview
+from workflows.queues.queue import default
 from workflows.redrive import plan
 from workflows.runtime import aws, shards
 from workflows.runtime.shards import SHARDS, Index
@@ -203,10 +204,10 @@ def service(monkeypatch, tables):
     [
         overview.status,
         failures.causes,
-        lambda: failures.dead_letters(Filter(), 100, None),
-        lambda: failures.dead_letters(Filter(reason="KeyError"), 100, None),
+        lambda: failures.dead_letters(Filter(), 100, None, default()),
+        lambda: failures.dead_letters(Filter(reason="KeyError"), 100, None, default()),
         lambda: view.page(100, None),
-        lambda: plan.draw({}, Filter(), None, None),
+        lambda: plan.draw({}, Filter(), None, None, default()),
     ],
     ids=["status", "groups", "page", "search in vain", "fences", "plan"],
 )

@@ -1,0 +1,215 @@
+"""Over HTTP: dead letters of queues that are not ours, with a consumer that knows nothing of us."""
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from local.deadline import wait_until
+from tests.deployed.flows import assert_problem, finished
+
+pytestmark = pytest.mark.xdist_group("flows")
+
+ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "team": {"DataType": "String", "StringValue": "blue"},
+    "size": {"DataType": "Number", "StringValue": "7"},
+    "raw": {"DataType": "Binary", "BinaryValue": b"\x00\xff\x01"},
+    "ReasonType": {"DataType": "String", "StringValue": "Theirs"},
+}
+
+
+@dataclass
+class Pair:
+    """A team's queues, and their consumer, which this test plays."""
+
+    stack: Any
+    name: str
+    fifo: bool
+    processed: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self):
+        suffix, attributes = (".fifo", {"FifoQueue": "true"}) if self.fifo else ("", {})
+        sqs = self.stack.client("sqs")
+        self.source, self.dead = (
+            sqs.create_queue(QueueName=f"{self.name}-{what}{suffix}", Attributes=attributes)[
+                "QueueUrl"
+            ]
+            for what in ("source", "dead")
+        )
+
+    def send(self, url, body, group="g", attributes=None):
+        fifo = {"MessageGroupId": group, "MessageDeduplicationId": str(uuid.uuid4())}
+        self.stack.client("sqs").send_message(
+            QueueUrl=url,
+            MessageBody=body,
+            MessageAttributes=attributes or {},
+            **(fifo if self.fifo else {}),
+        )
+
+    def consume(self, poison=lambda body: False):
+        """Process what is on the source queue; what is poison goes where SQS would move it."""
+        sqs = self.stack.client("sqs")
+        while found := sqs.receive_message(
+            QueueUrl=self.source,
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+            AttributeNames=["All"],
+        ).get("Messages"):
+            for message in found:
+                if poison(message["Body"]):
+                    group = message["Attributes"].get("MessageGroupId", "g")
+                    attributes = {
+                        name: {k: v for k, v in one.items() if not k.endswith("ListValues")}
+                        for name, one in message.get("MessageAttributes", {}).items()
+                    }
+                    self.send(self.dead, message["Body"], group, attributes)
+                else:
+                    self.processed.append(message)
+                sqs.delete_message(QueueUrl=self.source, ReceiptHandle=message["ReceiptHandle"])
+
+
+@pytest.fixture(params=[False, True], ids=["standard", "fifo"])
+def pair(request, stack, operator):
+    """Give a registered pair of queues; its messages are known by their ids."""
+    found = Pair(stack, f"orders-{uuid.uuid4().hex[:12]}", request.param)
+    register(found, operator, identity="body.id", max_redrives=2)
+    return found
+
+
+def register(pair, operator, **settings):
+    queues = {"source_queue": pair.source, "dead_letter_queue": pair.dead}
+    operator.call("PUT", f"/queues/{pair.name}", queues | settings)
+
+
+def run(operator, pair, **options):
+    started = operator.reprocess(queue=pair.name, **options).expect(202)
+    return finished(operator, started["run_id"])
+
+
+def order(number, text="é\u2028 as it is"):
+    return json.dumps({"id": f"order-{number}", "text": text, "total": 1.50}, ensure_ascii=False)
+
+
+def test_dead_letters_are_seen_planned_and_arrive_byte_for_byte(operator, producer, pair):
+    bodies = {order(n) for n in range(24)} | {"no JSON at all", '{"id": 7}'}
+    for number, body in enumerate(sorted(bodies)):
+        pair.send(pair.dead, body, f"g-{number % 5}", ATTRIBUTES)
+
+    looked = run(operator, pair, look=True)
+    listed = producer.dead_letters(queue=pair.name, limit=100).expect(200)["messages"]
+    plan = operator.reprocess(queue=pair.name, dry_run=True).expect(200)
+
+    # Of a FIFO queue SQS shows nothing behind what is in flight in its group.
+    seen = looked["left"]
+    assert (looked["status"], looked["redriven"]) == ("SUCCEEDED", 0)
+    assert 5 <= seen <= 26 if pair.fifo else seen == 26
+    assert len(listed) == seen
+    assert f"sqs:{pair.name}:order-0" in {one["message_id"] for one in listed}
+    assert {one["reason"]["type"] for one in listed} == {"Theirs"}
+    assert (plan["counts"], plan["unnoted"]) == ({"redrive": seen}, 26 - seen)
+    assert producer.call("GET", f"/queues/{pair.name}").expect(200)["dead"] == seen
+    assert_problem(operator.call("DELETE", f"/queues/{pair.name}"), 409, "queue_in_use")
+    built_in = producer.dead_letters(limit=100).expect(200)["messages"]
+    assert not [one for one in built_in if pair.name in one["message_id"]]
+
+    redriven = run(operator, pair, plan_hash=plan["plan_hash"])
+    pair.consume()
+
+    assert (redriven["status"], redriven["redriven"]) == ("SUCCEEDED", 26)
+    assert {one["Body"] for one in pair.processed} == bodies
+    assert len(pair.processed) == 26
+    for message in pair.processed:
+        carried = {
+            name: {part: value[part] for part in ATTRIBUTES[name]}
+            for name, value in message["MessageAttributes"].items()
+        }
+        assert carried == ATTRIBUTES
+    if pair.fifo:
+        for group in range(5):
+            arrived = [
+                one["Body"]
+                for one in pair.processed
+                if one["Attributes"]["MessageGroupId"] == f"g-{group}"
+            ]
+            assert arrived == sorted(arrived)
+    report = operator.run(redriven["run_id"]).expect(200)
+    assert (report["outcome"]["returned"], report["outcome"]["not_returned"]) == (0, 26)
+
+
+def test_poison_ends_in_quarantine_after_exactly_so_many_redrives(operator, producer, pair):
+    for number in range(3):
+        pair.send(pair.dead, order(number), f"g-{number}", ATTRIBUTES)
+    message_id = f"sqs:{pair.name}:order-1"
+
+    counts = []
+    for _ in range(4):
+        found = run(operator, pair)
+        counts.append((found["redriven"], found["quarantined"]))
+        pair.consume(poison=lambda body: "order-1" in body)
+
+    assert counts == [(3, 0), (1, 0), (0, 1), (0, 0)]
+    (kept,) = operator.quarantine(queue=pair.name).expect(200)["messages"]
+    assert (kept["message_id"], kept["body"], kept["redrives"]) == (message_id, order(1), 2)
+    assert kept["reason"]["type"] == "RedriveLimitReached"
+    record = producer.message(message_id).expect(200)
+    steps = [step["event"] for step in record["journey"]]
+    assert steps == ["sent", "dead", "redriven", "dead", "redriven", "dead", "quarantined"]
+
+    # By hand, with a new budget, it goes to the queue that it came from.
+    refused = operator.call("POST", f"/messages/{message_id}/retry", {})
+    assert_problem(refused, 409, "reset_needed")
+    operator.call("POST", f"/messages/{message_id}/retry", {"reset_redrives": True}).expect(202)
+    pair.consume()
+    assert [one["Body"] for one in pair.processed].count(order(1)) == 1
+
+
+def test_canary_halts_by_looking_when_what_it_sent_comes_back(operator, pair):
+    for number in range(12):
+        pair.send(pair.dead, order(number), f"g-{number}")
+    canary = {"messages": 2, "watch_seconds": 1}
+    started = operator.reprocess(queue=pair.name, canary=canary).expect(202)
+
+    def returned():
+        pair.consume(poison=lambda body: True)
+        record = operator.run(started["run_id"]).expect(200)
+        return None if record["status"] == "RUNNING" else record
+
+    found = wait_until(returned, 60, "the canary has ended", interval=0.1)
+
+    assert found["status"] == "HALTED"
+    assert found["redriven"] in (2, 6)  # what came back after its watch halts the next step
+    assert "came back; max_failures is 0." in found["reason"]
+
+
+def test_filter_and_limits_hold_and_queues_do_not_wait_for_each_other(operator, pair, stack):
+    other = Pair(stack, f"other-{uuid.uuid4().hex[:12]}", not pair.fifo)
+    register(other, operator, identity="body.id", type="body.text", redrive_request={"lanes": 2})
+    for number in range(6):
+        pair.send(pair.dead, order(number), f"g-{number}")
+        other.send(other.dead, order(number, "a" if number % 2 else "b"), f"g-{number}")
+
+    some = run(operator, pair, max_messages=2)
+    only = run(operator, other, filter={"type": "a"})
+    unknown = operator.reprocess(queue="nobody-s")
+
+    assert (some["redriven"], only["redriven"], only["left"]) == (2, 3, 3)
+    assert only["request"]["lanes"] == 2
+    assert_problem(unknown, 404, "unknown_queue")
+    runs = operator.runs(queue=other.name).expect(200)["runs"]
+    assert [one["run_id"] for one in runs] == [only["run_id"]]
+
+
+def test_body_that_does_not_fit_its_schema_is_kept_with_the_reason(operator, pair):
+    schema = {"type": "object", "required": ["id", "total"]}
+    register(pair, operator, identity="body.id", schema=schema)
+    for body in (order(1), json.dumps({"id": "order-2"}), "text"):
+        pair.send(pair.dead, body, body[:9].replace(" ", "-").replace('"', "").replace("{", "g"))
+
+    found = run(operator, pair)
+    kept = operator.quarantine(queue=pair.name).expect(200)["messages"]
+
+    assert (found["redriven"], found["quarantined"]) == (1, 2)
+    assert {one["reason"]["type"] for one in kept} == {"InvalidBody"}
+    assert {one["body"] for one in kept} == {json.dumps({"id": "order-2"}), "text"}

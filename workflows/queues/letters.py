@@ -1,0 +1,133 @@
+"""Letters: what a dead letter of a registered queue is, read by what its registration says.
+
+Body and attributes may hold anything. What an expression cannot tell falls back to what every
+message has, so that nothing is dropped and the guard of redrives cannot be passed.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workflows.messages import ids
+from workflows.messages.canonical import as_floats
+from workflows.messages.reasons import reason
+from workflows.queues import expressions
+from workflows.queues.expressions import Subject
+from workflows.queues.queue import Queue
+from workflows.runtime.strict_json import loads
+
+# Ours, on a copy whose body was edited: whose copy it is, and the SHA-256 of the body it came with.
+IDENTITY_ATTRIBUTE = "RedriveIdentity"
+_LABEL_LENGTH = 64
+# Where producers and consumers of the field say why a message failed.
+_ERROR_TYPES = ("ErrorType", "errorType", "ReasonType", "ErrorCode")
+_ERROR_MESSAGES = ("ErrorMessage", "errorMessage", "ReasonMessage")
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter: its id in the ledger, its labels, and why it is dead.
+
+    `parsed` is its body where that is JSON, else None; `body_hash` knows the very bytes.
+    """
+
+    message_id: str
+    type: str
+    group_id: str
+    parsed: Any
+    body_hash: str
+    reason: dict[str, str]
+
+    @property
+    def payload(self) -> dict[str, Any] | None:
+        """What a filter looks at: a body that is a JSON object."""
+        return self.parsed if isinstance(self.parsed, dict) else None
+
+
+def read(
+    queue: Queue, body: str, attributes: Mapping[str, str], group: str, receives: str = ""
+) -> Letter:
+    """Return what a dead letter of a queue is; never raises, whatever it holds.
+
+    Args:
+        queue: which has it.
+        body: as SQS gave it.
+        attributes: the values of its message attributes that are texts or numbers.
+        group: its message group; "" for none.
+        receives: how often SQS says that it was received.
+    """
+    parsed = _parsed(body)
+    about: Subject = {
+        "body": body if parsed is None else parsed,
+        "attributes": dict(attributes),
+        "group": group,
+    }
+    body_hash = hash_of(body)
+    return Letter(
+        message_id=_identity(queue, about, attributes, group, body_hash),
+        type=_label(queue.type, about) or queue.name,
+        group_id=_label(queue.group, about) or group,
+        parsed=parsed,
+        body_hash=body_hash,
+        reason=_reason(queue, about, attributes, receives),
+    )
+
+
+def hash_of(body: str) -> str:
+    """Return the SHA-256 of a body."""
+    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def identity_attribute(message_id: str, body: str) -> dict[str, dict[str, str]]:
+    """Return the attribute that tells whose copy a message with an edited body is."""
+    value = f"{message_id} {hash_of(body)}"
+    return {IDENTITY_ATTRIBUTE: {"DataType": "String", "StringValue": value}}
+
+
+def _identity(
+    queue: Queue,
+    about: Subject,
+    attributes: Mapping[str, str],
+    group: str,
+    body_hash: str,
+) -> str:
+    message_id, _, of_body = attributes.get(IDENTITY_ATTRIBUTE, "").partition(" ")
+    # Anybody can write an attribute: it may name no message of another queue, nor another body.
+    is_ours = of_body == body_hash and ids.queue_of(message_id) == queue.name
+    found = _text(queue.identity, about)
+    if found:
+        return ids.of_queue(queue.name, found)
+    return message_id if is_ours else ids.of_content(queue.name, group, body_hash)
+
+
+def _label(expression: str, about: Subject) -> str:
+    """Return what an expression says, as a list shows it; "" for nothing."""
+    found = _text(expression, about)
+    label = "".join(c if "!" <= c <= "~" else "_" for c in found)
+    return label[:_LABEL_LENGTH]
+
+
+def _reason(
+    queue: Queue, about: Subject, attributes: Mapping[str, str], receives: str
+) -> dict[str, str]:
+    kind = _text(queue.error, about) or _first(attributes, _ERROR_TYPES)
+    text = _first(attributes, _ERROR_MESSAGES)
+    after = f" after {receives} receives" if receives else ""
+    usual = f"It ended on the dead-letter queue{after}."
+    return reason(kind[:_LABEL_LENGTH] or "DeadLettered", text or usual)
+
+
+def _first(attributes: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((attributes[name] for name in names if attributes.get(name)), "")
+
+
+def _text(expression: str, about: Subject) -> str:
+    return expressions.text(expression, about) if expression else ""
+
+
+def _parsed(body: str) -> Any:
+    try:
+        return as_floats(loads(body))
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,70 @@
+"""The columns of the ledger's rows that a run's guard writes, by dead letter and verdict."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from workflows.ledger import listing
+from workflows.ledger.status import Trouble
+from workflows.messages.carried import Carried
+from workflows.queues.queue import Queue
+from workflows.redrive import registered
+from workflows.redrive.partiql import Mark
+from workflows.redrive.verdict import DeadLetter, Verdict
+from workflows.runtime import clock
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The run, its queue, the execution that works for it, and the `mark` of the batch in its rows.
+
+    By the mark a statement that is tried again knows what its first try has counted.
+    """
+
+    run_id: str
+    queue: Queue
+    execution_arn: str
+    mark: str
+
+
+def met(
+    verdict: Verdict, letter: DeadLetter, turn: Turn, events: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the columns of a row that is made now which do not depend on what becomes of it."""
+    names = ("group_id", "type", "payload_hash", "first_sent_at", "dead_at", "trace_id")
+    return (
+        {"message_id": verdict["ledger_id"]}
+        | {name: verdict[name] for name in names}  # type: ignore[literal-required]
+        | {"attempts": 0, "attempts_total": 0}
+        | {"execution_arns": [turn.execution_arn], "journey": events}
+        | ({} if turn.queue.is_default else registered.columns(verdict, letter))
+    )
+
+
+def of_letter(letter: DeadLetter, turn: Turn) -> dict[str, str]:
+    """Return by what a row of a registered queue knows of which dead letter it speaks."""
+    return {} if turn.queue.is_default else {"letter_id": letter["MessageId"]}
+
+
+def in_trouble(
+    verdict: Verdict, letter: DeadLetter, turn: Turn, trouble: Trouble
+) -> dict[str, Any]:
+    """Return the columns of a message that is listed as dead or quarantined; its body is a mark."""
+    take = Carried.of if turn.queue.is_default else Carried.all_of
+    carried = take(
+        letter.get("MessageAttributes", {}),
+        letter.get("Attributes", {}).get("AWSTraceHeader", ""),
+    )
+    return {
+        **of_letter(letter, turn),
+        "status": trouble,
+        **listed(trouble, verdict["ledger_id"]),
+        "body": verdict.get("body", Mark("body", verdict["index"])),
+        "carried": carried.column,
+        "reason": verdict["reason"],
+        "updated_at": clock.now(),
+    }
+
+
+def listed(trouble: Trouble, message_id: str) -> dict[str, str]:
+    """Return the columns by which the index has a message in trouble."""
+    return {"trouble": trouble, "listed": listing.key(trouble, message_id)}

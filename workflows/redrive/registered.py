@@ -1,0 +1,192 @@
+"""Judgement of a registered queue's dead letter: by its row, and by its queue's registration.
+
+Nobody told the ledger of it before, and its consumer tells nothing: what was redriven and is on the
+dead-letter queue again has failed again. Two messages of one identity cannot be told apart but by
+SQS's MessageId, which a message keeps for as long as it lies on a queue; so a row notes of which
+letter it speaks (`letter_id`), and a letter of which it does not is never deleted for it.
+"""
+
+from typing import Any
+
+from workflows.ledger import conditions
+from workflows.ledger.status import Status, Trouble
+from workflows.messages.carried import Carried
+from workflows.messages.ids import of_queue
+from workflows.messages.limits import RedriveLimitReached
+from workflows.messages.message_types import TooOld
+from workflows.messages.reasons import reason_of
+from workflows.queues.letters import Letter, read
+from workflows.queues.queue import Queue
+from workflows.redrive.judgement import group_of, sent_at
+from workflows.redrive.verdict import DeadLetter, Verdict
+from workflows.runtime import clock
+from workflows.runtime.settings import settings
+
+# The column of the message group, where `group_id` is what the registration says.
+MESSAGE_GROUP = "message_group"
+
+
+class InvalidBody(Exception):
+    """The body does not fit the schema of its queue."""
+
+
+class AlreadySettled(Exception):
+    """A message of this identity was given up before; this other one is kept by itself."""
+
+
+def letter(dead_letter: DeadLetter, queue: Queue) -> Letter:
+    """Return what a dead letter is, as SQS gave it or a plan made it."""
+    if "Body" not in dead_letter:  # of a plan: the ledger lacks it
+        return Letter(dead_letter["MessageId"], "", "", None, "", reason={})
+    attributes = dead_letter.get("MessageAttributes", {})
+    texts = {name: one["StringValue"] for name, one in attributes.items() if "StringValue" in one}
+    receives = dead_letter.get("Attributes", {}).get("ApproximateReceiveCount", "")
+    body = dead_letter["Body"]
+    return read(queue, body, texts, group_of(dead_letter), receives)
+
+
+def letter_of(row: dict[str, Any]) -> DeadLetter:
+    """Return a row as the dead letter that SQS would hand out; one without a body has our id."""
+    if "body" not in row:
+        return {"MessageId": row["message_id"]}
+    group = row.get(MESSAGE_GROUP, row["group_id"])
+    return {
+        "MessageId": row["letter_id"],
+        "Body": row["body"],
+        "Attributes": {"MessageGroupId": group} if group else {},
+        "MessageAttributes": Carried.beside(row).attributes,  # type: ignore[typeddict-item]
+    }
+
+
+def columns(verdict: Verdict, dead_letter: DeadLetter) -> dict[str, Any]:
+    """Return what a row that is made of a dead letter has beside what every row has."""
+    group = group_of(dead_letter)
+    return {"redrive_limit": verdict["redrive_limit"]} | (
+        {} if verdict["group_id"] == group else {MESSAGE_GROUP: group}
+    )
+
+
+def ids_of(dead_letter: DeadLetter, found: Letter, queue: Queue) -> list[str]:
+    """Return under which ids the ledger may have a dead letter."""
+    return [found.message_id, _own_id(dead_letter, queue)]
+
+
+def of(
+    dead_letter: DeadLetter,
+    found: Letter,
+    rows: dict[str, dict[str, Any]],
+    run_id: str,
+    queue: Queue,
+) -> Verdict:
+    """Return the verdict on one dead letter; its place in the batch and its group is the judge's.
+
+    Args:
+        dead_letter: as SQS gave it, or a plan made it.
+        found: what it is.
+        rows: the ledger's rows of all that the batch may be, by id.
+        run_id: the run that asks; "" for a plan.
+        queue: whose it is.
+    """
+    verdict = _unmet(dead_letter, found, queue)
+    own_id = _own_id(dead_letter, queue)
+    if own_id in rows:  # stored there before, and not deleted since
+        _fill(verdict, own_id, rows[own_id])
+        verdict["verdict"] = "settled"
+        return verdict
+    row = rows.get(found.message_id)
+    if row is None:
+        return _gated(verdict, found, queue)
+    is_of_this = row.get("letter_id") == dead_letter["MessageId"]
+    if row["status"] in (Status.QUARANTINED, Status.DISCARDED):
+        if is_of_this:
+            _fill(verdict, found.message_id, row)
+            is_discarded = row["status"] == Status.DISCARDED
+            verdict["verdict"] = "discarded" if is_discarded else "settled"
+            return verdict
+        verdict["ledger_id"] = own_id
+        return _because(verdict, AlreadySettled())
+    _fill(verdict, found.message_id, row)
+    came_back = row["status"] == Status.REDRIVEN and not is_of_this
+    verdict["unnoted"] = came_back
+    mark = str(row.get("redrive_mark", ""))
+    by_hand = row["status"] == Status.REDRIVEN and mark.startswith(conditions.BY_HAND)
+    if by_hand and is_of_this and row.get("trouble") is None:
+        verdict["verdict"] = "settled"  # its copy was sent, so this one is not
+        return verdict
+    # Once a run, or a run would burn all redrives of a message that fails at once.
+    is_mine = run_id != "" and mark.startswith(f"{run_id}#")
+    if is_mine or row.get("trouble") == Trouble.SENDING:
+        verdict |= {"verdict": "left", "left_because": "busy"}
+        return verdict
+    if verdict["redrives"] >= verdict["redrive_limit"]:
+        return _because(verdict, RedriveLimitReached())
+    return _gated(verdict, found, queue)
+
+
+def _unmet(dead_letter: DeadLetter, found: Letter, queue: Queue) -> Verdict:
+    group = group_of(dead_letter)
+    limit = settings().max_redrives if queue.max_redrives is None else queue.max_redrives
+    return {
+        "verdict": "quarantine",
+        "left_because": "",
+        "index": 0,
+        "wave": 0,
+        # On a standard queue nothing is in order, so nothing waits for another.
+        "group": group if queue.fifo else dead_letter["MessageId"],
+        "group_id": found.group_id,
+        "ledger_id": found.message_id,
+        "known": False,
+        "unnoted": True,
+        "status": "",
+        "redrives": 0,
+        "redrive_limit": limit,
+        "attempts_total": 0,
+        "reason": found.reason,
+        "type": found.type,
+        "first_sent_at": sent_at(dead_letter),
+        "dead_at": sent_at(dead_letter),
+        "payload_hash": found.body_hash,
+        "trace_id": dead_letter["MessageId"],
+    }
+
+
+def _fill(verdict: Verdict, ledger_id: str, row: dict[str, Any]) -> None:
+    verdict |= {
+        "ledger_id": ledger_id,
+        "known": True,
+        "unnoted": False,
+        "status": row["status"],
+        "redrives": int(row["redrives"]),
+        "redrive_limit": int(row["redrive_limit"]),
+        "attempts_total": int(row["attempts_total"]),
+        "first_sent_at": row["first_sent_at"],
+        # The row's, which an edit or an identity of its own may have made another.
+        "payload_hash": row["payload_hash"],
+    }
+
+
+def _gated(verdict: Verdict, found: Letter, queue: Queue) -> Verdict:
+    """Return the verdict on a letter that may be redriven if it is as its queue wants it."""
+    age = clock.seconds_since(verdict["first_sent_at"])
+    if queue.max_age_seconds is not None and age > queue.max_age_seconds:
+        limit = queue.max_age_seconds
+        return _because(verdict, TooOld(f"The message was sent more than {limit} seconds ago."))
+    if queue.schema is not None and (problem := _problem(queue.schema, found)):
+        return _because(verdict, InvalidBody(problem))
+    verdict["verdict"] = "redrive"
+    return verdict
+
+
+def _problem(schema: dict[str, Any], found: Letter) -> str | None:
+    from workflows.queues import schemas
+
+    return schemas.problem(schema, found.parsed)
+
+
+def _because(verdict: Verdict, error: Exception) -> Verdict:
+    verdict |= {"verdict": "quarantine", "reason": reason_of(error)}
+    return verdict
+
+
+def _own_id(dead_letter: DeadLetter, queue: Queue) -> str:
+    return of_queue(queue.name, f"@{dead_letter['MessageId']}")
