@@ -69,7 +69,9 @@ class Judge:
         """Return the verdict on a letter, were it alone, and its payload."""
         found = known.read[index]
         if isinstance(found, Letter):
-            verdict = registered.of(letter, found, known.rows, self._run_id, self._queue)
+            verdict = registered.of(
+                letter, found, known.rows, known.sent, self._run_id, self._queue
+            )
             return verdict, found.payload
         if index in known.edited:
             found = _read(known.edited[index], judgement.group_of(letter))
@@ -97,12 +99,15 @@ class Judge:
 class Known:
     """What dead letters hold, and what the ledger has of them: rows by id, edited bodies by place.
 
+    And which of a registered queue's are known to be `sent` already.
+
     Read apart from the judging, which goes one by one, so that many batches can be read at once.
     """
 
     read: Sequence[Message | InvalidMessage | Letter]
     rows: dict[str, dict[str, Any]]
     edited: dict[int, str]
+    sent: frozenset[str] = frozenset()
 
 
 def _look_up(dead_letters: list[DeadLetter]) -> Known:
@@ -117,7 +122,14 @@ def _look_up_registered(dead_letters: list[DeadLetter], queue: Queue) -> Known:
     read = [registered.letter(dead_letter, queue) for dead_letter in dead_letters]
     both = zip(dead_letters, read, strict=True)
     ids = [one for pair in both for one in registered.ids_of(*pair, queue)]
-    return Known(read, lookup.get_many(ids), {})
+    rows = lookup.get_many(ids)
+    of_these = (
+        row
+        for letter in dead_letters
+        for row in rows.values()
+        if registered.speaks_of(row, letter) and registered.was_sent(row)
+    )
+    return Known(read, rows, {}, frozenset(str(row["message_id"]) for row in of_these))
 
 
 def _read(body: str, group_id: str) -> Message | InvalidMessage:

@@ -6,6 +6,7 @@ SQS's MessageId, which a message keeps for as long as it lies on a queue; so a r
 letter it speaks (`letter_id`), and a letter of which it does not is never deleted for it.
 """
 
+from collections.abc import Set
 from typing import Any
 
 from workflows.ledger import conditions
@@ -17,6 +18,7 @@ from workflows.messages.message_types import TooOld
 from workflows.messages.reasons import reason_of
 from workflows.queues.letters import Letter, read
 from workflows.queues.queue import Queue
+from workflows.redrive import runs, settled
 from workflows.redrive.judgement import group_of, sent_at
 from workflows.redrive.verdict import DeadLetter, Verdict
 from workflows.runtime import clock
@@ -75,6 +77,7 @@ def of(
     dead_letter: DeadLetter,
     found: Letter,
     rows: dict[str, dict[str, Any]],
+    sent: Set[str],
     run_id: str,
     queue: Queue,
 ) -> Verdict:
@@ -84,6 +87,7 @@ def of(
         dead_letter: as SQS gave it, or a plan made it.
         found: what it is.
         rows: the ledger's rows of all that the batch may be, by id.
+        sent: the ids of those of which it is known that SQS took the last copy.
         run_id: the run that asks; "" for a plan.
         queue: whose it is.
     """
@@ -96,7 +100,7 @@ def of(
     row = rows.get(found.message_id)
     if row is None:
         return _gated(verdict, found, queue)
-    is_of_this = row.get("letter_id") == dead_letter["MessageId"]
+    is_of_this = speaks_of(row, dead_letter)
     if row["status"] in (Status.QUARANTINED, Status.DISCARDED):
         if is_of_this:
             _fill(verdict, found.message_id, row)
@@ -108,19 +112,37 @@ def of(
     _fill(verdict, found.message_id, row)
     came_back = row["status"] == Status.REDRIVEN and not is_of_this
     verdict["unnoted"] = came_back
-    mark = str(row.get("redrive_mark", ""))
-    by_hand = row["status"] == Status.REDRIVEN and mark.startswith(conditions.BY_HAND)
-    if by_hand and is_of_this and row.get("trouble") is None:
+    # Once a run, or a run would burn all redrives of a message that fails at once.
+    is_mine = run_id != "" and str(row.get("redrive_mark", "")).startswith(f"{run_id}#")
+    if is_of_this and found.message_id in sent and not is_mine:
         verdict["verdict"] = "settled"  # its copy was sent, so this one is not
         return verdict
-    # Once a run, or a run would burn all redrives of a message that fails at once.
-    is_mine = run_id != "" and mark.startswith(f"{run_id}#")
     if is_mine or row.get("trouble") == Trouble.SENDING:
         verdict |= {"verdict": "left", "left_because": "busy"}
         return verdict
     if verdict["redrives"] >= verdict["redrive_limit"]:
         return _because(verdict, RedriveLimitReached())
     return _gated(verdict, found, queue)
+
+
+def speaks_of(row: dict[str, Any], dead_letter: DeadLetter) -> bool:
+    """Tell whether a row is of this very letter, and not of another one of its identity."""
+    return bool(row.get("letter_id") == dead_letter["MessageId"])
+
+
+def was_sent(row: dict[str, Any]) -> bool:
+    """Tell whether it is known that SQS took the copy that a redriven message's row counts.
+
+    By the record of the run that redrove it: then what still lies on the dead-letter queue was only
+    not deleted, and is not sent once more to a consumer that might have its effect twice.
+    """
+    mark = str(row.get("redrive_mark", ""))
+    if row["status"] != Status.REDRIVEN or row.get("trouble") in (Trouble.SENDING, Trouble.DEAD):
+        return False
+    if mark.startswith(conditions.BY_HAND):
+        return True
+    run = runs.find(mark.rpartition("#")[0])
+    return run is not None and not settled.of(run).is_open(mark, str(row["message_id"]))
 
 
 def _unmet(dead_letter: DeadLetter, found: Letter, queue: Queue) -> Verdict:
