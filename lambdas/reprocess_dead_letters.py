@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from lambdas.acting import acting
 from lambdas.api import app, caller, location, serve, trace_id
 from lambdas.responses import answers, problems
+from workflows.queues import registry
 from workflows.redrive import requests
 from workflows.redrive.plan import Plan
 from workflows.runtime import telemetry
@@ -53,9 +54,10 @@ def reprocess_dead_letters(
 ) -> Response[RunStarted | Plan]:
     """Start or plan a run in the caller's name."""
     wanted = request or requests.RedriveRequest()
+    caller("operator")
+    queue = registry.get(wanted.queue).dead_letter_queue_name
     if wanted.dry_run:
-        caller("operator")
-        with telemetry.operation("plan_dlq", trace_id(), queue=wanted.queue):
+        with telemetry.operation("plan_dlq", trace_id(), queue_name=queue):
             return Response(
                 status_code=HTTPStatus.OK,
                 content_type="application/json",
@@ -63,7 +65,7 @@ def reprocess_dead_letters(
             )
     with (
         acting("start_run", wanted.options()) as actor,
-        telemetry.operation("reprocess_dlq", trace_id(), queue=wanted.queue) as details,
+        telemetry.operation("reprocess_dlq", trace_id(), queue_name=queue) as details,
     ):
         run = requests.start(wanted, actor)
         details |= {"run_id": run["run_id"]}

@@ -24,12 +24,12 @@ from workflows.runtime import telemetry
 def show_status(queue: OfQueue = DEFAULT_QUEUE) -> Status:
     """Show the overview."""
     caller("producer")
-    with telemetry.operation("get_status", trace_id()) as details:
-        found = registry.get(queue)
-        details |= {
-            "queue_name": found.source_queue_name,
-            "dead_letter_queue_name": found.dead_letter_queue_name,
-        }
+    found = registry.get(queue)
+    names = {
+        "queue_name": found.source_queue_name,
+        "dead_letter_queue_name": found.dead_letter_queue_name,
+    }
+    with telemetry.operation("get_status", trace_id(), **names):
         return status(found)
 
 

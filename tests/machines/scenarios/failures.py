@@ -398,7 +398,8 @@ def work_queue_that_is_gone(world: World) -> None:
     """A run whose work queue does not exist fails before anything is deleted."""
     url = str(world.stack.outputs["WorkQueueUrl"])
     lane = world.machines["redrive_lane"]
-    broken_lane = world.variant("redrive_lane", url, f"{url[:-5]}-gone.fifo", "broken lane")
+    gone = f"'{url[:-5]}-gone.fifo'"
+    broken_lane = world.variant("redrive_lane", "$run.queue.source_url", gone, "broken lane")
     broken = world.variant("redrive", lane, world.machines[broken_lane], "broken")
     world.dead_letter(world.message())
     run = world.run({"request": {"max_messages": 1}}, machine=broken)

@@ -121,8 +121,7 @@ LANE_ONLY = {
 
 def definitions(seconds):
     text = (ROOT / "statemachines" / "redrive_lane.asl.json").read_text(encoding="utf-8")
-    visible = f'"VisibilityTimeout": {SOON - 1}'
-    replaced = text.replace('"VisibilityTimeout": 300', visible)
+    replaced = text.replace('VisibilityTimeout\\": 300', f'VisibilityTimeout\\": {SOON - 1}')
     assert replaced != text
     return {"redrive_lane": replaced} if seconds == SOON else {}
 

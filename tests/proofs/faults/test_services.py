@@ -198,7 +198,7 @@ def test_messages_sent_to_another_queue_lie_there_whole_until_somebody_brings_th
 ):
     url = other_queue(world, "other.fifo", FifoQueue="true")
 
-    with lane_with(world, world.stack.outputs["WorkQueueUrl"], url):
+    with lane_with(world, "$run.queue.source_url", f"'{url}'"):
         run = world.redrive()
 
     # The role forbids it on AWS; a queue that takes the messages cannot be told from ours.
@@ -245,7 +245,7 @@ def test_run_that_reads_another_queue_loses_nothing_of_it_and_leaves_ours(world,
     for number in range(3):
         world.put_on("Other", f"somebody's {number}", world.name(f"other{number}"))
 
-    with lane_with(world, world.stack.outputs["DeadLetterQueueUrl"], url):
+    with lane_with(world, "$run.queue.dead_letter_url", f"'{url}'"):
         run = world.redrive()
 
     assert (run.output["quarantined"], run.output["redriven"]) == (3, 0)

@@ -35,15 +35,28 @@ from workflows.queues.queue import default
 from workflows.redrive import judgement, let_go, ownership, run_lock, runs, statements
 from workflows.redrive.columns import Turn
 from workflows.redrive.lane import Guarded
-from workflows.redrive.run import new
+from workflows.redrive.run import Run
 
 Condition = Callable[[], list[str]]
 _BODY, _CARRIED = MESSAGE.body(), Carried()
 _CLAIMED = fence.Claimed(MESSAGE, CLAIM, _BODY, _CARRIED, "1")
 _FROZEN = AccountFrozen()
 _LEASED = ROW | {"status": "RETRYING", "lease_until": 1_000_010}
-_RUN = new("‹run›", "‹execution›", {})
-_LOCK = {"holder": "‹run›", "execution_arn": "‹execution›", "lease_until": 1_000_000}
+_RUN = Run(
+    run_id="‹run›",
+    execution_arn="‹execution›",
+    trace_id="t",
+    trigger="console",
+    requested_by="console",
+    request={},
+    queue=BUILT_IN,
+)
+_LOCK = {
+    "run_id": "lock",
+    "holder": "‹run›",
+    "execution_arn": "‹execution›",
+    "lease_until": 1_000_000,
+}
 _TURN = Turn("‹run›", BUILT_IN, "‹execution›", "‹mark›")
 _VERDICT = {
     "known": True,

@@ -202,8 +202,8 @@ def service(monkeypatch, tables):
 @pytest.mark.parametrize(
     "ask",
     [
-        overview.status,
-        failures.causes,
+        lambda: overview.status(default()),
+        lambda: failures.causes(default()),
         lambda: failures.dead_letters(Filter(), 100, None, default()),
         lambda: failures.dead_letters(Filter(reason="KeyError"), 100, None, default()),
         lambda: view.page(100, None),
