@@ -58,6 +58,14 @@ def of_queue(queue: str, identity: str) -> str:
     return f"{FOREIGN_PREFIX}{queue}:{_hash(identity)}"
 
 
+def of_letter(queue: str, sqs_id: str) -> str:
+    """Return the ledger's key of a message that is kept by itself, under SQS's MessageId.
+
+    No identity stands so: none that begins with `@` is readable.
+    """
+    return f"{FOREIGN_PREFIX}{queue}:@{sqs_id}"
+
+
 def of_content(queue: str, group: str, body_hash: str) -> str:
     """Return the ledger's key of a message of a registered queue that has no identity but this."""
     return f"{FOREIGN_PREFIX}{queue}:{_hash(f'{group} {body_hash}')}"

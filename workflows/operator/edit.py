@@ -13,6 +13,7 @@ from workflows.ledger.audit import Actor
 from workflows.messages import message_types
 from workflows.messages.carried import Carried
 from workflows.messages.envelope import InvalidMessage, Message, parse
+from workflows.messages.ids import DEFAULT_QUEUE, queue_of
 from workflows.messages.limits import check_size
 from workflows.messages.message_types import meaning_hash
 from workflows.operator import mend
@@ -102,6 +103,10 @@ def asked(payload: dict[str, Any]) -> dict[str, Any]:
 
 def _envelope(row: dict[str, Any]) -> Message:
     mend.check(row, "edited")
+    if queue_of(row["message_id"]) != DEFAULT_QUEUE:
+        raise mend.ForeignMessage(
+            "A message of a registered queue cannot be edited; retry it, redrive it or discard it."
+        )
     try:
         return parse(row["body"], row["group_id"])
     except InvalidMessage:

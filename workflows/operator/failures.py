@@ -105,7 +105,7 @@ def dead_letters(
         workflows.runtime.paging.InvalidCursor: the cursor is not of this list.
     """
     rows, following = trouble.page(Trouble.DEAD, wanted, limit, cursor, queue.name)
-    return [_dead_letter(row) for row in rows], following
+    return [_dead_letter(row, queue) for row in rows], following
 
 
 def quarantined(
@@ -146,8 +146,9 @@ def causes(queue: Queue) -> FailureGroups:
     )
 
 
-def _dead_letter(row: trouble.Row) -> DeadLetter:
-    left = DEAD_LETTER_RETENTION_SECONDS - clock.seconds_since(_dead_at(row))
+def _dead_letter(row: trouble.Row, queue: Queue) -> DeadLetter:
+    kept = queue.retention_seconds or DEAD_LETTER_RETENTION_SECONDS
+    left = kept - clock.seconds_since(_dead_at(row))
     if row["status"] == Status.PROCESSING:  # if SQS moved it, it did so before it was missed
         left -= settings().work_queue_retention_seconds
     gone = lost.is_gone(row)

@@ -10,6 +10,7 @@ from workflows.groups import view
 from workflows.groups.view import GroupCounts
 from workflows.ledger import lost, trouble
 from workflows.ledger.status import Trouble
+from workflows.queues import permissions
 from workflows.queues.queue import Queue
 from workflows.runtime import clock, shards
 from workflows.runtime.aws import sqs
@@ -49,10 +50,14 @@ class Status(BaseModel):
 
 
 def status(queue: Queue) -> Status:
-    """Return the overview of a queue; reading it locks no message group and receives nothing."""
+    """Return the overview of a queue; reading it locks no message group and receives nothing.
+
+    Raises:
+        workflows.queues.permissions.QueueMissing: SQS has one of the two not any more.
+    """
     asked: list[Callable[[], Any]] = [
-        partial(depths, queue.source_url),
-        partial(depths, queue.dead_letter_url),
+        partial(_depths, queue.source_url),
+        partial(_depths, queue.dead_letter_url),
         partial(_oldest_age, queue),
         partial(trouble.count, Trouble.DEAD, queue.name),
         partial(trouble.count, Trouble.QUARANTINED, queue.name),
@@ -68,6 +73,11 @@ def status(queue: Queue) -> Status:
         messages=MessageCounts(dead=dead, lost=gone, quarantined=quarantined, retrying=retrying),
         groups=groups,
     )
+
+
+def _depths(queue_url: str) -> dict[str, int | str]:
+    with permissions.missing_is_told(queue_url):
+        return depths(queue_url)
 
 
 def depths(queue_url: str) -> dict[str, int | str]:

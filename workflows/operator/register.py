@@ -87,8 +87,7 @@ def register(name: str, request: QueueRequest, actor: Actor) -> tuple[Queue, boo
         workflows.queues.registry.DeadLetterQueueTaken: it is another queue's.
         workflows.queues.registry.QueueChanged: somebody else was faster.
     """
-    queue = request.queue(checks.name(name))
-    checks.check(queue)
+    queue = checks.check(request.queue(checks.name(name)))
 
     def record(by: Actor, before: Queue | None) -> list[dict[str, Any]]:
         result = "REGISTERED" if before is None else "CHANGED"

@@ -1,6 +1,7 @@
 """Whether a queue can be registered: what its two queues must be, by what SQS says of them."""
 
 import re
+from dataclasses import replace
 
 from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.queues import addresses, permissions, registry
@@ -8,7 +9,7 @@ from workflows.queues.queue import Queue, default
 from workflows.runtime.refusals import Invalid
 
 # Part of the ids of its messages, which SQS limits.
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class BuiltInQueue(Invalid):
@@ -33,12 +34,14 @@ def name(text: str) -> str:
     if text == DEFAULT_QUEUE:
         raise BuiltInQueue
     if not NAME.fullmatch(text):
-        raise UnfitQueue("The name must have 1 to 64 letters, digits, - or _.")
+        raise UnfitQueue(
+            "The name must have 1 to 64 letters, digits, - or _, the first a letter or digit."
+        )
     return text
 
 
-def check(queue: Queue) -> None:
-    """Check what a queue is made of; reads the attributes of both its queues.
+def check(queue: Queue) -> Queue:
+    """Check what a queue is made of, by the attributes of both its queues; return it with those.
 
     Raises:
         UnfitQueue: saying what does not fit.
@@ -63,6 +66,7 @@ def check(queue: Queue) -> None:
     permissions.check(queue.dead_letter_url, queue.dead_letter_arn, permissions.TAKING)
     permissions.check_key(queue.source_arn, source)
     permissions.check_key(queue.dead_letter_arn, dead_letters)
+    return replace(queue, retention_seconds=int(dead_letters["MessageRetentionPeriod"]))
 
 
 def _check_others(queue: Queue) -> None:

@@ -8,7 +8,8 @@ permission before it looks at the request.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -54,6 +55,21 @@ class QueueMissing(Invalid):
     """The queue does not exist, or the stack may not see that it does."""
 
     code = "queue_missing"
+
+
+@contextmanager
+def missing_is_told(url: str) -> Iterator[None]:
+    """Say that a queue is gone, where SQS says so of a call, instead of failing.
+
+    Raises:
+        QueueMissing: it is not there any more.
+    """
+    try:
+        yield
+    except ClientError as error:
+        if _code(error) in _MISSING:
+            raise QueueMissing(f"There is no queue {url}.") from None
+        raise
 
 
 def attributes(url: str, arn: str) -> dict[str, str]:

@@ -15,7 +15,8 @@ class Queue:
     are expressions that tell what a message is, "" for none; `schema` is what its body must fit,
     `max_redrives` and `max_age_seconds` its limits, None for the deployment's and for none.
     `redrive_request` is what a run does that asks for nothing else. With `acknowledge_receives` its
-    dead-letter queue has a redrive policy of its own, for which every look counts.
+    dead-letter queue has a redrive policy of its own, for which every look counts. For so many
+    `retention_seconds` that queue keeps a message, as it was registered; None for the built-in one.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Queue:
     max_age_seconds: int | None = None
     redrive_request: dict[str, Any] | None = None
     acknowledge_receives: bool = False
+    retention_seconds: int | None = None
 
     @property
     def is_default(self) -> bool:

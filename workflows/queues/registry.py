@@ -15,6 +15,7 @@ from workflows.runtime.refusals import Conflict, Invalid, NotFound
 from workflows.runtime.settings import settings
 
 # What DynamoDB would change: it knows no floats.
+_NUMBERS = ("max_redrives", "max_age_seconds", "retention_seconds")
 _AS_JSON = ("schema", "redrive_request")
 
 Part = dict[str, Any]
@@ -155,9 +156,7 @@ def _written(queue: Queue, seen: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _read(row: dict[str, Any]) -> Queue:
-    found: dict[str, Any] = {
-        name: int(row[name]) for name in ("max_redrives", "max_age_seconds") if name in row
-    }
+    found: dict[str, Any] = {name: int(row[name]) for name in _NUMBERS if name in row}
     found |= {name: json.loads(row[name]) for name in _AS_JSON if name in row}
     return Queue.of(row | found | {"name": row["queue"]})
 

@@ -50,6 +50,7 @@ def begin(run_id: str, execution_arn: str, given: Any, at: str, waves: int) -> R
     except requests.InvalidInput as error:
         run.failure, run.reason = "InvalidInput", str(error)
         return run
+    run.depth = sum(int(found[name]) for name in _DEPTHS)
     run.request, run.planned = asked.request.options(), asked.planned or 0
     run.step = run.request["canary"]["messages"] if "canary" in run.request else 0
     size = state_bytes.batch_size(

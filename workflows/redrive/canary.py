@@ -8,7 +8,7 @@ look through that, send nothing, and note what came back.
 from dataclasses import dataclass
 from typing import Literal
 
-from workflows.redrive import in_flight, outcome
+from workflows.redrive import in_flight, outcome, progress
 from workflows.redrive.lane import EMPTY_POLLS
 from workflows.redrive.run import Run
 from workflows.runtime import clock
@@ -65,19 +65,32 @@ def _watch_by_looking(run: Run, most: int, seconds: int, *, is_over: bool) -> St
             lane.empty_polls = 0
         return Step("look")
     redriven = run.counts["redriven"]
-    found = outcome.count(run.run_id, redriven, is_default=False)
+    returned = outcome.count(run.run_id, redriven, is_default=False).returned
+    if run.queue.fifo:
+        returned = max(returned, _grown(run))
     is_seen = all(lane.empty_polls >= EMPTY_POLLS for lane in run.lanes)
-    if found.returned <= most and not is_seen and run.looking < _MOST_ROUNDS:
+    if returned <= most and not is_seen and run.looking < _MOST_ROUNDS:
         run.looking += 1
         return Step("look")
     _end_look(run)
-    if found.returned > most:
-        told = f"{found.returned} of {redriven} redriven messages came back"
+    if returned > most:
+        told = f"{returned} of {redriven} redriven messages came back"
         return Step("halt", reason=f"{told}; max_failures is {most}.")
     if not is_seen:
         return Step("halt", reason="The dead-letter queue has more messages than a watch looks at.")
     _next_step(run)
     return None
+
+
+def _grown(run: Run) -> int:
+    """Return how many messages more are on a FIFO queue than a run has left there.
+
+    What comes back stands behind the rest of its group, which SQS does not show while the first of
+    it is in flight: so the queue's depth tells what a look cannot. What else died meanwhile counts
+    as well, and numbers of SQS that lag: a canary rather halts once too often.
+    """
+    gone = run.received - run.counts["failed"]
+    return progress.depth(run.queue) - (run.depth - gone)
 
 
 def _end_look(run: Run) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from workflows.queues import permissions
 from workflows.queues.queue import Queue
 from workflows.redrive import counters, leg_executions, runs
 from workflows.redrive.counters import received
@@ -75,8 +76,9 @@ def of(row: dict[str, Any]) -> Progress | None:
 
 def depth(queue: Queue) -> int:
     """Return about how many messages lie on a dead-letter queue, those in flight included."""
-    attributes = sqs().get_queue_attributes(
-        QueueUrl=queue.dead_letter_url,
-        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-    )["Attributes"]
+    with permissions.missing_is_told(queue.dead_letter_url):
+        attributes = sqs().get_queue_attributes(
+            QueueUrl=queue.dead_letter_url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )["Attributes"]
     return sum(map(int, attributes.values()))

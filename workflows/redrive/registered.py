@@ -12,7 +12,7 @@ from typing import Any
 from workflows.ledger import conditions
 from workflows.ledger.status import Status, Trouble
 from workflows.messages.carried import Carried
-from workflows.messages.ids import of_queue
+from workflows.messages.ids import of_letter
 from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.message_types import TooOld
 from workflows.messages.reasons import reason_of
@@ -211,4 +211,4 @@ def _because(verdict: Verdict, error: Exception) -> Verdict:
 
 
 def _own_id(dead_letter: DeadLetter, queue: Queue) -> str:
-    return of_queue(queue.name, f"@{dead_letter['MessageId']}")
+    return of_letter(queue.name, dead_letter["MessageId"])

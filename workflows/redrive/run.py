@@ -19,11 +19,12 @@ class Run(BaseModel):
     counted from 1. Of its `queue` it carries no more than the pair. `wait` are the seconds of a
     wait. `status` is how it will have ended, `reason` and `failure` say why. `step` is after how
     many messages the canary is watched, 0 for none; `watched` of how many it is known that they
-    ended well, `watch_from` (seconds since 1970) since when it watches now, or 0. In so many rounds
-    it has been `looking` for what came back; `before_look` has what each lane had left and its
-    empty polls before that. `looks` counts how often it waited for what others had in flight, which
-    one lane looks for `alone`, `events` those of its history, `oversized` what is too large for a
-    state. `waves` is how many a leg has room for.
+    ended well, `watch_from` (seconds since 1970) since when it watches now, or 0. `depth` is how
+    many messages were on the queue when it began. In so many rounds it has been `looking` for what
+    came back; `before_look` has what each lane had left and its empty polls before that. `looks`
+    counts how often it waited for what others had in flight, which one lane looks for `alone`,
+    `events` those of its history, `oversized` what is too large for a state. `waves` is how many a
+    leg has room for.
     """
 
     run_id: str
@@ -45,6 +46,7 @@ class Run(BaseModel):
     step: int = 0
     watched: int = 0
     watch_from: int = 0
+    depth: int = 0
     looking: int = 0
     before_look: list[tuple[int, int]] = []
     looks: int = 0

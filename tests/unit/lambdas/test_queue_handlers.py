@@ -319,12 +319,16 @@ def test_whoever_dies_at_any_call_leaves_it_registered_and_recorded_or_neither(c
 def test_registered_queue_is_what_others_read():
     put(body=ALL)
 
-    assert registry.get("orders") == Queue(
-        "orders",
-        source_url=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/team-a",
-        dead_letter_url=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/team-a-dead",
-        source_arn=f"{ARN}:team-a",
-        dead_letter_arn=f"{ARN}:team-a-dead",
-        fifo=False,
-        **{name: ALL[name] for name in list(ALL)[2:]},
+    assert (
+        registry.get("orders")
+        == Queue(
+            "orders",
+            source_url=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/team-a",
+            dead_letter_url=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/team-a-dead",
+            source_arn=f"{ARN}:team-a",
+            dead_letter_arn=f"{ARN}:team-a-dead",
+            fifo=False,
+            retention_seconds=345_600,  # as SQS says
+            **{name: ALL[name] for name in list(ALL)[2:]},
+        )
     )
