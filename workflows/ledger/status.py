@@ -141,7 +141,7 @@ TRANSITIONS = (
                _S.REDRIVEN, None, "statements.redrive",
                "the same; SQS had moved it to the dead-letter queue, and nobody noted that"),
     Transition("redrive unmet", "redrive run", (),
-               _S.REDRIVEN, None, "statements.redrive",
+               _S.REDRIVEN, _T.REDRIVING, "statements.redrive",
                "of a registered queue, and no row has this id"),
     Transition("store", "redrive run", (_S.DEAD, *UNDER_WAY),
                _S.QUARANTINED, _T.QUARANTINED, "statements.quarantine",

@@ -80,7 +80,8 @@ def _mark_all(message_ids: list[str], run_id: str, known: Settled) -> Iterator[s
 def _mark_dead(row: dict[str, Any], event: dict[str, Any]) -> bool:
     won, _ = writes.update(
         row["message_id"],
-        f"SET trouble = :dead, listed = :listed, updated_at = :now, {journey.APPEND}",
+        f"SET trouble = :dead, listed = :listed, updated_at = :now, {journey.APPEND}"
+        " REMOVE expires_at",
         "#status = :redriven AND redrives = :redrives AND trouble = :redriving",
         {":redrives": row["redrives"]} | journey.values(event),
     )

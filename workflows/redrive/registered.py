@@ -93,10 +93,8 @@ def of(
     """
     verdict = _unmet(dead_letter, found, queue)
     own_id = _own_id(dead_letter, queue)
-    if own_id in rows:  # stored there before, and not deleted since
-        _fill(verdict, own_id, rows[own_id])
-        verdict["verdict"] = "settled"
-        return verdict
+    if own_id in rows:
+        return _kept_by_itself(verdict, own_id, rows[own_id])
     row = rows.get(found.message_id)
     if row is None:
         return _gated(verdict, found, queue)
@@ -137,10 +135,12 @@ def was_sent(row: dict[str, Any]) -> bool:
     not deleted, and is not sent once more to a consumer that might have its effect twice.
     """
     mark = str(row.get("redrive_mark", ""))
-    if row["status"] != Status.REDRIVEN or row.get("trouble") in (Trouble.SENDING, Trouble.DEAD):
+    if row["status"] != Status.REDRIVEN:
         return False
     if mark.startswith(conditions.BY_HAND):
-        return True
+        return "trouble" not in row
+    if row.get("trouble") != Trouble.REDRIVING:  # else nothing would have let go of it
+        return False
     run = runs.find(mark.rpartition("#")[0])
     return run is not None and not settled.of(run).is_open(mark, str(row["message_id"]))
 
@@ -185,6 +185,15 @@ def _fill(verdict: Verdict, ledger_id: str, row: dict[str, Any]) -> None:
         # The row's, which an edit or an identity of its own may have made another.
         "payload_hash": row["payload_hash"],
     }
+
+
+def _kept_by_itself(verdict: Verdict, own_id: str, row: dict[str, Any]) -> Verdict:
+    """Return the verdict on a letter with a row under SQS's id: it was stored, or only noted."""
+    _fill(verdict, own_id, row)
+    if row["status"] == Status.DEAD:
+        return _because(verdict, AlreadySettled())
+    verdict["verdict"] = "settled"
+    return verdict
 
 
 def _gated(verdict: Verdict, found: Letter, queue: Queue) -> Verdict:

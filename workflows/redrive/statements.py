@@ -51,8 +51,10 @@ def redrive(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
     """Return the guard of a redrive: it counts, and cannot pass beyond the limit."""
     if not verdict["known"]:
         return _redrive_unmet(verdict, letter, turn)
-    # What nobody noted as dead was in no list, and is not let go of into one.
-    noted = {} if verdict["unnoted"] else {"trouble": Trouble.REDRIVING}
+    # What nobody noted as dead was in no list, and is not let go of into one. Of a registered queue
+    # it has to be: else what SQS refused would be taken for sent, and deleted by the next run.
+    unlisted = verdict["unnoted"] and turn.queue.is_default
+    noted = {} if unlisted else {"trouble": Trouble.REDRIVING}
     events = [_died(verdict, turn)] if verdict["unnoted"] else []
     number = verdict["redrives"] + 1
     statement = update(
@@ -129,7 +131,7 @@ def let_go(guarded: Guarded, run_id: str) -> Statement:
         ],
         sets={"status": Status.DEAD} | listed(Trouble.DEAD, guarded.id),
         appends={"journey": [journey.event("let_go", run_id=run_id)]},
-        also='REMOVE "redriven_by"',
+        also='REMOVE "redriven_by" REMOVE "expires_at"',
     )
 
 
@@ -188,11 +190,13 @@ def _new_row(
 def _redrive_unmet(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
     """Return the guard of a message's first redrive, of which the ledger has no row: it makes it.
 
-    A try of the same statement whose answer was lost is known by its mark, like any other.
+    A second try, after an answer that was lost, is refused: the message is let go of, and stays for
+    the next run with one redrive used up.
     """
     redriven = journey.event("redriven", run_id=turn.run_id, number=1)
     columns = met(verdict, letter, turn, [_died(verdict, turn), redriven]) | {
         "status": Status.REDRIVEN,
+        "trouble": Trouble.REDRIVING,
         "reason": verdict["reason"],
         "redrives": 1,
         "redrive_mark": turn.mark,

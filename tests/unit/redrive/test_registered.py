@@ -11,10 +11,10 @@ from tests.support.pairs import STANDARD
 from workflows.ledger import conditions
 from workflows.messages.filters import Filter
 from workflows.queues.queue import Queue
-from workflows.redrive import batch, statements
+from workflows.redrive import batch, partiql, statements
 from workflows.redrive.columns import Turn
 from workflows.redrive.judge import Judge
-from workflows.redrive.lane import Lane
+from workflows.redrive.lane import Guarded, Lane
 from workflows.runtime import aws, clock
 
 RUN = "20261124T120000Z-abcdef01"
@@ -44,7 +44,7 @@ def given_row(status="REDRIVEN", **columns):
         "redrive_mark": f"{BEFORE}#0.1", "first_sent_at": clock.now(), "trouble": "REDRIVING",
         "execution_arns": [], "journey": [],
     }  # fmt: skip
-    item: Any = row | columns
+    item: Any = {name: value for name, value in (row | columns).items() if value is not None}
     aws.dynamodb().put_item(TableName="Messages", Item=item)
 
 
@@ -83,6 +83,7 @@ def test_message_that_nobody_has_met_is_redriven_and_its_row_is_made_by_the_guar
     )
     names = {name.strip(",'"): value for name, value in written.items()}
     assert names["redrives"] == {"N": "1"}
+    assert names["trouble"] == {"S": "REDRIVING"}
     assert names["status"] == {"S": "REDRIVEN"}
     assert names["letter_id"] == {"S": "sqs-1"}
     assert names["redrive_limit"] == {"N": str(LIMIT)}
@@ -136,6 +137,7 @@ def test_what_this_run_sent_is_left_and_what_of_it_came_back_is_noted():
         (None, {}, "redrive"),  # it is forgotten
         (1, {"letter_id": "sqs-0"}, "redrive"),  # it came back since
         (1, {"trouble": "DEAD"}, "redrive"),  # it was let go of
+        (1, {"trouble": "none"}, "redrive"),  # nothing would have let go of it
         (0, {"redrive_mark": f"{conditions.BY_HAND}1", "trouble": None}, "settled"),
         (0, {"redrive_mark": f"{conditions.BY_HAND}1", "trouble": "SENDING"}, "left"),
     ],
@@ -146,6 +148,35 @@ def test_letter_that_was_sent_and_not_deleted_is_not_sent_once_more(turn, column
     given_row(**{"redrive_mark": f"{BEFORE}#0.1"} | columns)
 
     assert judge_one()["verdict"] == kind
+
+
+@pytest.mark.parametrize("met", [False, True], ids=["unmet", "came back"])
+def test_message_that_sqs_refused_is_let_go_of_and_not_taken_for_sent(met):
+    if met:
+        given_row(letter_id="sqs-0", trouble=None)
+    turn = Turn(BEFORE, STANDARD, "arn:leg", f"{BEFORE}#0.1")
+    (verdict,) = Judge(BEFORE + "x", Filter(), STANDARD).judge([letter()])
+    guard = statements.of(verdict, letter(), turn)
+    assert guard is not None
+    guard.pop("ReturnValuesOnConditionCheckFailure", None)
+    redrives = verdict["redrives"] + 1
+
+    for statement in (guard, statements.let_go(Guarded(id=ID, redrives=redrives), BEFORE)):
+        partiql.execute([statement])
+    given_run(1)  # which has settled the turn since
+
+    items: Any = aws.dynamodb().scan(TableName="Messages")["Items"]
+    (row,) = items
+    assert (row["status"], row["trouble"], row["redrives"]) == ("DEAD", "DEAD", redrives)
+    assert "expires_at" not in row
+    assert judge_one()["verdict"] == "redrive"
+
+
+def test_copy_that_was_only_noted_is_not_taken_for_stored():
+    given_row("QUARANTINED", trouble=None, letter_id="sqs-0")
+    given_row("DEAD", message_id="sqs:orders:@sqs-1", trouble="DEAD")
+
+    assert said(judge_one()) == ("quarantine", "AlreadySettled")
 
 
 def test_message_too_old_or_unlike_its_schema_is_quarantined():

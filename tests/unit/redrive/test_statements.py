@@ -181,7 +181,7 @@ def test_what_was_not_sent_is_dead_again_and_keeps_its_count():
     event = {"event": "let_go", "at": NOW, "run_id": "run-1"}
     assert done == (
         f"Messages SET status=‹DEAD› SET trouble=‹DEAD› SET listed=‹DEAD#{SHARD}›"
-        f" SET journey=list_append(journey, ‹[{event}]›) REMOVE redriven_by"
+        f" SET journey=list_append(journey, ‹[{event}]›) REMOVE redriven_by REMOVE expires_at"
     )
     assert condition == (
         f"message_id=‹m-1› AND redrives=‹3› AND trouble=‹REDRIVING› AND redriven_by=‹run-1#{SHARD}›"
