@@ -1,7 +1,6 @@
 """Sharded indexes: what comes of all shards, in what order, and in how few calls one by one."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -87,6 +86,8 @@ def side_by_side(cloud, monkeypatch):
 # --- Calls one after the other ---------------------------------------------------------------
 
 DEAD = 100_000
+# After so long without another call, all that were made are answered.
+QUIET_SECONDS, DEADLINE_SECONDS = 0.03, 30
 AT_A_CALL = 0.05
 WITHIN = 3.0
 # A page of an index holds 1 MB; a row of it as large as one of the template's reasons makes it.
@@ -102,28 +103,32 @@ class Service:
 
     def __init__(self) -> None:
         self.rounds = 0
-        self._moved = threading.Condition()
-        self._waiting = 0
-        self._arrived = time.monotonic()
+        lock = threading.Lock()
+        self._came, self._answered = threading.Condition(lock), threading.Condition(lock)
+        self._waiting, self._closed = 0, False
         self.meta, self.exceptions = None, aws.dynamodb().exceptions
         threading.Thread(target=self._answer, daemon=True).start()
 
     def _answer(self) -> None:
         """Answer what waits as soon as nothing more comes."""
-        while True:
-            time.sleep(0.005)
-            with self._moved:
-                if self._waiting and time.monotonic() - self._arrived > 0.03:
+        with self._came:
+            while not self._closed:
+                if not self._came.wait(QUIET_SECONDS) and self._waiting:
                     self.rounds += 1
-                    self._moved.notify_all()
+                    self._waiting = 0
+                    self._answered.notify_all()
+
+    def close(self) -> None:
+        """End the thread that answers."""
+        with self._came:
+            self._closed = True
+            self._came.notify()
 
     def _wait(self) -> None:
-        with self._moved:
+        with self._came:
             self._waiting += 1
-            self._arrived = time.monotonic()
-            self._moved.wait()
-            self._waiting -= 1
-            self._arrived = time.monotonic()
+            self._came.notify()
+            assert self._answered.wait(DEADLINE_SECONDS)
 
     def query(self, **asked: Any) -> dict[str, Any]:
         self._wait()
@@ -196,7 +201,8 @@ def service(monkeypatch, tables):
         "operator.overview.sqs", "redrive.progress.sqs",
     ):  # fmt: skip
         monkeypatch.setattr(f"workflows.{place}", lambda: found)
-    return found
+    yield found
+    found.close()
 
 
 @pytest.mark.parametrize(
