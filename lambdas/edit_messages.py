@@ -29,7 +29,10 @@ class Edited(BaseModel):
         description="`DEAD` or `QUARANTINED`; `REDRIVEN` if a run that was stopped may have sent"
         " it; another one if the message has gone on since.",
     )
-    payload_hash: str = Field(description="SHA-256 of type, group and payload, as spelled.")
+    payload_hash: str = Field(
+        description="SHA-256 of type, group and payload, as"
+        " spelled; of a registered queue's message, of the body."
+    )
     redrives: int = Field(examples=[1])
     redrive_limit: int | None = Field(default=None, examples=[4])
 
@@ -40,8 +43,10 @@ class Edited(BaseModel):
     description="Needs the role `operator`. The payload is validated as when sending. Id, type,"
     " group and first-sent time stay, and so does the message where it lies, with a new budget of"
     " redrives: retry it, or start a run. The first body is kept. A payload that means the same"
-    ' (`10`, `"10.00"`) changes nothing. A message that was not sent as an envelope of this API'
-    " (its id begins with `sqs:`) cannot be edited.",
+    ' (`10`, `"10.00"`) changes nothing. A message of a registered queue is its body: `payload`'
+    " writes it as JSON, `body` is sent as it is; it must fit the queue's schema and keep its"
+    " identity, and its attributes stay. Of the built-in queue's, one that was not sent as an"
+    " envelope of this API (its id begins with `sqs:`) cannot be edited.",
     tags=["Messages"],
     responses=answers(200, Edited, "Edited, now or before.")
     | problems(401, 403, 404, 409, 413, 422),
@@ -49,10 +54,10 @@ class Edited(BaseModel):
 def edit_message(message_id: PathId, request: Annotated[EditRequest, Body()]) -> Edited:
     """Edit in the caller's name."""
     with (
-        acting("edit_message", asked(request.payload), message_id=message_id) as actor,
+        acting("edit_message", asked(request.content), message_id=message_id) as actor,
         telemetry.operation("edit_message", trace_id(), message_id=message_id),
     ):
-        return Edited.model_validate(edit(message_id, request.payload, actor))
+        return Edited.model_validate(edit(message_id, request.content, actor))
 
 
 @app.patch(
@@ -60,7 +65,8 @@ def edit_message(message_id: PathId, request: Annotated[EditRequest, Body()]) ->
     summary="Change the payloads of many dead or quarantined messages",
     description="Needs the role `operator`. Applies a JSON merge patch (RFC 7396) to the payload of"
     " every message that the filter selects, each as by itself: the answer tells what became of"
-    " each. Messages that the patch would not change are passed over.",
+    " each. Messages that the patch would not change are passed over. A message of a registered"
+    " queue is its body, which must be a JSON object.",
     tags=["Messages"],
     responses=answers(200, Results, "What became of each.") | problems(401, 403, 404, 422),
 )

@@ -112,6 +112,9 @@ FIELDS = {
     "EditSelection.status": "Which of the messages in trouble.",
     "DiscardSelection.status": "Which of the messages in trouble.",
     "merge": "A JSON merge patch (RFC 7396) of the payload: `null` removes.",
+    "EditRequest.payload": "The whole new payload; of a registered queue's message, the JSON object"
+    " that its body is to be.",
+    "EditRequest.body": "Of a registered queue's message, the whole new body, sent as it is.",
     # Plans and runs
     "counts": "How many messages have which verdict.",
     "Plan.groups": "In how many message groups something would be redriven.",

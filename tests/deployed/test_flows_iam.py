@@ -294,15 +294,18 @@ def registered_queue_is_redriven(stack, producer, operator):
     """Look at what is on the queue, mend it and redrive it; what is active cannot be removed."""
     sqs = stack.client("sqs")
     dead = sqs.get_queue_url(QueueName="team-a-dead")["QueueUrl"]
-    for body in ("sent by hand", "discarded"):
+    for body in ('{"sent": "by hand"}', "discarded"):
         sqs.send_message(QueueUrl=dead, MessageBody=body)
     assert operator.reprocess(queue="a", dry_run=True).expect(200)["unnoted"] == 2
     finished(operator, operator.reprocess(queue="a", look=True).expect(202)["run_id"])
     first, second = producer.dead_letters(queue="a").expect(200)["messages"]
     assert producer.call("GET", "/messages/status?queue=a").expect(200)["messages"]["dead"] == 2
+    wanted = {"payload": {"sent": "by hand"}}
+    edited = operator.call(
+        "PATCH", "/messages", {"filter": wanted, "queue": "a", "merge": {"b": 1}}
+    )
+    assert [one["status"] for one in edited.expect(200)["results"]] == ["DEAD"]
     operator.call("POST", f"/messages/{first['message_id']}/retry", {}).expect(202)
-    edited = operator.call("PATCH", "/messages", {"filter": {}, "queue": "a", "merge": {"b": 1}})
-    assert [one["error"]["code"] for one in edited.expect(200)["results"]] == ["foreign_message"]
     for action, more in (("retry", {"limit": 1}), ("discard", {"reason": "It is a test."})):
         asked = {"filter": {"message_ids": [second["message_id"]]}, "queue": "a"} | more
         operator.call("POST", f"/messages/{action}", asked).expect(200)

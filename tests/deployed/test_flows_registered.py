@@ -165,6 +165,46 @@ def test_poison_ends_in_quarantine_after_exactly_so_many_redrives(operator, prod
     assert [one["Body"] for one in pair.processed].count(order(1)) == 1
 
 
+def test_edited_message_goes_in_the_place_of_the_old_one_and_is_known_when_it_comes_back(
+    operator, producer, pair
+):
+    for number in range(3):
+        pair.send(pair.dead, order(number), f"g-{number}", ATTRIBUTES)
+    broken = "no JSON: order-9"
+    pair.send(pair.dead, broken, "g-9", ATTRIBUTES)
+    run(operator, pair, look=True)
+    ids = {one["message_id"] for one in producer.dead_letters(queue=pair.name).json["messages"]}
+    (nameless,) = ids - {f"sqs:{pair.name}:order-{n}" for n in range(3)}
+
+    fixed = json.dumps({"id": "order-9", "text": "fixed"}, indent=1)
+    operator.call("PATCH", f"/messages/{nameless}", {"body": fixed}).expect(200)
+    other = operator.edit(f"sqs:{pair.name}:order-0", {"id": "order-7"})
+    assert_problem(other, 422, "unfit_body")
+    wanted = {"filter": {"payload": {"id": "order-0"}}, "queue": pair.name}
+    patched = operator.call("PATCH", "/messages", wanted | {"merge": {"total": 2}}).expect(200)
+    assert [one["status"] for one in patched["results"]] == ["DEAD"]
+
+    # The consumer lets the fixed one die twice: it is counted with what it was.
+    counts = []
+    for _ in range(4):
+        found = run(operator, pair)
+        counts.append((found["redriven"], found["quarantined"]))
+        pair.consume(poison=lambda body: "fixed" in body)
+
+    arrived = {one["Body"]: one["MessageAttributes"] for one in pair.processed}
+    assert counts == [(4, 0), (1, 0), (0, 1), (0, 0)]
+    assert sorted(json.loads(body)["total"] for body in arrived) == [1.5, 1.5, 2]
+    for body, attributes in arrived.items():
+        edited = {"RedriveIdentity"} if json.loads(body)["total"] == 2 else set()
+        assert attributes.keys() == ATTRIBUTES.keys() | edited
+        for name, value in ATTRIBUTES.items():
+            assert {part: attributes[name][part] for part in value} == value
+    (kept,) = operator.quarantine(queue=pair.name).expect(200)["messages"]
+    assert (kept["message_id"], kept["body"], kept["edited"]) == (nameless, fixed, True)
+    steps = [step["event"] for step in producer.message(nameless).expect(200)["journey"]]
+    assert steps[:4] == ["sent", "dead", "edited", "redriven"]
+
+
 def test_canary_halts_by_looking_when_what_it_sent_comes_back(operator, pair):
     for number in range(12):  # what comes back stands behind the rest of its group
         pair.send(pair.dead, order(number), f"g-{number % 3}")

@@ -16,7 +16,7 @@ _COLUMNS = [
     "message_id", "status", "type", "group_id", "payload_hash", "superseded_hashes", "meaning_hash",
     "edited_meaning_hash", "redrives", "redrive_limit", "redrive_mark", "redriven_by",
     "attempts_total", "reason", "first_sent_at", "dead_at", "updated_at", "trouble", "lease_until",
-    "execution_arns", "letter_id",
+    "execution_arns", "letter_id", "sent_hash",
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ COLUMN = "carried"
 REASON_TYPE, REASON_MESSAGE = "ReasonType", "ReasonMessage"
 _OURS = (REASON_TYPE, REASON_MESSAGE)
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
-_MOST = 10
+MOST_ATTRIBUTES = 10
 # Names of attributes have no slash: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 _HEADER = "/"
 _PARTS = ("DataType", "StringValue", "BinaryValue")
@@ -101,7 +101,7 @@ class Carried:
         }
 
     def _leaves_room(self, body: str) -> bool:
-        if len(self.attributes) + len(_OURS) > _MOST:
+        if len(self.attributes) + len(_OURS) > MOST_ATTRIBUTES:
             return False
         try:
             # Whoever writes to the queue directly need not leave room.

@@ -71,6 +71,17 @@ def of_content(queue: str, group: str, body_hash: str) -> str:
     return f"{FOREIGN_PREFIX}{queue}:{_hash(f'{group} {body_hash}')}"
 
 
+def names_one_of(queue: str, text: str) -> bool:
+    """Tell whether a text is such a key as a message of a registered queue may have."""
+    rest = text.removeprefix(f"{FOREIGN_PREFIX}{queue}:")
+    return (
+        rest != text
+        and len(text) <= _LONGEST
+        and re.fullmatch(IDENTIFIER, rest.removeprefix("@")) is not None
+        and not _REDRIVE_SUFFIX.search(rest)
+    )
+
+
 def queue_of(message_id: str) -> str:
     """Return the name of a message's queue."""
     prefix, _, rest = message_id.partition(":")

@@ -63,6 +63,7 @@ def change(
     sets: str,
     values: dict[str, Any],
     removes: str = "",
+    names: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the part of a transaction that changes a row which is still as it was read.
 
@@ -73,6 +74,7 @@ def change(
         sets: assignments of the expression.
         values: of their placeholders.
         removes: names of columns.
+        names: of the expression's attribute names.
     """
     events = [*row["journey"], event]
     return writes.change(
@@ -94,6 +96,7 @@ def change(
             ":size": len(row["journey"]),
             ":epoch": clock.epoch(),
         },
+        names,
     )
 
 

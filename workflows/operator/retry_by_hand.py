@@ -17,10 +17,11 @@ from workflows.ledger.audit import Actor
 from workflows.ledger.status import Status, Trouble
 from workflows.messages.carried import Carried
 from workflows.messages.filters import Filter
-from workflows.messages.ids import deduplication_id
+from workflows.messages.ids import DEFAULT_QUEUE, deduplication_id, queue_of
 from workflows.messages.limits import RedriveLimitReached
 from workflows.operator import mend
 from workflows.operator.bulk import Selection
+from workflows.queues.letters import MESSAGE_GROUP, hash_of
 from workflows.runtime import clock, telemetry
 from workflows.runtime.asked import Asked
 from workflows.runtime.aws import dynamodb, plain, sqs, transact
@@ -126,18 +127,23 @@ def _guard(row: dict[str, Any], request: RetryRequest, actor: Actor) -> dict[str
     """Count the redrive by a condition, so that of two at once one counts."""
     redrives = int(row["redrives"]) + 1
     limit = {":limit": mend.new_limit(row)} if request.reset_redrives else {}
+    # By it a run knows that an older copy has its edited body on the way.
+    edited = queue_of(row["message_id"]) != DEFAULT_QUEUE and "superseded_hashes" in row
+    sent = {":sent": hash_of(row["body"])} if edited else {}
     return mend.change(
         row,
         journey.event("retried", by=actor.email, number=redrives),
         "#status = :redriven, trouble = :sending, listed = :listed, redrives = :next,"
         " attempts = :zero, redrive_mark = :mark, updated_at = :now"
-        + (", redrive_limit = :limit" if limit else ""),
+        + (", redrive_limit = :limit" if limit else "")
+        + (", sent_hash = :sent" if sent else ""),
         {
             ":next": redrives,
             ":zero": 0,
             ":mark": f"{conditions.BY_HAND}{redrives}",
         }
-        | limit,
+        | limit
+        | sent,
         removes="redriven_by, lease_until, expires_at",
     )
 
@@ -146,7 +152,7 @@ def _send(row: dict[str, Any]) -> dict[str, Any]:
     """Send a guarded message's copy; under one deduplication id SQS takes two for one."""
     message_id, redrives = row["message_id"], int(row["redrives"])
     queue = mend.queue_of_row(row)
-    group = row.get("message_group", row["group_id"])
+    group = row.get(MESSAGE_GROUP, row["group_id"])
     where: dict[str, Any] = {"MessageGroupId": group} if group else {}
     if queue.fifo:
         where["MessageDeduplicationId"] = deduplication_id(message_id, redrives)

@@ -19,6 +19,8 @@ from workflows.runtime.strict_json import loads
 
 # Ours, on a copy whose body was edited: whose copy it is, and the SHA-256 of the body it came with.
 IDENTITY_ATTRIBUTE = "RedriveIdentity"
+# The ledger's column of the message group, where `group_id` is what the registration says.
+MESSAGE_GROUP = "message_group"
 _LABEL_LENGTH = 64
 # Where producers and consumers of the field say why a message failed.
 _ERROR_TYPES = ("ErrorType", "errorType", "ReasonType", "ErrorCode")
@@ -58,11 +60,7 @@ def read(
         receives: how often SQS says that it was received.
     """
     parsed = _parsed(body)
-    about: Subject = {
-        "body": body if parsed is None else parsed,
-        "attributes": dict(attributes),
-        "group": group,
-    }
+    about = _subject(body, parsed, attributes, group)
     body_hash = hash_of(body)
     return Letter(
         message_id=_identity(queue, about, attributes, group, body_hash),
@@ -74,13 +72,22 @@ def read(
     )
 
 
+def told_id(queue: Queue, body: str, attributes: Mapping[str, str], group: str) -> str:
+    """Return the id that a registration's expression tells of a message; "" if it finds nothing."""
+    found = _text(queue.identity, _subject(body, _parsed(body), attributes, group))
+    return ids.of_queue(queue.name, found) if found else ""
+
+
 def hash_of(body: str) -> str:
     """Return the SHA-256 of a body."""
     return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def identity_attribute(message_id: str, body: str) -> dict[str, dict[str, str]]:
-    """Return the attribute that tells whose copy a message with an edited body is."""
+    """Return the attribute that tells whose copy a message with an edited body is.
+
+    By it the dead letter that may become of the copy is known, whatever the edit changed.
+    """
     value = f"{message_id} {hash_of(body)}"
     return {IDENTITY_ATTRIBUTE: {"DataType": "String", "StringValue": value}}
 
@@ -93,12 +100,20 @@ def _identity(
     body_hash: str,
 ) -> str:
     message_id, _, of_body = attributes.get(IDENTITY_ATTRIBUTE, "").partition(" ")
-    # Anybody can write an attribute: it may name no message of another queue, nor another body.
-    is_ours = of_body == body_hash and ids.queue_of(message_id) == queue.name
+    # Before the expression, which may find in an edited body what it did not find before. Anybody
+    # can write an attribute: it may name no message of another queue, nor another body.
+    if of_body == body_hash and ids.names_one_of(queue.name, message_id):
+        return message_id
     found = _text(queue.identity, about)
     if found:
         return ids.of_queue(queue.name, found)
-    return message_id if is_ours else ids.of_content(queue.name, group, body_hash)
+    return ids.of_content(queue.name, group, body_hash)
+
+
+def _subject(body: str, parsed: Any, attributes: Mapping[str, str], group: str) -> Subject:
+    """Return a message as expressions see it: without the attribute that we add."""
+    theirs = {name: text for name, text in attributes.items() if name != IDENTITY_ATTRIBUTE}
+    return {"body": body if parsed is None else parsed, "attributes": theirs, "group": group}
 
 
 def _label(expression: str, about: Subject) -> str:

@@ -19,6 +19,7 @@ class Entry(TypedDict, total=False):
     MessageDeduplicationId: str
     MessageSystemAttributes: dict[str, dict[str, str]]
     MessageBody: str
+    MessageAttributes: dict[str, dict[str, str]]
 
 
 def guarded(
@@ -94,4 +95,6 @@ def _entry(verdict: Verdict, letter: DeadLetter, queue: Queue) -> Entry:
         entry["MessageSystemAttributes"] = {"AWSTraceHeader": header}
     if "body" in verdict:
         entry["MessageBody"] = verdict["body"]
+    if "attributes" in verdict:
+        entry["MessageAttributes"] = verdict["attributes"]
     return entry

@@ -51,7 +51,7 @@ def in_trouble(
     """Return the columns of a message that is listed as dead or quarantined; its body is a mark."""
     take = Carried.of if turn.queue.is_default else Carried.all_of
     carried = take(
-        letter.get("MessageAttributes", {}),
+        verdict.get("attributes", letter.get("MessageAttributes", {})),
         letter.get("Attributes", {}).get("AWSTraceHeader", ""),
     )
     return {

@@ -12,8 +12,8 @@ from workflows.messages.filters import Filter, Subject
 from workflows.messages.reasons import fingerprint
 from workflows.queues.letters import Letter
 from workflows.queues.queue import Queue
-from workflows.redrive import judgement, registered
-from workflows.redrive.verdict import DeadLetter, Verdict
+from workflows.redrive import judgement, registered, superseded
+from workflows.redrive.verdict import DeadLetter, Edited, Verdict
 
 _Payload = dict[str, Any] | None
 
@@ -55,8 +55,7 @@ class Judge:
         verdicts = []
         for index, letter in enumerate(dead_letters):
             verdict, payload = self._of(index, letter, known)
-            if index in known.edited:
-                verdict["body"] = known.edited[index]
+            _exchange(verdict, known.edited.get(index))
             self._leave(verdict, payload, rows.get(verdict["ledger_id"], {}))
             verdict["index"] = index
             if verdict["verdict"] != "left":
@@ -67,14 +66,17 @@ class Judge:
 
     def _of(self, index: int, letter: DeadLetter, known: "Known") -> tuple[Verdict, _Payload]:
         """Return the verdict on a letter, were it alone, and its payload."""
-        found = known.read[index]
+        found, edited = known.read[index], known.edited.get(index)
         if isinstance(found, Letter):
+            now = found
+            if edited is not None:
+                now = registered.letter(superseded.edited(letter, edited), self._queue)
             verdict = registered.of(
-                letter, found, known.rows, known.sent, self._run_id, self._queue
+                letter, found, now, known.rows, known.sent, self._run_id, self._queue
             )
-            return verdict, found.payload
-        if index in known.edited:
-            found = _read(known.edited[index], judgement.group_of(letter))
+            return verdict, now.payload
+        if edited is not None:
+            found = _read(edited.body, judgement.group_of(letter))
         verdict = judgement.of(letter, found, known.rows, self._run_id)
         return verdict, found.payload if isinstance(found, Message) else None
 
@@ -97,7 +99,7 @@ class Judge:
 
 @dataclass(frozen=True)
 class Known:
-    """What dead letters hold, and what the ledger has of them: rows by id, edited bodies by place.
+    """What dead letters hold, and what the ledger has of them: rows by id, edits by place.
 
     And which of a registered queue's are known to be `sent` already.
 
@@ -106,7 +108,7 @@ class Known:
 
     read: Sequence[Message | InvalidMessage | Letter]
     rows: dict[str, dict[str, Any]]
-    edited: dict[int, str]
+    edited: dict[int, Edited]
     sent: frozenset[str] = frozenset()
 
 
@@ -123,13 +125,26 @@ def _look_up_registered(dead_letters: list[DeadLetter], queue: Queue) -> Known:
     both = zip(dead_letters, read, strict=True)
     ids = [one for pair in both for one in registered.ids_of(*pair, queue)]
     rows = lookup.get_many(ids)
+    old = {
+        index: row["message_id"]
+        for index, (letter, found) in enumerate(zip(dead_letters, read, strict=True))
+        if (row := registered.superseded_by(letter, found, rows, queue)) is not None
+    }
+    rows |= lookup.get_many(old.values(), whole=True)
+    edits = {index: superseded.edit_of(rows[message_id]) for index, message_id in old.items()}
     of_these = (
         row
-        for letter in dead_letters
+        for index, letter in enumerate(dead_letters)
         for row in rows.values()
-        if registered.speaks_of(row, letter) and registered.was_sent(row)
+        if registered.speaks_of(row, letter) or old.get(index) == row["message_id"]
+        if registered.was_sent(row)
     )
-    return Known(read, rows, {}, frozenset(str(row["message_id"]) for row in of_these))
+    return Known(
+        read,
+        rows,
+        {index: edit for index, edit in edits.items() if edit is not None},
+        frozenset(str(row["message_id"]) for row in of_these),
+    )
 
 
 def _read(body: str, group_id: str) -> Message | InvalidMessage:
@@ -141,7 +156,7 @@ def _read(body: str, group_id: str) -> Message | InvalidMessage:
 
 def _edited(
     read: list[Message | InvalidMessage], rows: dict[str, dict[str, Any]]
-) -> dict[int, str]:
+) -> dict[int, Edited]:
     """Return the ledger's bodies of those messages that were edited since, by their index.
 
     Their `rows` are read again with the bodies: both must be of one moment.
@@ -152,11 +167,24 @@ def _edited(
         if isinstance(m, Message) and _is_superseded(m, rows.get(m.message_id))
     }
     rows |= lookup.get_many(ids.values(), whole=True)
-    return {index: rows[found]["body"] for index, found in ids.items() if "body" in rows[found]}
+    return {
+        index: Edited(found, rows[found]["body"])
+        for index, found in ids.items()
+        if "body" in rows[found]
+    }
 
 
 def _is_superseded(message: Message, row: dict[str, Any] | None) -> bool:
     return row is not None and lookup.is_copy(message, row) and not lookup.is_current(message, row)
+
+
+def _exchange(verdict: Verdict, edited: Edited | None) -> None:
+    """Let a verdict be on what a person made of its message; not on a copy kept by itself."""
+    if edited is None or edited.message_id != verdict["ledger_id"]:
+        return
+    verdict["body"] = edited.body
+    if edited.attributes is not None:
+        verdict["attributes"] = edited.attributes
 
 
 def _chosen(verdict: Verdict, payload: _Payload, row: dict[str, Any], only: Filter) -> bool:

@@ -16,16 +16,13 @@ from workflows.messages.ids import of_letter
 from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.message_types import TooOld
 from workflows.messages.reasons import reason_of
-from workflows.queues.letters import Letter, read
+from workflows.queues.letters import MESSAGE_GROUP, Letter, read
 from workflows.queues.queue import Queue
-from workflows.redrive import runs, settled
+from workflows.redrive import runs, settled, superseded
 from workflows.redrive.judgement import group_of, sent_at
 from workflows.redrive.verdict import DeadLetter, Verdict
 from workflows.runtime import clock
 from workflows.runtime.settings import settings
-
-# The column of the message group, where `group_id` is what the registration says.
-MESSAGE_GROUP = "message_group"
 
 
 class InvalidBody(Exception):
@@ -76,6 +73,7 @@ def ids_of(dead_letter: DeadLetter, found: Letter, queue: Queue) -> list[str]:
 def of(
     dead_letter: DeadLetter,
     found: Letter,
+    now: Letter,
     rows: dict[str, dict[str, Any]],
     sent: Set[str],
     run_id: str,
@@ -86,6 +84,7 @@ def of(
     Args:
         dead_letter: as SQS gave it, or a plan made it.
         found: what it is.
+        now: what a person made of it; `found` if nobody edited it, or the edit cannot be read.
         rows: the ledger's rows of all that the batch may be, by id.
         sent: the ids of those of which it is known that SQS took the last copy.
         run_id: the run that asks; "" for a plan.
@@ -98,21 +97,22 @@ def of(
     row = rows.get(found.message_id)
     if row is None:
         return _gated(verdict, found, queue)
-    is_of_this = speaks_of(row, dead_letter)
     if row["status"] in (Status.QUARANTINED, Status.DISCARDED):
-        if is_of_this:
-            _fill(verdict, found.message_id, row)
-            is_discarded = row["status"] == Status.DISCARDED
-            verdict["verdict"] = "discarded" if is_discarded else "settled"
-            return verdict
-        verdict["ledger_id"] = own_id
-        return _because(verdict, AlreadySettled())
-    _fill(verdict, found.message_id, row)
-    came_back = row["status"] == Status.REDRIVEN and not is_of_this
-    verdict["unnoted"] = came_back
+        return _given_up(verdict, dead_letter, found, row, own_id)
+    is_of_this, is_old = speaks_of(row, dead_letter), superseded.is_old(found, row)
     # Once a run, or a run would burn all redrives of a message that fails at once.
     is_mine = run_id != "" and str(row.get("redrive_mark", "")).startswith(f"{run_id}#")
-    if is_of_this and found.message_id in sent and not is_mine:
+    is_sent = found.message_id in sent and (is_of_this or (is_old and superseded.was_sent(row)))
+    if is_old and now is found and not (is_mine or is_sent):
+        verdict["ledger_id"] = own_id
+        return _because(verdict, superseded.Superseded())
+    _fill(verdict, found.message_id, row)
+    verdict |= {"type": now.type, "group_id": now.group_id}
+    if "superseded_hashes" in row:
+        verdict["sent_hash"] = now.body_hash
+    # An old copy is none that came back: what was sent since the edit has another body.
+    verdict["unnoted"] = row["status"] == Status.REDRIVEN and not (is_of_this or is_old)
+    if is_sent and not is_mine:
         verdict["verdict"] = "settled"  # its copy was sent, so this one is not
         return verdict
     if is_mine or row.get("trouble") == Trouble.SENDING:
@@ -120,7 +120,15 @@ def of(
         return verdict
     if verdict["redrives"] >= verdict["redrive_limit"]:
         return _because(verdict, RedriveLimitReached())
-    return _gated(verdict, found, queue)
+    return _gated(verdict, now, queue)
+
+
+def superseded_by(
+    dead_letter: DeadLetter, found: Letter, rows: dict[str, dict[str, Any]], queue: Queue
+) -> dict[str, Any] | None:
+    """Return the row by whose edit a dead letter has an old body; None if there is none."""
+    row = rows.get(_own_id(dead_letter, queue), rows.get(found.message_id))
+    return row if row is not None and superseded.is_old(found, row) else None
 
 
 def speaks_of(row: dict[str, Any], dead_letter: DeadLetter) -> bool:
@@ -185,6 +193,19 @@ def _fill(verdict: Verdict, ledger_id: str, row: dict[str, Any]) -> None:
         # The row's, which an edit or an identity of its own may have made another.
         "payload_hash": row["payload_hash"],
     }
+
+
+def _given_up(
+    verdict: Verdict, dead_letter: DeadLetter, found: Letter, row: dict[str, Any], own_id: str
+) -> Verdict:
+    """Return the verdict on a letter of whose identity a message was quarantined or discarded."""
+    if not speaks_of(row, dead_letter):
+        verdict["ledger_id"] = own_id
+        return _because(verdict, AlreadySettled())
+    _fill(verdict, found.message_id, row)
+    is_discarded = row["status"] == Status.DISCARDED
+    verdict["verdict"] = "discarded" if is_discarded else "settled"
+    return verdict
 
 
 def _kept_by_itself(verdict: Verdict, own_id: str, row: dict[str, Any]) -> Verdict:

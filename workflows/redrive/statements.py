@@ -75,6 +75,7 @@ def redrive(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
             **of_letter(letter, turn),
             # Nobody tells how it ends, so it may be forgotten one day.
             **({} if turn.queue.is_default else {"expires_at": writes.expiry()}),
+            **({"sent_hash": verdict["sent_hash"]} if "sent_hash" in verdict else {}),
         },
         appends={
             "execution_arns": [turn.execution_arn],
@@ -110,9 +111,11 @@ def note_dead(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
     """Return what lists a message as dead that the run leaves, and that nobody has listed."""
     if not verdict["known"]:
         return _new_row(verdict, letter, turn, Trouble.DEAD, [_died(verdict, turn)])
+    # A registered queue's row has the body of a person that edited it since it was judged.
+    body = [] if turn.queue.is_default else [("payload_hash", "=", verdict["payload_hash"])]
     return update(
         settings().messages_table,
-        [*_is_the_judged(verdict), ("status", "=", verdict["status"])],
+        [*_is_the_judged(verdict), *body, ("status", "=", verdict["status"])],
         sets=in_trouble(verdict, letter, turn, Trouble.DEAD) | {"dead_at": verdict["dead_at"]},
         appends={"journey": [_died(verdict, turn)]},
         also='REMOVE "expires_at"',

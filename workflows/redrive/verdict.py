@@ -1,5 +1,6 @@
 """What is known of one dead letter, and what a run does with it."""
 
+from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
 Because = Literal["", "filter", "group", "copy", "busy", "look"]
@@ -19,6 +20,18 @@ class DeadLetter(TypedDict):
     ReceiptHandle: NotRequired[str]
 
 
+@dataclass(frozen=True)
+class Edited:
+    """What is sent, or stored, in the place of a copy from before an edit.
+
+    `attributes` are those of a registered queue's message; None where the copy's own go.
+    """
+
+    message_id: str
+    body: str
+    attributes: dict[str, dict[str, str]] | None = None
+
+
 class Verdict(TypedDict):
     """What to do with one dead letter.
 
@@ -28,9 +41,10 @@ class Verdict(TypedDict):
     group, so none can overtake the one ahead of it. `known` tells whether the ledger has a row
     under `ledger_id`, `status` what that row says, and `unnoted` that it does not yet say that the
     message is dead. `body` is there if another is to be sent than the one on the queue: the message
-    was edited. `redrives` and `attempts_total` are the row's, by which the statements' conditions
-    know it again. `group` is what is kept in order: a message group, or on a standard queue the
-    message by itself. The rest fills the row.
+    was edited; with it, of a registered queue's, `attributes`. `sent_hash` is there if the row of
+    such a one was edited: the hash of the body that is to be sent. `redrives` and `attempts_total`
+    are the row's, by which the statements' conditions know it again. `group` is what is kept in
+    order: a message group, or on a standard queue the message by itself. The rest fills the row.
     """
 
     verdict: Kind
@@ -53,3 +67,5 @@ class Verdict(TypedDict):
     payload_hash: str
     trace_id: str
     body: NotRequired[str]
+    attributes: NotRequired[dict[str, dict[str, str]]]
+    sent_hash: NotRequired[str]

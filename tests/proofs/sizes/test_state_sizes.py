@@ -20,6 +20,7 @@ from workflows.messages.carried import Carried
 from workflows.messages.envelope import InvalidEnvelope
 from workflows.messages.limits import ATTRIBUTE_RESERVE_BYTES
 from workflows.messages.reasons import reason_of
+from workflows.queues.letters import identity_attribute
 from workflows.queues.queue import Queue
 from workflows.redrive import batch, lane, leg_executions, state_bytes
 from workflows.redrive.columns import Turn
@@ -333,6 +334,27 @@ def test_verdicts_on_edited_messages_fit(names, maximum, request_, verdict, unno
     answer = answered(letters(maximum, count, {}), found)
 
     assert json.dumps(answer, ensure_ascii=False).count(json.dumps(edited)) >= count - 1
+    assert size(invoked(answer)) < STATE_BYTES
+
+
+@pytest.mark.parametrize("each_queue", [REGISTERED], indirect=True, ids=["registered"])
+@every_batch
+@pytest.mark.parametrize(
+    ("verdict", "unnoted"), [("redrive", True), ("quarantine", False), ("left", True)]
+)
+def test_verdicts_on_edited_messages_with_attributes_fit(
+    names, each_queue, maximum, request_, verdict, unnoted
+):
+    """Of a registered queue's the attributes come with it, and one that tells whose copy it is."""
+    nine = dict(list(TEN.items())[:9])
+    attributes = nine | identity_attribute("i" * 120, "")
+    edited = quotes(maximum - room_beside(attributes) - ATTRIBUTE_RESERVE_BYTES)
+    count = fitting(maximum, request_)
+    parts = {"body": edited, "attributes": attributes, "sent_hash": "h" * 64}
+    found = verdicts(count, known=True, verdict=verdict, unnoted=unnoted, **parts)
+    found[0]["unnoted"] &= verdict != "left" or "filter" in request_  # as below
+    answer = answered(letters(maximum, count, {}), found)
+
     assert size(invoked(answer)) < STATE_BYTES
 
 

@@ -20,6 +20,8 @@ ANSWERS = {
     "PermissionMissing": (422, "permission_missing"), "QueueChanged": (409, "queue_changed"),
     "QueueMissing": (422, "queue_missing"), "UnfitQueue": (422, "unfit_queue"),
     "UnknownQueue": (404, "unknown_queue"),
+    "NoPayload": (422, "invalid_request"), "UnfitBody": (422, "unfit_body"),
+    "BodiesTooLarge": (413, "message_too_large"),
     "BeingTried": (409, "message_being_tried"), "BodyMissing": (409, "body_missing"),
     "ConflictingMessage": (409, "message_id_conflict"), "Forbidden": (403, "forbidden"),
     "ForeignMessage": (409, "foreign_message"), "GroupNotFenced": (404, "group_not_fenced"),

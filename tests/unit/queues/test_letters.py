@@ -62,12 +62,35 @@ def test_attribute_of_ours_counts_for_its_body_and_its_queue_alone():
     ours = identity_attribute("sqs:orders:o-9", BODY)[IDENTITY_ATTRIBUTE]["StringValue"]
     others = identity_attribute("sqs:bills:o-9", BODY)[IDENTITY_ATTRIBUTE]["StringValue"]
 
-    def known(value, body=BODY):
-        return read(body, {IDENTITY_ATTRIBUTE: value}, identity="").message_id
+    def known(value, body=BODY, identity=""):
+        return read(body, {IDENTITY_ATTRIBUTE: value}, identity=identity).message_id
 
     assert known(ours) == "sqs:orders:o-9"
+    # An edit may have put an identity into a body that had none.
+    assert known(ours, identity="body.id") == "sqs:orders:o-9"
+    assert known(ours, BODY + " ", identity="body.id") == "sqs:orders:o-1"
     assert known(ours, "another body") == content("another body")
     assert known(others) == known("sqs:orders:o-9") == known("") == content(BODY)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    ["sqs:orders:", "sqs:orders:x y", "sqs:orders:" + "x" * 3_000, "sqs:orders:m.r3", "sqs:orders"],
+)
+def test_attribute_that_names_no_message_counts_for_nothing(forged):
+    value = f"{forged} {hash_of(BODY)}"
+
+    assert read(attributes={IDENTITY_ATTRIBUTE: value}, identity="").message_id == content(BODY)
+    by_itself = ids.of_letter("orders", "0000-1111")
+    kept = identity_attribute(by_itself, BODY)[IDENTITY_ATTRIBUTE]["StringValue"]
+    assert read(attributes={IDENTITY_ATTRIBUTE: kept}).message_id == by_itself
+
+
+def test_our_attribute_tells_no_expression_anything():
+    ours = identity_attribute("sqs:orders:o-9", BODY)[IDENTITY_ATTRIBUTE]["StringValue"]
+
+    found = read(attributes={IDENTITY_ATTRIBUTE: ours}, type="attributes.RedriveIdentity")
+    assert found.type == "orders"
 
 
 def test_labels_are_what_the_registration_says():
