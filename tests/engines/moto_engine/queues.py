@@ -72,6 +72,9 @@ def _as_fifo(add: Any) -> Any:
     numbers = itertools.count(_FIRST_NUMBER)
 
     def add_message(queue: Any, message: Any) -> None:
+        if not queue.fifo_queue:
+            add(queue, message)
+            return
         if message.approximate_receive_count:
             message.deduplication_id = message.id  # SQS itself moves it, and does so on AWS
         seen = queue.__dict__.setdefault("deduplication_ids", {})

@@ -50,7 +50,7 @@ from tests.support.cloud import (
     forget,
 )
 from tests.support.invocations import CONTEXT
-from workflows.ledger import status
+from workflows.ledger import listing, status
 from workflows.messages import message_types
 from workflows.messages.envelope import Message
 from workflows.runtime import shards
@@ -458,7 +458,7 @@ def _standing(image: dict[str, Any]) -> tuple[str, str | None]:
     listed = image.get("listed", {}).get("S", "")
     trouble = image.get("trouble", {}).get("S")
     is_in = trouble not in (None, *status.UNLISTED)
-    wanted = shards.key(trouble, image["message_id"]["S"]) if is_in else ""
+    wanted = listing.key(trouble, image["message_id"]["S"]) if is_in else ""
     return image["status"]["S"], trouble if listed == wanted else f"{trouble}, but indexed {listed}"
 
 

@@ -4,7 +4,6 @@ from functools import cache
 from typing import Any
 
 from local.stack import ROOT
-from tests.engines.moto_engine.stack import MotoStack
 from tests.proofs.faults import ten
 from tests.proofs.faults.crashing_world import LATER, CrashingWorld, Given
 from tests.support.history import states_of
@@ -102,8 +101,7 @@ def nine_waiting(world: CrashingWorld) -> None:
 
 def redrive(world: CrashingWorld, trigger: str = "console", **request: Any) -> None:
     """Let a run go to its end, the consumer working while it waits for outcomes."""
-    stack = world.stack
-    stack.before_state = lambda arn, state: state != "WaitForOutcomes" or _poll(stack)
+    world.stack.before_state = lambda arn, state: state != "WaitForOutcomes" or _poll(world)
     world.begin(trigger=trigger, request=request)
     world.go_on()
 
@@ -120,9 +118,8 @@ def stop_a_lane(world: CrashingWorld) -> None:
     world.go_on()
 
 
-def _poll(stack: MotoStack) -> bool:
-    while stack.poll() is not None:
-        pass
+def _poll(world: CrashingWorld) -> bool:
+    world.poll()
     return True
 
 

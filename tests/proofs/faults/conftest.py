@@ -32,7 +32,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 
 @pytest.fixture
-def world() -> Iterator[CrashingWorld]:
-    """Give an empty world."""
+def world(request: pytest.FixtureRequest) -> Iterator[CrashingWorld]:
+    """Give an empty world: of the built-in pair, or of a registered queue (`queues.py`)."""
+    kind = getattr(request, "param", CrashingWorld)
     with MotoStack() as stack:
-        yield CrashingWorld(stack)
+        yield kind(stack)

@@ -32,6 +32,11 @@ LATER = 1_000
 class CrashingWorld(World):
     """A world on moto. `healthy` are the messages that a run has to move, whatever befell it."""
 
+    fifo = True
+    is_built_in = True
+    # What of it stands for what was made, to be put on a stack again.
+    made: tuple[str, ...] = ("messages", "strangers", "foreign_ids", "token", "healthy")
+
     def __init__(self, stack: MotoStack) -> None:
         with mock.patch.object(canonical, "keys", return_value={}):
             super().__init__(stack)  # there is nothing before it, and asking takes long
@@ -80,7 +85,10 @@ class CrashingWorld(World):
             if len(states) != number + 1 or stopped:
                 return True
             stopped.append(arn)
-            return instead(arn) if instead else ended
+            if instead:
+                return instead(arn)
+            self.excuse()
+            return ended
 
         stopped: list[str] = []
         self.stack.before_state = before
@@ -97,11 +105,26 @@ class CrashingWorld(World):
 
     def without_queue(self, name: str) -> Callable[[], None]:
         """Let the queue `Work` or `DeadLetter` be gone; return what puts it back as it was."""
-        url = self.stack.outputs[f"{name}QueueUrl"]
+        url = self.url(name)
         queues = sqs_backends[ACCOUNT][REGION].queues
         queue = queues[url.rpartition("/")[2]]
         self.stack.client("sqs").delete_queue(QueueUrl=url)
         return lambda: queues.update({queue.name: queue})
+
+    def url(self, queue: str) -> str:
+        """Return the URL of the queue `Work` or `DeadLetter`."""
+        return str(self.stack.outputs[f"{queue}QueueUrl"])
+
+    def poll(self) -> None:
+        """Let the consumer empty the work queue, and no retry run."""
+        while self.stack.poll() is not None:
+            pass
+
+    def excuse(self) -> None:
+        """Take note that somebody was stopped here: no excuse for the built-in pair."""
+
+    def unheard(self, *, is_given_up: bool) -> None:
+        """Take note that nobody heard what a call had done, and the same of it."""
 
     def go_on(self) -> None:
         """Stop nothing any more."""
@@ -116,6 +139,7 @@ class Given:
     for which a message can be in flight from when it was sent.
     """
 
+    kind: Callable[[MotoStack], CrashingWorld]
     at: float
     world: dict[str, Any]
     tables: dict[str, Any]
@@ -123,17 +147,19 @@ class Given:
 
     @classmethod
     def by(cls, make: Callable[[CrashingWorld], None]) -> "Given":
-        """Let a function make messages on a stack of their own."""
+        """Let a function make messages on a stack of their own, in a world of its `kind`."""
+        kind = getattr(make, "kind", CrashingWorld)
         with MotoStack() as stack:
-            world = CrashingWorld(stack)
+            world = kind(stack)
             make(world)
-            made = {name: getattr(world, name) for name in _MADE}
+            made = {name: getattr(world, name) for name in world.made}
             tables = {name: copy.deepcopy(table.items) for name, table in _tables()}
             letters = {name: copy.deepcopy(queue._messages) for name, queue in _queues()}
-            return cls(time.time(), made, tables, letters)
+            return cls(kind, time.time(), made, tables, letters)
 
     def on(self, stack: MotoStack) -> CrashingWorld:
         """Put it on a stack, in the place of all that is there."""
+        world = self.kind(stack)
         for name, table in _tables():
             table.items = copy.deepcopy(self.tables[name])
         for name, queue in _queues():
@@ -144,12 +170,8 @@ class Given:
             vars(queue).pop("deduplication_ids", None)
         for machine in stepfunctions_parser_backends[ACCOUNT][REGION].state_machines:
             machine.executions.clear()
-        world = CrashingWorld(stack)
         vars(world).update({name: copy.copy(value) for name, value in self.world.items()})
         return world
-
-
-_MADE = ("messages", "strangers", "foreign_ids", "token", "healthy")
 
 
 def _tables() -> list[tuple[str, Any]]:

@@ -1,7 +1,9 @@
 """Ten dead letters for a run to meet, as mixed as they come, or all healthy."""
 
 from tests.proofs.faults.crashing_world import CrashingWorld
+from tests.proofs.faults.registered_world import RegisteredWorld
 from tests.support.stack_fixtures import put_on_dlq
+from tests.support.team_letters import BUDGET
 
 
 def healthy(world: CrashingWorld) -> None:
@@ -63,3 +65,25 @@ def _processed(world: CrashingWorld) -> None:
     world.send(message)
     world.consume()
     put_on_dlq(world.stack, message.body(), message.group_id, f"{message.message_id}.r0")
+
+
+def of_a_team(world: RegisteredWorld) -> None:
+    """Make ten dead letters of a registered queue.
+
+    Two that nobody has met, two of one group, two that hold the same, one that came back from all
+    its redrives and one from the first, one that does not fit its schema, and one that somebody
+    discarded.
+    """
+    for _ in range(2):
+        dead(world)
+    for number in (1, 2):
+        dead(world, type="entry", group_id=world.name("pair"), number=number)
+    for _ in range(2):
+        world.put_on_dlq("no JSON at all", world.name("twins"))
+    spent, back = world.message(), world.message()
+    world.dead_letter(spent, redrives=BUDGET)
+    world.dead_letter(back, redrives=1)
+    world.healthy.append(back)
+    world.dead_letter(world.message(kind="gift"))
+    given_up = world.message()
+    world.dead_letter(given_up, status="DISCARDED", redrives=1)

@@ -15,6 +15,7 @@ from tests.engines.moto_engine.stack import MotoStack
 from tests.proofs.faults import acts, ten
 from tests.proofs.faults.acts import TWO_ATTEMPTS, VISIBILITY_SECONDS, given
 from tests.proofs.faults.crashing_world import LATER, CrashingWorld
+from tests.proofs.faults.registered_world import Registered
 from tests.proofs.faults.shares import part, shared
 from tests.support.aws_calls import Calls, WorkerDied
 from tests.support.invariants import broken
@@ -131,6 +132,14 @@ FUNCTIONS: dict[str, tuple[str, Any, Any, int]] = {
     ),
     "ConductRun, the lane is stopped": ("ConductRun", ten.mixed, acts.stop_a_lane, 3),
     "ConductRun, nothing to do": ("ConductRun", acts.nothing, acts.by_a_schedule, 1),
+    # One for the second of two that hold the same, too.
+    "ValidateMessages, registered": (
+        "ValidateMessages",
+        Registered(ten.of_a_team, fifo=False),
+        acts.redrive,
+        4,
+    ),
+    "ConductRun, registered": ("ConductRun", Registered(ten.of_a_team, fifo=True), acts.redrive, 4),
     "ProcessMessage, out of attempts": ("ProcessMessage", acts.parked, acts.drain, 1),
     "ProcessMessage": ("ProcessMessage", acts.nine_waiting, acts.drain, 10),
 }
@@ -143,6 +152,8 @@ SHARES = {
     "ConductRun, three steps": 6,
     "ConductRun, the lane is stopped": 3,
     "ConductRun, nothing to do": 1,
+    "ValidateMessages, registered": 2,
+    "ConductRun, registered": 6,
     "ProcessMessage, out of attempts": 3,
     "ProcessMessage": 10,
 }
@@ -151,6 +162,7 @@ QUICK = (
     "ConductRun",
     "ConductRun, what is left",
     "ConductRun, the lane is stopped",
+    "ValidateMessages, registered",
     "ProcessMessage",
 )
 

@@ -14,20 +14,21 @@ from local.stack import ROOT
 from tests.engines.moto_engine.as_aws import TIMED_OUT
 from tests.engines.moto_engine.stack import MotoStack, end_alone
 from tests.proofs.faults import ten
-from tests.proofs.faults.crashing_world import LATER, Given
+from tests.proofs.faults.acts import given
+from tests.proofs.faults.crashing_world import LATER
+from tests.proofs.faults.registered_world import Registered
 from tests.proofs.faults.shares import part, shared
 from tests.support.invariants import broken
 
-MIXES = {"mixed": ten.mixed, "healthy": ten.healthy}
+REGISTERED = {
+    "standard": Registered(ten.of_a_team, fifo=False),
+    "fifo": Registered(ten.of_a_team, fifo=True),
+}
+MIXES = {"mixed": ten.mixed, "healthy": ten.healthy, **REGISTERED}
 # A run whose messages are visible again after 10 s can be resumed while SQS still remembers their
 # deduplication ids.
 SOON = 11
 pytestmark = pytest.mark.timeout(300)
-
-
-@cache
-def given(mix):
-    return Given.by(MIXES[mix])
 
 
 @cache
@@ -36,7 +37,7 @@ def entries_of(mix):
 
     That is for each the machine and the state.
     """
-    made = given(mix)
+    made = given(MIXES[mix])
     with MotoStack() as stack:
         world = made.on(stack)
         entered = []
@@ -102,6 +103,7 @@ def run_alone_and_followed(world):
 
     def stop(lane):
         end_alone(world.stack.runs_a_lane(lane))
+        world.excuse()
         world.stack.elapse(LATER)
         world.recover()
         world.begin()
@@ -111,6 +113,8 @@ def run_alone_and_followed(world):
     return stop
 
 
+# What decides whether a message of a registered queue is lost or comes twice.
+DECISIVE = ("GuardLoop", "RedriveMessages", "DeleteDeadLetters", "MoreToDo", "SettleLeg")
 LANE_ONLY = {
     "both": both,
     "run": run_alone,
@@ -128,7 +132,7 @@ def definitions(seconds):
 
 def all_broken(mix, numbers, seconds, *, consumed_first, ended=False, stopping=the_one):
     """Stop runs before the states of these numbers, resume each; return what is then broken."""
-    made, states, found = given(mix), states_of(mix), {}
+    made, states, found = given(MIXES[mix]), states_of(mix), {}
     with MotoStack(definitions=definitions(seconds)) as stack:
         for number in numbers:
             world = made.on(stack)
@@ -180,6 +184,28 @@ def test_run_stopped_before_any_state_and_resumed_when_the_deduplication_ids_are
     numbers = part(range(len(states_of(letters))), share)
 
     assert all_broken(letters, numbers, LATER, consumed_first=False) == {}
+
+
+@pytest.mark.fault(1, 2, 3, 4, 5, 19)
+@pytest.mark.parametrize("queue", REGISTERED)
+def test_run_of_a_registered_queue_stopped_where_it_decides_loses_and_repeats_nothing(queue):
+    """But for what it had sent and not deleted: nobody could know that."""
+    numbers = [states_of(queue).index(state) for state in DECISIVE]
+
+    assert all_broken(queue, numbers, LATER, consumed_first=False) == {}
+
+
+@pytest.mark.soak
+@pytest.mark.fault(1, 2, 3, 4, 5, 19)
+@pytest.mark.parametrize("queue", REGISTERED)
+@pytest.mark.parametrize("how", LANE_ONLY)
+def test_run_of_a_registered_queue_that_is_stopped_while_its_lane_is_before_any_state(queue, how):
+    # A lane that stood still until others were done has outlived its machine's time by then.
+    sends = [] if how != "run, followed" else ["AnyToRedrive", "RedriveMessages"]
+    numbers = [n for n in lane_numbers(queue) if states_of(queue)[n] not in sends]
+
+    found = all_broken(queue, numbers, LATER, consumed_first=False, stopping=LANE_ONLY[how])
+    assert found == {}
 
 
 @pytest.mark.fault(1, 2, 3, 4, 5, 19)

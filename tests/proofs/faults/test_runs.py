@@ -5,6 +5,7 @@ import time
 import pytest
 
 from tests.proofs.faults.crashing_world import LATER
+from tests.proofs.faults.queues import of_each_queue
 from tests.support.invariants import MAX_REDRIVES, broken
 from tests.support.messages import an_operator
 from tests.support.stack_fixtures import put, row
@@ -15,6 +16,7 @@ from workflows.runtime import clock
 LOCK = "LOCK#local-dead-letters.fifo"
 
 
+@of_each_queue
 @pytest.mark.fault(10)
 def test_second_run_says_that_one_is_active_and_does_nothing(world):
     messages = [world.message() for _ in range(3)]
@@ -35,6 +37,7 @@ def test_second_run_says_that_one_is_active_and_does_nothing(world):
     assert broken(world, moved=messages) == []
 
 
+@of_each_queue
 @pytest.mark.fault(24)
 def test_cancelled_run_stops_within_a_batch_and_its_counters_are_true(world):
     messages = [world.message() for _ in range(25)]

@@ -12,6 +12,7 @@ from lambdas import log_in, send_message
 from local.stack import ROOT
 from tests.proofs.faults.calls import failing
 from tests.proofs.faults.crashing_world import LATER
+from tests.proofs.faults.queues import in_soak_of_each_queue, of_each_queue
 from tests.support.history import states_of
 from tests.support.invariants import broken
 from tests.support.invocations import CONTEXT, api_event
@@ -72,6 +73,7 @@ def test_call_that_is_throttled_for_a_while_does_not_fail_the_run(world, letters
     assert broken(world, moved=letters) == []
 
 
+@in_soak_of_each_queue
 @pytest.mark.fault(12, 23)
 @pytest.mark.parametrize(
     ("state", "error"),
@@ -150,6 +152,7 @@ def test_task_is_tried_again_a_bounded_number_of_times_with_jitter(task):
         assert retrier["MaxDelaySeconds"] <= 60
 
 
+@of_each_queue
 @pytest.mark.fault(23)
 @pytest.mark.parametrize("queue", ["Work", "DeadLetter"])
 def test_queue_that_is_deleted_during_a_run_fails_it(world, letters, queue):

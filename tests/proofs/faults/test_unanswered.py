@@ -17,6 +17,7 @@ from tests.proofs.faults import acts, ten
 from tests.proofs.faults.acts import TWO_ATTEMPTS, given
 from tests.proofs.faults.calls import refusing
 from tests.proofs.faults.crashing_world import CrashingWorld
+from tests.proofs.faults.registered_world import Registered
 from tests.proofs.faults.shares import part, shared
 from tests.support.findings import Findings
 from tests.support.invariants import broken
@@ -43,6 +44,7 @@ class Tasks:
 
     def __init__(self, stack: MotoStack, error: str, *, done: bool, for_ever: bool) -> None:
         self.entries: list[Entry] = []
+        self.world: CrashingWorld | None = None
         self.at: int | None = None
         self.error, self.done, self.for_ever = error, done, for_ever
         stack.task = self._do
@@ -61,6 +63,8 @@ class Tasks:
             unanswered = index == self.at or (self.for_ever and entry == self.entries[self.at])
         if self.done or not unanswered:
             task()
+            if unanswered and self.world is not None:
+                self.world.unheard(is_given_up=self.for_ever)
         return self.error if unanswered else None
 
 
@@ -177,6 +181,16 @@ CASES = {
     "drain that another joins": Case(acts.waiting, joined, 3),
     "drain in parts": Case(acts.waiting, acts.drain, 3, turns=1),
 }
+# Of a registered queue: what is its own are the tasks of the lane.
+REGISTERED = {
+    kind: Case(Registered(ten.of_a_team, fifo), acts.redrive)
+    for kind, fifo in (("standard", False), ("fifo", True))
+}
+UNHEARD = {
+    "lost": ("GuardLoop", "RedriveMessages", "DeleteDeadLetters"),
+    "timed out": ("GuardLoop", "DeleteDeadLetters", "SettleLeg"),
+    "timed out, but done": ("GuardLoop", "RedriveMessages"),
+}
 SHARES = {name: case.shares for name, case in CASES.items()}
 QUICK = {
     "lost": (
@@ -220,7 +234,7 @@ def unanswered(case: Case, trouble: str, choose: Callable[[list[Entry]], list[in
         entries = list(tasks.entries)
         said = {but: accounts(world, but) for but in ((), OF_WHAT_IS_STORED)}
         for at in choose(entries):
-            world = made.on(stack)
+            tasks.world = world = made.on(stack)
             tasks.next(at)
             case.act(world)
             assert tasks.entries[: at + 1] == entries[: at + 1]
@@ -228,7 +242,10 @@ def unanswered(case: Case, trouble: str, choose: Callable[[list[Entry]], list[in
             but = OF_WHAT_IS_STORED if entries[at][1] == "GuardLoop" else ()
             says = accounts(world, but)
             sentences = acts.broken_later(world)
-            is_poll = entries[at][1] == "ReceiveDeadLetters"
+            is_poll = entries[at][1] == "ReceiveDeadLetters" or (
+                # Of what it had not met before, a registered queue's guard knows no first try.
+                not world.is_built_in and entries[at][1] == "GuardLoop"
+            )
             if trouble == "lost" and says != said[but] and not is_poll:
                 sentences.append(f"Account: {says}, and not {said[but]}.")
             if sentences:
@@ -266,6 +283,35 @@ def test_task_that_goes_on_timing_out(case, share):
 @pytest.mark.parametrize(("share", "case"), shared(SHARES, QUICK["timed out, but done"]))
 def test_task_that_is_done_each_time_and_goes_on_timing_out(case, share):
     assert unanswered(CASES[case], "timed out, but done", shared_out(share)) == {}
+
+
+@pytest.mark.fault(2, 4, 12, 19)
+@pytest.mark.parametrize(
+    ("trouble", "queue"),
+    [
+        ("lost", "standard"),
+        ("lost", "fifo"),
+        ("timed out", "fifo"),
+        ("timed out, but done", "standard"),
+        pytest.param("timed out", "standard", marks=pytest.mark.soak),
+        pytest.param("timed out, but done", "fifo", marks=pytest.mark.soak),
+    ],
+)
+def test_task_of_a_registered_queue_without_an_answer(queue, trouble):
+    """On a standard queue a second try of a send is a second copy; nothing else comes twice."""
+
+    def choose(entries):
+        return [entries.index(("redrive_lane", task)) for task in UNHEARD[trouble]]
+
+    assert unanswered(REGISTERED[queue], trouble, choose) == {}
+
+
+@pytest.mark.soak
+@pytest.mark.fault(2, 4, 12, 19)
+@pytest.mark.parametrize("queue", REGISTERED)
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_any_task_of_a_registered_queue_without_an_answer(queue, trouble):
+    assert unanswered(REGISTERED[queue], trouble, shared_out((0, 1))) == {}
 
 
 @pytest.mark.fault(12, 19)
