@@ -10,6 +10,7 @@ from lambdas.api import app, caller, serve, trace_id
 from lambdas.page_query import Cursor, Limit
 from lambdas.responses import answers, problems
 from workflows.ledger import audit
+from workflows.messages.ids import QueueName
 from workflows.runtime import telemetry
 
 _TIME = "A date, or an ISO 8601 time with its zone."
@@ -25,6 +26,7 @@ class AuditRecord(BaseModel):
     source_ip: str | None = None
     action: str = Field(description="`start_run`, `discard_message` and so on.")
     message_id: str | None = None
+    queue: str | None = None
     run_id: str | None = None
     input: dict[str, Any] = Field(
         {}, description="What came with the request, a filter with its values; never a payload."
@@ -48,8 +50,9 @@ class AuditPage(BaseModel):
     "/audit",
     summary="List who did what",
     description="Needs the role `operator`. Records cannot be changed or deleted. Without `from`"
-    " it shows the 30 days before `to`; the two may lie 366 days apart. `actor` and `message_id`"
-    " may be given together.",
+    " it shows the 30 days before `to`; the two may lie 366 days apart. `actor`, `message_id`"
+    " and `queue` may be given together. With `queue` a page may have fewer records than its limit,"
+    " and a cursor all the same.",
     tags=["Audit"],
     responses=answers(200, AuditPage, "A page of records.") | problems(401, 403, 422),
 )
@@ -62,6 +65,10 @@ def list_audit(
         str | None, Query(min_length=1, max_length=320, description="E-mail, in lower case.")
     ] = None,
     message_id: Annotated[str | None, Query(min_length=1, max_length=256)] = None,
+    queue: Annotated[
+        QueueName | None,
+        Query(description="Done to this queue, its messages or its runs; `default` is built in."),
+    ] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> AuditPage:
@@ -69,7 +76,13 @@ def list_audit(
     caller("operator")
     with telemetry.operation("list_audit", trace_id()):
         records, following = audit.page(
-            since, until, actor=actor, message_id=message_id, limit=limit, cursor=cursor
+            since,
+            until,
+            actor=actor,
+            message_id=message_id,
+            queue=queue,
+            limit=limit,
+            cursor=cursor,
         )
         return AuditPage(
             records=[AuditRecord.model_validate(record) for record in records], cursor=following

@@ -203,6 +203,10 @@ def test_edited_message_goes_in_the_place_of_the_old_one_and_is_known_when_it_co
     assert (kept["message_id"], kept["body"], kept["edited"]) == (nameless, fixed, True)
     steps = [step["event"] for step in producer.message(nameless).expect(200)["journey"]]
     assert steps[:4] == ["sent", "dead", "edited", "redriven"]
+    done = operator.audit(queue=pair.name, limit=50).expect(200)["records"]
+    assert {one["queue"] for one in done} == {pair.name}
+    deeds = {"register_queue", "start_run", "end_run", "edit_message"}
+    assert {one["action"] for one in done} == deeds
 
 
 def test_canary_halts_by_looking_when_what_it_sent_comes_back(operator, pair):

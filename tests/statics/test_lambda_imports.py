@@ -18,7 +18,7 @@ LOADED = {
     "cancel_run": RUNS,
     "discard_messages": FENCES | TROUBLE,
     "edit_messages": TROUBLE,
-    "list_audit": {"ledger", "runtime"},
+    "list_audit": {"ledger", "messages", "runtime"},
     "list_dead_letters": TROUBLE,
     "list_groups": {"groups", "ledger", "runtime"},
     "list_quarantine": TROUBLE,
@@ -45,7 +45,7 @@ LOADED = {
     "recover_executions": FENCES | TROUBLE | RUNS | {"recovery"},
     "validate_messages": RUNS,
     # What they share
-    "acting": {"ledger", "runtime"},
+    "acting": {"ledger", "messages", "runtime"},
     "api": {"runtime"},
     "bulk_answer": TROUBLE,
     "described": {"messages", "runtime"},

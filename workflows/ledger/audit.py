@@ -9,11 +9,11 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
 from typing import Any, Literal
 
 from boto3.dynamodb.types import DYNAMODB_CONTEXT
 
+from workflows.messages.ids import DEFAULT_QUEUE, queue_of
 from workflows.runtime import clock, paging, period
 from workflows.runtime.aws import dynamodb
 from workflows.runtime.settings import settings
@@ -31,6 +31,11 @@ Action = Literal[
 ]
 ACTOR_INDEX = "ActorIndex"
 MESSAGE_INDEX = "MessageIndex"
+# Of one page, when most of what is read may be of other queues.
+_READ_AT_MOST = 10_000
+_READ_AT_ONCE = 500
+# Of these the input says the queue, if another one is meant than the built-in one.
+_NAME_QUEUE = ("start_run", "register_queue", "remove_queue")
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ def entry(
     run_id: str | None = None,
     execution_arn: str | None = None,
     counters: dict[str, int] | None = None,
+    queue: str | None = None,
     once_at: str | None = None,
 ) -> dict[str, Any]:
     """Return the record of an action as the part of a transaction; it never overwrites another.
@@ -66,11 +72,12 @@ def entry(
         run_id: likewise.
         execution_arn: of the execution that it started or stopped.
         counters: what a run did.
+        queue: whose run or message it is, where message and input do not say so.
         once_at: when a run did it, for a record that a second try must not write again.
     """
     at = once_at or clock.now()
     named = {"message_id": message_id, "run_id": run_id, "execution_arn": execution_arn}
-    also = named | {"counters": counters}
+    also = named | {"counters": counters, "queue": queue or _queue(action, message_id, input)}
     item = {
         "day": at[:10],
         "entry": f"{at}#{run_id if once_at else secrets.token_hex(8)}",
@@ -91,6 +98,12 @@ def entry(
             "ExpressionAttributeNames": {"#day": "day"},
         }
     }
+
+
+def _queue(action: Action, message_id: str | None, asked: dict[str, Any]) -> str | None:
+    if message_id is not None:
+        return queue_of(message_id)
+    return str(asked.get("queue", DEFAULT_QUEUE)) if action in _NAME_QUEUE else None
 
 
 def unchanged(actor: Actor, action: Action, **about: Any) -> None:
@@ -130,16 +143,20 @@ def page(
     *,
     actor: str | None = None,
     message_id: str | None = None,
+    queue: str | None = None,
     limit: int,
     cursor: str | None,
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return at most `limit` records, newest first, and the cursor of the next page or None.
+
+    Fewer only if there are no more, or if most were of other queues: then the cursor goes on.
 
     Args:
         since: from when, as `workflows.runtime.period.parse` takes it.
         until: to when, likewise.
         actor: only what this one did.
         message_id: only what was done to this message.
+        queue: only what was done to this queue, its messages and runs.
         limit: of the page.
         cursor: what the page before ended with; None for the first page.
 
@@ -163,14 +180,25 @@ def page(
     else:
         # One query a day, which is why a period is bounded.
         keys = [(None, "day", day) for day in listed.days() if day <= highest]
-    found = (item for key in keys for item in _newest_first(*key, lowest, highest, limit))
-    items = list(islice((item for item in found if actor in (None, item["actor"])), limit + 1))
-    following = {"entry": items[limit - 1]["entry"]} if len(items) > limit else None
-    return [_plain(item) for item in items[:limit]], paging.cursor(following)
+    size = limit + 2 if queue is None else _READ_AT_ONCE  # one more, and one that is `highest`
+    found = (item for key in keys for item in _newest_first(*key, lowest, highest, size))
+    items: list[dict[str, Any]] = []
+    for read, item in enumerate(found, 1):
+        if actor in (None, item["actor"]) and queue in (None, item.get("queue")):
+            items.append(item)
+        if len(items) > limit:
+            return [_plain(item) for item in items[:limit]], _cursor(items[limit - 1])
+        if queue is not None and read == _READ_AT_MOST:
+            return [_plain(item) for item in items], _cursor(item)
+    return [_plain(item) for item in items], None
+
+
+def _cursor(item: dict[str, Any]) -> str | None:
+    return paging.cursor({"entry": item["entry"]})
 
 
 def _newest_first(
-    index: str | None, column: str, value: str, lowest: str, highest: str, limit: int
+    index: str | None, column: str, value: str, lowest: str, highest: str, size: int
 ) -> Iterator[dict[str, Any]]:
     """Give the records under one key from `lowest` to before `highest`, reading what is wanted."""
     if lowest > highest:
@@ -185,7 +213,7 @@ def _newest_first(
             ExpressionAttributeNames={"#key": column},
             ExpressionAttributeValues={":value": value, ":lowest": lowest, ":highest": highest},
             ScanIndexForward=False,
-            PaginationConfig={"PageSize": limit + 2},  # one more, and one that is `highest`
+            PaginationConfig={"PageSize": size},
         )
     )
     for found in pages:

@@ -168,8 +168,9 @@ def _entry(
     actor = audit.Actor(run.requested_by, run.trigger, "", run.trace_id)
     about: dict[str, Any] = {"run_id": run.run_id, "execution_arn": run.execution_arn}
     return audit.entry(
-        actor, action, result=run.status, input=told, counters=counters, once_at=at, **about
-    )
+        actor, action, result=run.status, input=told, counters=counters, once_at=at,
+        queue=run.queue.name, **about,
+    )  # fmt: skip
 
 
 def abandon(row: dict[str, Any], failure: str) -> None:

@@ -67,6 +67,7 @@ def cancel(run_id: str, actor: audit.Actor) -> dict[str, Any]:
         "input": {},
         "run_id": run_id,
         "execution_arn": row["execution_arn"],
+        "queue": queue_of(row).name,
     }
     cancelling = change(run_id, "SET #status = :cancelling", "#status = :running")
     record = audit.entry(actor, "cancel_run", result="CANCELLING", **about)
@@ -206,6 +207,7 @@ def end(seen: dict[str, Any], status: str, failure: str) -> dict[str, Any]:
     # The machine accounts for the ends that it lives to see; this one it did not.
     starter = audit.Actor(seen["requested_by"], seen["trigger"], "", seen.get("trace_id", run_id))
     about: dict[str, Any] = {"run_id": run_id, "execution_arn": seen["execution_arn"]}
+    about["queue"] = queue_of(seen).name
     record = audit.entry(starter, "end_run", result=status, input={"reason": failure}, **about)
     transact([ending, record])
     return find(run_id) or seen

@@ -24,6 +24,7 @@ WHO = {
     "role": "operator",
     "source_ip": "192.0.2.1",
     "trace_id": "request-1",
+    "queue": "default",
 }
 
 

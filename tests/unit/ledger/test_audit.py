@@ -4,6 +4,7 @@ import base64
 import json
 from decimal import Decimal
 from itertools import chain
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -213,6 +214,29 @@ def test_page_of_many_small_reads_is_whole():
 
 
 @pytest.mark.usefixtures("noons")
+def test_record_says_whose_queue_it_is():
+    def said(action, **about):
+        asked: dict[str, Any] = {"input": about.pop("input", {}), "result": "x"}
+        return audit.entry(an_operator(), action, **asked | about)["Put"]["Item"].get("queue")
+
+    assert said("edit_message", message_id="sqs:orders:o-1") == "orders"
+    assert said("edit_message", message_id="m-1") == said("start_run") == "default"
+    assert said("start_run", input={"queue": "orders"}) == "orders"
+    assert said("end_run", queue="orders") == "orders"
+    assert said("cancel_run") is None  # a refusal, of a run that may not be there
+
+
+@pytest.mark.parametrize("more", [{}, {"actor": "o@example.com"}], ids=str)
+def test_records_of_a_queue_are_found_among_any_number_of_others(more, tables, monkeypatch):
+    for queue, at in zip(("orders", "default", None, "orders"), NOON, strict=True):
+        note(at, **({"queue": queue} if queue else {}))
+
+    assert times(*ALL, queue="orders", **more) == [NOON[3], NOON[0]]
+    assert all_pages(1, *ALL, queue="orders", **more) == [[NOON[3]], [NOON[0]]]
+    monkeypatch.setattr(audit, "_READ_AT_MOST", 2)
+    assert all_pages(5, *ALL, queue="orders", **more) == [[NOON[3]], [NOON[0]], []]
+
+
 def test_actor_and_message_are_found_by_their_index_and_in_no_other_way(calls: Calls):
     note("2026-11-20T00:00:00.000Z", actor="schedule", action="end_run", role="schedule")
     note("2026-11-21T00:00:00.000Z", message_id="m-1")
