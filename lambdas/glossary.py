@@ -192,6 +192,8 @@ FIELDS = {
     "QueueSettings.error": _EXPRESSION.format("the class of the error that a message died of"),
     "QueueReport.error": _EXPRESSION.format("the class of the error that a message died of"),
     "schema": "JSON Schema 2020-12 that a body must fit to be redriven, of 32 KB at most.",
+    "mask": "Paths into {body, attributes, group}, 20 at most: what is told of them, such as type,"
+    " group and reason, is `***` to all but operators, and identity may read none.",
     "max_redrives": "So many redrives a message has before it is quarantined; unset, the"
     " deployment's.",
     "max_age_seconds": "A message older than that is not redriven; unset, any age.",

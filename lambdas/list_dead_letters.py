@@ -53,7 +53,7 @@ def list_dead_letters(
     queue: OfQueue = DEFAULT_QUEUE,
 ) -> DeadLetterPage:
     """List a page of dead letters."""
-    caller("producer")
+    reader = caller("producer")
     with telemetry.operation("list_dead_letters", trace_id()):
         wanted = Filter(
             group_id=group_id,
@@ -63,7 +63,9 @@ def list_dead_letters(
             older_than=older_than,
             newer_than=newer_than,
         )
-        found, following = failures.dead_letters(wanted, limit, cursor, registry.get(queue))
+        found, following = failures.dead_letters(
+            wanted, limit, cursor, registry.get(queue), masked="operator" not in reader.roles
+        )
         return DeadLetterPage(messages=found, cursor=following)
 
 
@@ -78,9 +80,9 @@ def list_dead_letters(
 )
 def group_dead_letters(queue: OfQueue = DEFAULT_QUEUE) -> FailureGroups:
     """Group all dead letters of a queue."""
-    caller("producer")
+    reader = caller("producer")
     with telemetry.operation("group_dead_letters", trace_id()):
-        return failures.causes(registry.get(queue))
+        return failures.causes(registry.get(queue), masked="operator" not in reader.roles)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

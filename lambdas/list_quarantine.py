@@ -63,7 +63,7 @@ def list_quarantine(
             newer_than=newer_than,
         )
         found, following = failures.quarantined(
-            wanted, limit, cursor, registry.get(queue), bodies="operator" in reader.roles
+            wanted, limit, cursor, registry.get(queue), masked="operator" not in reader.roles
         )
         return QuarantinePage(messages=found, cursor=following)
 

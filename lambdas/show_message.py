@@ -9,6 +9,7 @@ from lambdas.api import PathId, app, caller, serve, trace_id
 from lambdas.responses import answers, problems
 from workflows.ledger import journey, lookup
 from workflows.ledger.journey import Event
+from workflows.operator import failures
 from workflows.operator.failures import Reason
 from workflows.runtime import telemetry
 
@@ -43,22 +44,24 @@ class LedgerRecord(BaseModel):
 @app.get(
     "/messages/<message_id>",
     summary="Show a message's record",
-    description="Needs the role `producer`. Never shows the message's body.",
+    description="Needs the role `producer`. Never shows the message's body. What the message's"
+    " queue masks is shown to operators only, and as `***` to others.",
     tags=["Messages"],
     responses=answers(200, LedgerRecord, "The record.") | problems(401, 403, 404, 422),
 )
 def show_message(message_id: PathId) -> LedgerRecord:
     """Show one record."""
-    caller("producer")
+    reader = caller("producer")
     with telemetry.operation("show_message", trace_id(), message_id=message_id):
         row = lookup.get(message_id)
+        seen = row if "operator" in reader.roles else failures.masked(row)
         return LedgerRecord.model_validate(
-            row
+            seen
             | {
                 "fingerprint": lookup.fingerprint_of(row),
                 "redrives_left": lookup.redrives_left(row),
                 "edited": bool(row.get("superseded_hashes")),
-                "journey": journey.told(row),
+                "journey": journey.told(seen),
             }
         )
 

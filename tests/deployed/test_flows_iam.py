@@ -300,6 +300,7 @@ def registered_queue_is_redriven(stack, producer, operator):
     finished(operator, operator.reprocess(queue="a", look=True).expect(202)["run_id"])
     first, second = producer.dead_letters(queue="a").expect(200)["messages"]
     assert producer.call("GET", "/messages/status?queue=a").expect(200)["messages"]["dead"] == 2
+    assert producer.message(first["message_id"]).expect(200)["status"] == "DEAD"
     wanted = {"payload": {"sent": "by hand"}}
     edited = operator.call(
         "PATCH", "/messages", {"filter": wanted, "queue": "a", "merge": {"b": 1}}

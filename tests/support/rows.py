@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from workflows.ledger import listing
 from workflows.ledger.status import UNLISTED
 from workflows.runtime import shards
 
@@ -11,7 +12,7 @@ def indexed(row: dict[str, Any]) -> dict[str, Any]:
     found = {name: value for name, value in row.items() if value is not None}
     found.pop("listed", None)
     if found.get("trouble", UNLISTED[0]) not in UNLISTED:
-        found["listed"] = shards.key(found["trouble"], found["message_id"])
+        found["listed"] = listing.key(found["trouble"], found["message_id"])
     run_id = found.get("redriven_by")
     if run_id and not shards.common(run_id):
         found["redriven_by"] = shards.key(run_id, found["message_id"])

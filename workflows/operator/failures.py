@@ -9,6 +9,8 @@ from workflows.ledger import lookup, lost, trouble
 from workflows.ledger.lost import DEAD_LETTER_RETENTION_SECONDS
 from workflows.ledger.status import Status, Trouble
 from workflows.messages.filters import Filter
+from workflows.messages.ids import queue_of
+from workflows.queues import masks, registry
 from workflows.queues.queue import Queue
 from workflows.runtime import clock
 from workflows.runtime.settings import settings
@@ -97,26 +99,27 @@ class FailureGroups(BaseModel):
 
 
 def dead_letters(
-    wanted: Filter, limit: int, cursor: str | None, queue: Queue
+    wanted: Filter, limit: int, cursor: str | None, queue: Queue, *, masked: bool = False
 ) -> tuple[list[DeadLetter], str | None]:
     """Return a page of a queue's dead letters, longest dead first, and the next page's cursor.
 
     Raises:
         workflows.runtime.paging.InvalidCursor: the cursor is not of this list.
+        workflows.queues.masks.Masked: what is wanted is `masked` for who asks.
     """
-    rows, following = trouble.page(Trouble.DEAD, wanted, limit, cursor, queue.name)
+    rows, following = _page(Trouble.DEAD, wanted, limit, cursor, queue, masked=masked)
     return [_dead_letter(row, queue) for row in rows], following
 
 
 def quarantined(
-    wanted: Filter, limit: int, cursor: str | None, queue: Queue, *, bodies: bool
+    wanted: Filter, limit: int, cursor: str | None, queue: Queue, *, masked: bool = False
 ) -> tuple[list[QuarantinedMessage], str | None]:
-    """Return a page of quarantined messages, like `dead_letters`; with their `bodies` or without.
+    """Return a page of quarantined messages, like `dead_letters`; bodies are always `masked`.
 
     With large bodies a page ends early, so that it can be answered.
     """
-    rows, following = trouble.page(Trouble.QUARANTINED, wanted, limit, cursor, queue.name)
-    if not bodies:
+    rows, following = _page(Trouble.QUARANTINED, wanted, limit, cursor, queue, masked=masked)
+    if masked:
         return [_quarantined(row, None) for row in rows], following
     whole = lookup.get_many((row["message_id"] for row in rows), whole=True)
     found: list[QuarantinedMessage] = []
@@ -130,13 +133,28 @@ def quarantined(
     return found, following
 
 
-def causes(queue: Queue) -> FailureGroups:
-    """Count all dead letters of a queue by what they failed of, the causes that most have first."""
+def masked(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a message's row as who is no operator is to see it."""
+    name = queue_of(str(row["message_id"]))
+    try:
+        queue = registry.get(name)
+    except registry.UnknownQueue:
+        queue = None  # and nobody knows what it masked
+    return masks.masked(row, queue)
+
+
+def causes(queue: Queue, *, masked: bool = False) -> FailureGroups:
+    """Count all dead letters of a queue by what they failed of, the causes that most have first.
+
+    Args:
+        queue: whose.
+        masked: whether who asks is not to see what the queue masks.
+    """
     columns = ["message_id", "type", "reason", "dead_at", "updated_at"]
     found: dict[tuple[str | None, str], FailureGroup] = {}
     read = 0
     for read, row in enumerate(trouble.read_all(Trouble.DEAD, columns, queue.name), 1):
-        _count(row, found)
+        _count(row, found, _seen(row, queue, masked=masked))
         if read == trouble.READ_AT_MOST:
             break
     largest = sorted(found.values(), key=lambda cause: (-cause.count, cause.oldest))
@@ -144,6 +162,21 @@ def causes(queue: Queue) -> FailureGroups:
         groups=largest[:_CAUSES_SHOWN],
         complete=read < trouble.READ_AT_MOST and len(largest) <= _CAUSES_SHOWN,
     )
+
+
+def _page(
+    which: Trouble, wanted: Filter, limit: int, cursor: str | None, queue: Queue, *, masked: bool
+) -> tuple[list[trouble.Row], str | None]:
+    if masked:
+        masks.check_filter(queue, type=wanted.type, group_id=wanted.group_id, reason=wanted.reason)
+    rows, following = trouble.page(which, wanted, limit, cursor, queue.name)
+    return [_seen(row, queue, masked=masked) for row in rows], following
+
+
+def _seen(row: trouble.Row, queue: Queue, *, masked: bool) -> trouble.Row:
+    # The fingerprint stays what it is: by it failures that are alike are found.
+    told = row | {"fingerprint": lookup.fingerprint_of(row)}
+    return masks.masked(told, queue) if masked else told
 
 
 def _dead_letter(row: trouble.Row, queue: Queue) -> DeadLetter:
@@ -166,7 +199,6 @@ def _quarantined(row: trouble.Row, body: str | None) -> QuarantinedMessage:
 
 def _failure(row: trouble.Row) -> dict[str, Any]:
     return row | {
-        "fingerprint": lookup.fingerprint_of(row),
         "redrives_left": lookup.redrives_left(row),
         "age_seconds": clock.seconds_since(row["first_sent_at"]),
         "edited": bool(row.get("superseded_hashes")),
@@ -177,15 +209,17 @@ def _dead_at(row: trouble.Row) -> str:
     return str(row.get("dead_at", row["updated_at"]))
 
 
-def _count(row: trouble.Row, causes: dict[tuple[str | None, str], FailureGroup]) -> None:
-    """Count a dead letter by its cause."""
-    died, reason = _dead_at(row), row.get("reason", {"type": "", "message": ""})
+def _count(
+    row: trouble.Row, causes: dict[tuple[str | None, str], FailureGroup], seen: trouble.Row
+) -> None:
+    """Count a dead letter by its cause, which is told as it is to be `seen`."""
+    died, reason = _dead_at(row), seen.get("reason", {"type": "", "message": ""})
     key = (lookup.fingerprint_of(row), row["type"])
     cause = causes.setdefault(
         key,
         FailureGroup(
             fingerprint=key[0],
-            type=key[1],
+            type=seen["type"],
             reason_type=reason["type"],
             sample=Sample(message_id=row["message_id"], message=reason["message"]),
             count=0,

@@ -31,6 +31,7 @@ class QueueSettings(BaseModel):
     max_age_seconds: int | None
     redrive_request: dict[str, Any] | None
     acknowledge_receives: bool
+    mask: list[str]
 
     @classmethod
     def of(cls, queue: Queue) -> Self:
@@ -93,4 +94,5 @@ def _told(queue: Queue) -> dict[str, Any]:
         "max_age_seconds": known.max_age_seconds,
         "redrive_request": known.redrive_request,
         "acknowledge_receives": known.acknowledge_receives,
+        "mask": list(known.mask),
     }

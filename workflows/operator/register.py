@@ -4,13 +4,13 @@ import hashlib
 import json
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from workflows.ledger import audit
 from workflows.ledger.audit import Actor
 from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.operator import in_use
-from workflows.queues import addresses, checks, expressions, registry, schemas
+from workflows.queues import addresses, checks, expressions, masks, registry, schemas
 from workflows.queues.queue import Queue
 from workflows.redrive.requests import RedriveRequest, RunRequest
 from workflows.runtime.asked import Asked
@@ -20,6 +20,7 @@ Expression = Annotated[
     str, Field(min_length=1, max_length=expressions.LENGTH), AfterValidator(expressions.check)
 ]
 Identity = Annotated[Expression, AfterValidator(expressions.check_identity)]
+Mask = Annotated[str, AfterValidator(masks.check)]
 Schema = Annotated[dict[str, Any] | bool, AfterValidator(schemas.check)]
 
 _TEN_YEARS = 315_360_000
@@ -28,7 +29,8 @@ _TEN_YEARS = 315_360_000
 class QueueRequest(Asked):
     """All that is said of a queue: what is left out is unset, whatever it was before.
 
-    `identity`, `type`, `group` and `error` are JMESPath expressions over {body, attributes, group}.
+    `identity`, `type`, `group` and `error` are JMESPath expressions over {body, attributes, group},
+    `mask` paths into it.
     """
 
     source_queue: Address = Field(examples=["orders"])
@@ -45,6 +47,7 @@ class QueueRequest(Asked):
     max_age_seconds: int | None = Field(default=None, ge=1, le=_TEN_YEARS)
     redrive_request: RunRequest | None = None
     acknowledge_receives: bool = False
+    mask: list[Mask] = Field(default=[], max_length=masks.MOST, examples=[["body.customer.email"]])
 
     @field_validator("redrive_request")
     @classmethod
@@ -52,6 +55,14 @@ class QueueRequest(Asked):
         if request is not None and "queue" in request.model_fields_set:
             raise ValueError("must name no queue: it is of the one that is registered")
         return request
+
+    @field_validator("mask")
+    @classmethod
+    def _hides_no_identity(cls, mask: list[str], info: ValidationInfo) -> list[str]:
+        identity = info.data.get("identity")
+        if identity and masks.hides(mask, identity):
+            raise ValueError("must not hide what identity reads: that stands in ids and paths")
+        return mask
 
     def queue(self, name: str) -> Queue:
         """Return the queue that is asked for under a name."""
@@ -73,6 +84,7 @@ class QueueRequest(Asked):
             max_age_seconds=self.max_age_seconds,
             redrive_request=self.redrive_request.options() if self.redrive_request else None,
             acknowledge_receives=self.acknowledge_receives,
+            mask=tuple(self.mask),
         )
 
 

@@ -23,8 +23,8 @@ IDENTITY_ATTRIBUTE = "RedriveIdentity"
 MESSAGE_GROUP = "message_group"
 _LABEL_LENGTH = 64
 # Where producers and consumers of the field say why a message failed.
-_ERROR_TYPES = ("ErrorType", "errorType", "ReasonType", "ErrorCode")
-_ERROR_MESSAGES = ("ErrorMessage", "errorMessage", "ReasonMessage")
+ERROR_TYPES = ("ErrorType", "errorType", "ReasonType", "ErrorCode")
+ERROR_MESSAGES = ("ErrorMessage", "errorMessage", "ReasonMessage")
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ def _label(expression: str, about: Subject) -> str:
 def _reason(
     queue: Queue, about: Subject, attributes: Mapping[str, str], receives: str
 ) -> dict[str, str]:
-    kind = _text(queue.error, about) or _first(attributes, _ERROR_TYPES)
-    text = _first(attributes, _ERROR_MESSAGES)
+    kind = _text(queue.error, about) or _first(attributes, ERROR_TYPES)
+    text = _first(attributes, ERROR_MESSAGES)
     after = f" after {receives} receives" if receives else ""
     usual = f"It ended on the dead-letter queue{after}."
     return reason(kind[:_LABEL_LENGTH] or "DeadLettered", text or usual)

@@ -17,6 +17,7 @@ class Queue:
     `redrive_request` is what a run does that asks for nothing else. With `acknowledge_receives` its
     dead-letter queue has a redrive policy of its own, for which every look counts. For so many
     `retention_seconds` that queue keeps a message, as it was registered; None for the built-in one.
+    What `mask` names nobody sees but operators.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Queue:
     redrive_request: dict[str, Any] | None = None
     acknowledge_receives: bool = False
     retention_seconds: int | None = None
+    mask: tuple[str, ...] = ()
 
     @property
     def is_default(self) -> bool:
@@ -77,7 +79,8 @@ class Queue:
     def of(cls, kept: dict[str, Any]) -> Self:
         """Read what a table keeps; what a later version added is passed over."""
         known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in kept.items() if name in known})
+        found = {name: value for name, value in kept.items() if name in known}
+        return cls(**found | {"mask": tuple(found.get("mask", ()))})
 
 
 def unknown(name: str) -> Queue:

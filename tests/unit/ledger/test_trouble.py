@@ -338,7 +338,7 @@ def test_edited_message_is_marked():
 
 def test_quarantined_message_tells_since_when():
     put(1, "QUARANTINED")
-    (found,), _ = failures.quarantined(ALL, 10, None, default(), bodies=False)
+    (found,), _ = failures.quarantined(ALL, 10, None, default(), masked=True)
 
     assert (found.quarantined_at, found.body) == (before(minutes=9_999), None)
     assert set(found.model_dump()) == set(failures.DeadLetter.model_fields) - {
@@ -353,19 +353,19 @@ def test_bodies_are_given_as_far_as_they_can_be_answered(monkeypatch):
     cursor: str | None = None
     found: list[Any] = []
     while not found or cursor:
-        page, cursor = failures.quarantined(ALL, 4, cursor, default(), bodies=True)
+        page, cursor = failures.quarantined(ALL, 4, cursor, default(), masked=False)
         found.append([message.body and message.body[0] for message in page])
 
     assert found == [["0", "1"], ["2", "3"], ["4"]]
     monkeypatch.setattr(failures, "_BODIES_BYTES", 1)  # one is always given
-    assert len(failures.quarantined(ALL, 4, None, default(), bodies=True)[0]) == 1
+    assert len(failures.quarantined(ALL, 4, None, default(), masked=False)[0]) == 1
 
 
 def test_page_of_the_worst_bodies_is_no_larger_than_lambda_answers():
     for number in range(100):
         put(number, "QUARANTINED", body='"' * 120_000)
 
-    page, cursor = failures.quarantined(ALL, 100, None, default(), bodies=True)
+    page, cursor = failures.quarantined(ALL, 100, None, default(), masked=False)
 
     assert cursor is not None
     answer = json.dumps({"body": json.dumps([message.model_dump() for message in page])})

@@ -42,6 +42,7 @@ FULL = queue(
     max_age_seconds=3_600,
     redrive_request={"max_per_second": 0.5, "filter": {"type": "order"}},
     acknowledge_receives=True,
+    mask=("body.card", "group"),
 )
 
 
