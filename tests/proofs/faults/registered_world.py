@@ -108,8 +108,11 @@ class RegisteredWorld(CrashingWorld):
         Or one of which its row has the `status`.
         """
         self.put_copy("DeadLetter", message)
-        if not columns:
-            return
+        if columns:
+            put(self.stack, "Messages", self.met(message, **columns))
+
+    def met(self, message: Message, **columns: Any) -> dict[str, Any]:
+        """Return the row of a message that a run has met before."""
         met = {
             "message_id": ledger_id(message), "status": "REDRIVEN", "type": QUEUE,
             "group_id": message.group_id, "first_sent_at": clock.now(), "trace_id": "t",
@@ -117,7 +120,7 @@ class RegisteredWorld(CrashingWorld):
             "attempts_total": 0, "redrive_mark": "before#0.1", "letter_id": self._of_which(columns),
             "execution_arns": [], "journey": [],
         }  # fmt: skip
-        put(self.stack, "Messages", met | columns)
+        return met | columns
 
     def _of_which(self, columns: dict[str, Any]) -> str:
         """Return of which letter a row speaks: one that is settled of this, else of one before."""

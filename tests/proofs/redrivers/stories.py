@@ -35,15 +35,19 @@ _BATCH = 10  # the most that one call of SQS receives, sends or deletes
 
 @dataclass(frozen=True)
 class Told:
-    """A story with the rows of `faults` that it is about."""
+    """A story with the rows of `faults` that it is about, and its `world` if it is one of its own.
+
+    What `tell` is, is a `Story` for any world otherwise.
+    """
 
     rows: tuple[int, ...]
-    tell: Story
+    tell: Any
+    world: Callable[[Any], Any] | None = None
 
     @property
     def name(self) -> str:
         """The function's."""
-        return self.tell.__name__
+        return str(self.tell.__name__)
 
     @property
     def sentence(self) -> str:

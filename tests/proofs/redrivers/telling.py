@@ -29,7 +29,7 @@ def tell(
         definitions: of the machines `retry` and `redrive`, in place of the shipped ones.
     """
     with MotoStack(definitions=definitions) as stack, _entries() as effects:
-        world = Redriven(stack, redriver)
+        world = told.world(stack) if told.world else Redriven(stack, redriver)
         found = list(_until_raised(told.tell(world)))
         if found != breaches(found):
             found += _until_raised(_settled(world))

@@ -10,13 +10,17 @@ from tests.proofs.redrivers.fence_stories import FENCE_STORIES
 from tests.proofs.redrivers.hostile_stories import HOSTILE_STORIES
 from tests.proofs.redrivers.mutants import MUTANTS
 from tests.proofs.redrivers.naive import NaiveRedriver
+from tests.proofs.redrivers.registered_mutants import REGISTERED_MUTANTS
+from tests.proofs.redrivers.registered_stories import REGISTERED_STORIES
 from tests.proofs.redrivers.run_stories import RUN_STORIES
 from tests.proofs.redrivers.stories import STORIES, Told
 from tests.proofs.redrivers.telling import breaches, tell
 from tests.support.tables import hold
 
 FOR_ANY = (*STORIES, *HOSTILE_STORIES)
-ALL = {told.name: told for told in (*FOR_ANY, *FENCE_STORIES, *RUN_STORIES)}
+_OTHERS = (*FENCE_STORIES, *RUN_STORIES, *REGISTERED_STORIES)
+ALL = {told.name: told for told in (*FOR_ANY, *_OTHERS)}
+ALL_MUTANTS = [*MUTANTS, *REGISTERED_MUTANTS]
 # What the consumer, the ledger and the guard make good even for a redriver that knows of none.
 _NAIVE_FAILS = {
     "soon_after_it_was_sent",
@@ -43,6 +47,7 @@ def test_shipped_redriver_keeps_every_promise(name: str) -> None:
 
 @pytest.mark.tables
 @pytest.mark.xdist_group("naive-redriver")
+@pytest.mark.timeout(300)
 def test_naive_redriver_breaks_what_it_must() -> None:
     found = {told.name: tell(told, NaiveRedriver()) for told in FOR_ANY}
     rows = [
@@ -57,6 +62,7 @@ def test_naive_redriver_breaks_what_it_must() -> None:
     others = {
         "Stories of fence and consumer, in which no redriver can do right or wrong.": FENCE_STORIES,
         "Stories of a run and its lane, which other redrivers have not.": RUN_STORIES,
+        "Stories of a registered queue, of whose messages nobody else knows.": REGISTERED_STORIES,
     }
     rows += [
         *(
@@ -84,7 +90,7 @@ def test_naive_redriver_breaks_what_it_must() -> None:
 @pytest.mark.timeout(300)
 def test_every_mutant_is_caught() -> None:
     rows, unseen = [], []
-    for mutant in MUTANTS:
+    for mutant in ALL_MUTANTS:
         with mutant.alive() as definitions:
             seen = tell(ALL[mutant.seen_by], definitions=definitions)
         rows.append((mutant.name, ALL[mutant.seen_by].sentence, _in_words(seen)))
@@ -95,7 +101,7 @@ def test_every_mutant_is_caught() -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", ALL_MUTANTS, ids=lambda mutant: mutant.name)
 def test_what_every_story_sees_of_a_mutant(mutant) -> None:
     with mutant.alive() as definitions:
         seen = [name for name, told in ALL.items() if breaches(tell(told, definitions=definitions))]
