@@ -99,6 +99,10 @@ FIELDS = {
     "RedriveRequest.lanes": "So many lanes work side by side; unset, one for each 200 messages, at"
     " most as many as the deployment says. None has less than one message a second.",
     "look": "Send nothing: note in the ledger what lies on the dead-letter queue.",
+    "RedriveRequest.destination": "Send to the source queue of this registered queue, for a"
+    " repaired consumer or a test; not with a canary.",
+    "Plan.destination": "The queue to whose consumers it would send; null for the queue itself.",
+    "Event.destination": "The queue to whose consumers it was redriven, if not its own.",
     "canary": "Try a few first, and stop if they fail again.",
     "Canary.messages": "How many to redrive first; each step that goes well doubles it.",
     "watch_seconds": "How long the messages of a step may take to end.",

@@ -209,6 +209,43 @@ def test_edited_message_goes_in_the_place_of_the_old_one_and_is_known_when_it_co
     assert {one["action"] for one in done} == deeds
 
 
+def test_dead_letters_go_to_another_queue_and_are_counted_in_their_own(
+    operator, producer, pair, stack
+):
+    repaired, other = (
+        Pair(stack, f"{name}-{uuid.uuid4().hex[:12]}", fifo)
+        for name, fifo in (("repaired", pair.fifo), ("other", not pair.fifo))
+    )
+    for each in (repaired, other):
+        register(each, operator, identity="body.id")
+    for number in range(3):
+        pair.send(pair.dead, order(number), f"g-{number}", ATTRIBUTES)
+
+    unfit = operator.reprocess(queue=pair.name, destination=other.name)
+    plan = operator.reprocess(queue=pair.name, destination=repaired.name, dry_run=True)
+    moved = run(operator, pair, destination=repaired.name, max_messages=2)
+    rest = run(operator, pair)
+    repaired.consume()
+    pair.consume()
+
+    assert_problem(unfit, 422, "unfit_destination")
+    assert plan.expect(200)["destination"] == repaired.name
+    assert (moved["redriven"], rest["redriven"]) == (2, 1)
+    assert moved["request"]["destination"] == repaired.name
+    assert (len(repaired.processed), len(pair.processed)) == (2, 1)
+    for message in repaired.processed:
+        assert message["Body"] in {order(number) for number in range(3)}
+        for name, value in ATTRIBUTES.items():
+            assert {part: message["MessageAttributes"][name][part] for part in value} == value
+        message_id = f"sqs:{pair.name}:{json.loads(message['Body'])['id']}"
+        record = producer.message(message_id).expect(200)
+        assert record["redrives"] == 1
+        assert record["journey"][-1]["destination"] == repaired.name
+    started = operator.audit(queue=pair.name, limit=50).expect(200)["records"]
+    assert repaired.name in {one["input"].get("destination") for one in started}
+    assert operator.runs(queue=repaired.name).expect(200)["runs"] == []
+
+
 def test_canary_halts_by_looking_when_what_it_sent_comes_back(operator, pair):
     for number in range(12):  # what comes back stands behind the rest of its group
         pair.send(pair.dead, order(number), f"g-{number % 3}")

@@ -44,6 +44,7 @@ class Event(BaseModel):
     `number` is which try failed (`attempt`), over all redrives, or which redrive it was
     (`redriven`, `retried`, `lost`). A try that ended with its worker has no step, and its number is
     missing.
+    `destination`: a run redrove it to that queue's consumers.
     `let_go`: the run `run_id` had counted a redrive that it then did not, or perhaps not, send.
     `lost`: the copy that was sent then is not on the work queue any more, and nobody had it; after
     `sent_again` its producer sent it once more under its id.
@@ -57,6 +58,7 @@ class Event(BaseModel):
     run_id: _IfAny[str] = None
     by: _IfAny[str] = None
     previous_hash: _IfAny[str] = None
+    destination: _IfAny[str] = None
 
 
 def event(name: Name, **details: str | int | None) -> dict[str, Any]:

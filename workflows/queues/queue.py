@@ -1,6 +1,6 @@
 """A queue: a source queue with its dead-letter queue, and what a redrive has to know of them."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from workflows.messages.ids import DEFAULT_QUEUE
@@ -17,7 +17,8 @@ class Queue:
     `redrive_request` is what a run does that asks for nothing else. With `acknowledge_receives` its
     dead-letter queue has a redrive policy of its own, for which every look counts. For so many
     `retention_seconds` that queue keeps a message, as it was registered; None for the built-in one.
-    What `mask` names nobody sees but operators.
+    What `mask` names nobody sees but operators. Of a run that sends elsewhere, `destination` is the
+    queue whose source queue stands in the place of its own.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Queue:
     acknowledge_receives: bool = False
     retention_seconds: int | None = None
     mask: tuple[str, ...] = ()
+    destination: str = ""
 
     @property
     def is_default(self) -> bool:
@@ -58,6 +60,12 @@ class Queue:
         """The dead-letter queue's name, of its URL."""
         return self.dead_letter_url.rpartition("/")[2]
 
+    def sending_to(self, other: "Queue") -> Self:
+        """Return the queue as a run has it that sends its dead letters to another's consumers."""
+        return replace(
+            self, source_url=other.source_url, source_arn=other.source_arn, destination=other.name
+        )
+
     @property
     def bare(self) -> Self:
         """The pair without what is said of its messages, small enough for a state."""
@@ -68,6 +76,7 @@ class Queue:
             source_arn=self.source_arn,
             dead_letter_arn=self.dead_letter_arn,
             fifo=self.fifo,
+            destination=self.destination,
         )
 
     def as_dict(self) -> dict[str, Any]:

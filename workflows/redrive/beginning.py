@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from workflows.messages.ids import DEFAULT_QUEUE, QueueName
 from workflows.queues import registry
 from workflows.queues.queue import Queue, default, unknown
-from workflows.redrive import course, ownership, requests, runs, shares, state_bytes
+from workflows.redrive import course, destination, ownership, requests, runs, shares, state_bytes
 from workflows.redrive.run import Run, new
 from workflows.runtime.aws import sqs
 
@@ -35,7 +35,7 @@ def begin(run_id: str, execution_arn: str, given: Any, at: str, waves: int) -> R
     run = new(run_id, execution_arn, given)
     run.waves = waves
     row = runs.find(run_id)
-    queue = _queue(run.request) if row is None else runs.queue_of(row)
+    queue = runs.queue_of(row) if row else destination.of_input(run.request, _queue(run.request))
     run.queue = queue.bare
     found = _attributes(queue)
     # These numbers are approximate: a person's run asks the queue itself, and so does one that has

@@ -63,7 +63,8 @@ class Plan(BaseModel):
     false if there are more than 5,000 dead letters: then the plan is of the first 5,000. `unnoted`
     is about how many lie on the queue that the ledger has not met, `missing` how many the ledger
     lists as dead that are not on it: those that it knows to be lost, or more by SQS's numbers. The
-    estimates are for messages of distinct groups and leave out a canary's watching.
+    estimates are for messages of distinct groups and leave out a canary's watching. It would send
+    to the `destination`'s consumers, if there is one.
     """
 
     plan_hash: str
@@ -76,6 +77,7 @@ class Plan(BaseModel):
     estimated_seconds: int
     estimated_transitions: int
     estimate: Estimate
+    destination: str | None = None
 
 
 def draw(

@@ -17,11 +17,11 @@ from workflows.messages.filters import Filter
 from workflows.messages.ids import DEFAULT_QUEUE, QueueName
 from workflows.queues import registry
 from workflows.queues.queue import Queue
-from workflows.redrive import ownership, plan
+from workflows.redrive import destination, ownership, plan
 from workflows.redrive.plan import Plan
 from workflows.runtime.asked import Asked, describe
 from workflows.runtime.aws import stepfunctions
-from workflows.runtime.refusals import Conflict
+from workflows.runtime.refusals import Conflict, Refusal
 from workflows.runtime.settings import settings
 
 
@@ -55,7 +55,8 @@ class RedriveRequest(Asked):
     to the work queue in any second; below 1 it spaces them. So many `lanes` work side by side;
     unset, one for each 200 messages, at most as many as the deployment allows. All limits hold for
     all lanes together. A run that is to `look` sends nothing: it notes in the ledger what lies on
-    the dead-letter queue, so that lists and plans have it. `plan_hash` is what a `dry_run` of the
+    the dead-letter queue, so that lists and plans have it. `destination` is the name of another
+    registered queue, whose source queue gets the messages. `plan_hash` is what a `dry_run` of the
     same request answered: the run does not start if it would do something else by now.
     """
 
@@ -66,6 +67,7 @@ class RedriveRequest(Asked):
     lanes: int | None = Field(default=None, ge=1, le=40)
     canary: Canary | None = None
     look: bool = False
+    destination: QueueName | None = None
     dry_run: bool = False
     plan_hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
 
@@ -123,7 +125,14 @@ def read(given: Any, queue: Queue) -> RunInput:
         raise InvalidInput(f"The input is not understood. {text}.") from None
     if asked.request.queue != queue.name or not queue.dead_letter_url:
         raise InvalidInput(f"request.queue: there is no queue {asked.request.queue}.")
-    return asked.model_copy(update={"request": of_queue(asked.request, queue)})
+    wanted = of_queue(asked.request, queue)
+    if wanted.destination != (queue.destination or None):  # else it was found fit, and noted
+        try:
+            destined(wanted, queue)
+        except Refusal as error:
+            raise InvalidInput(f"The input cannot be done. {_plain(error.sentence)}") from None
+        raise InvalidInput("request.destination: the queue has changed; start another run.")
+    return asked.model_copy(update={"request": wanted})
 
 
 def of_queue(request: RedriveRequest, queue: Queue) -> RedriveRequest:
@@ -135,6 +144,17 @@ def of_queue(request: RedriveRequest, queue: Queue) -> RedriveRequest:
     return usual.model_copy(update=said)
 
 
+def destined(request: RedriveRequest, queue: Queue) -> Queue:
+    """Return a queue as the run has it that is asked for: with its destination.
+
+    Raises:
+        workflows.queues.registry.UnknownQueue: nobody registered the destination.
+        workflows.redrive.destination.UnfitDestination: saying why the run cannot send there.
+    """
+    has_canary = request.canary is not None
+    return destination.check(request.destination, queue, has_canary=has_canary)
+
+
 def _plain(text: str) -> str:
     # The machine takes it out of JSON, in which nothing of it may be written otherwise.
     return "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "'" for c in text)
@@ -144,28 +164,34 @@ def dry_run(request: RedriveRequest) -> Plan:
     """Return what a run would do now, and do nothing.
 
     Raises:
-        workflows.queues.registry.UnknownQueue: nobody registered the queue.
+        workflows.queues.registry.UnknownQueue: nobody registered the queue, or the destination.
+        workflows.redrive.destination.UnfitDestination: saying why the run cannot send there.
     """
     queue = registry.get(request.queue)
     wanted = of_queue(request, queue)
-    return plan.draw(
+    queue = destined(wanted, queue)
+    found = plan.draw(
         wanted.options(), wanted.filter, wanted.max_messages, wanted.max_per_second, queue
     )
+    return found.model_copy(update={"destination": wanted.destination})
 
 
 def start(request: RedriveRequest, actor: audit.Actor) -> dict[str, Any]:
     """Start a run for a person and return its row.
 
     Raises:
-        workflows.queues.registry.UnknownQueue: nobody registered the queue.
+        workflows.queues.registry.UnknownQueue: nobody registered the queue, or the destination.
+        workflows.redrive.destination.UnfitDestination: saying why the run cannot send there.
         PlanChanged: the run would not do what the plan said that was presented.
         workflows.redrive.ownership.RunActive: another run holds the dead-letter queue.
     """
     queue = registry.get(request.queue)
+    wanted = of_queue(request, queue)
+    queue = destined(wanted, queue)
     planned = _planned(request)
     # Sortable by time, and the name of the execution.
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-    options = of_queue(request, queue).options()
+    options = wanted.options()
     row = ownership.acquire(run_id, queue, "api", actor, options)
     try:
         stepfunctions().start_execution(

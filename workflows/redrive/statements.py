@@ -56,7 +56,6 @@ def redrive(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
     unlisted = verdict["unnoted"] and turn.queue.is_default
     noted = {} if unlisted else {"trouble": Trouble.REDRIVING}
     events = [_died(verdict, turn)] if verdict["unnoted"] else []
-    number = verdict["redrives"] + 1
     statement = update(
         settings().messages_table,
         [
@@ -79,7 +78,7 @@ def redrive(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statement:
         },
         appends={
             "execution_arns": [turn.execution_arn],
-            "journey": [*events, journey.event("redriven", run_id=turn.run_id, number=number)],
+            "journey": [*events, _redriven(verdict, turn)],
         },
         also='SET "redrives"="redrives"+1 REMOVE "listed"',
     )
@@ -196,8 +195,8 @@ def _redrive_unmet(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statemen
     A second try, after an answer that was lost, is refused: the message is let go of, and stays for
     the next run with one redrive used up.
     """
-    redriven = journey.event("redriven", run_id=turn.run_id, number=1)
-    columns = met(verdict, letter, turn, [_died(verdict, turn), redriven]) | {
+    events = [_died(verdict, turn), _redriven(verdict, turn)]
+    columns = met(verdict, letter, turn, events) | {
         "status": Status.REDRIVEN,
         "trouble": Trouble.REDRIVING,
         "reason": verdict["reason"],
@@ -213,6 +212,11 @@ def _redrive_unmet(verdict: Verdict, letter: DeadLetter, turn: Turn) -> Statemen
 
 def _died(verdict: Verdict, turn: Turn) -> dict[str, Any]:
     return journey.event("dead", run_id=turn.run_id, reason_type=verdict["reason"]["type"])
+
+
+def _redriven(verdict: Verdict, turn: Turn) -> dict[str, Any]:
+    number, elsewhere = verdict["redrives"] + 1, turn.queue.destination or None
+    return journey.event("redriven", run_id=turn.run_id, number=number, destination=elsewhere)
 
 
 def _is_the_judged(verdict: Verdict) -> Where:

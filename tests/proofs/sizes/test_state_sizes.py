@@ -42,7 +42,9 @@ CONTEXT = {"context": {"Execution": {"Id": EXECUTION}}}
 # Whose names and URLs are as long as they may be.
 _URL = f"https://sqs.us-gov-west-1.amazonaws.com/123456789012/{'n' * 80}"
 _ARN = f"arn:aws-us-gov:sqs:us-gov-west-1:123456789012:{'n' * 80}"
-REGISTERED = Queue("q" * 64, _URL, _URL, source_arn=_ARN, dead_letter_arn=_ARN, fifo=False)
+REGISTERED = Queue(
+    "q" * 64, _URL, _URL, source_arn=_ARN, dead_letter_arn=_ARN, fifo=False, destination="d" * 64
+)
 QUEUE = Queue("default", _URL, _URL)
 LANE_MACHINE = "RedriveLaneStateMachine"
 
