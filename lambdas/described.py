@@ -1,7 +1,8 @@
 """The OpenAPI document: what Powertools makes of the code, and what it cannot know.
 
 A field that says nothing of itself is described here, once for all answers that have it: one word,
-one meaning. The payload of a message is described by the registered types.
+one meaning. The payload of a message is described by the built-in types; a registered one can have
+any, which `GET /types` tells.
 """
 
 from typing import Any
@@ -45,12 +46,12 @@ def _operations(document: OpenAPI) -> list[Any]:
 
 
 def _tell_payloads(schemas: dict[str, Any]) -> None:
-    """Let what is sent be one of the types, told by `type`, and what is edited fit one of them."""
+    """Let what is sent be of a built-in type or of any other, and what is edited likewise."""
     if "SendRequest" not in schemas:
         return
     plain: dict[str, Any] = schemas["SendRequest"].model_dump(by_alias=True, exclude_none=True)
-    sent: dict[str, str] = {}
-    payloads: list[dict[str, str]] = []
+    sent: list[dict[str, str]] = []
+    payloads: list[dict[str, Any]] = []
     for name, kind in TYPES.items():
         title = "".join(part.title() for part in name.split("_"))
         payload = TypeAdapter(kind.Payload).json_schema(ref_template=f"{_REF}{{model}}")
@@ -59,7 +60,7 @@ def _tell_payloads(schemas: dict[str, Any]) -> None:
         }
         schemas[f"{title}Payload"] = Schema.model_validate(payload | {"title": f"{title}Payload"})
         payloads.append({"$ref": f"{_REF}{title}Payload"})
-        sent[name] = f"{_REF}Send{title}"
+        sent.append({"$ref": f"{_REF}Send{title}"})
         fields = plain["properties"] | {
             "type": {"const": name, "type": "string", "title": "Type"},
             "payload": payloads[-1],
@@ -67,14 +68,19 @@ def _tell_payloads(schemas: dict[str, Any]) -> None:
         schemas[f"Send{title}"] = Schema.model_validate(
             plain | {"title": f"Send{title}", "properties": fields}
         )
+    other = {"type": "string", "title": "Type", "not": {"enum": sorted(TYPES)}}
+    schemas["SendRegistered"] = Schema.model_validate(
+        plain | {"title": "SendRegistered", "properties": plain["properties"] | {"type": other}}
+    )
+    # No discriminator: that would have to name each value of `type`.
     schemas["SendRequest"] = Schema.model_validate(
         {
             "title": plain["title"],
             "description": plain["description"],
-            "oneOf": [{"$ref": ref} for ref in sent.values()],
-            "discriminator": {"propertyName": "type", "mapping": sent},
+            "oneOf": [*sent, {"$ref": f"{_REF}SendRegistered"}],
         }
     )
+    payloads.append({"type": "object", "description": "Of a registered type.", "title": "Any"})
     edited = schemas["EditRequest"].properties["payload"]
     schemas["EditRequest"].properties["payload"] = Schema.model_validate(
         {"anyOf": payloads, "examples": edited.examples}

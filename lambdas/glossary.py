@@ -13,7 +13,18 @@ _GROUP_ID = "The SQS message group, in which messages keep their order."
 _RUN_ID = "The redrive run; the name of its execution."
 _REDRIVES = "How often the message was sent again from the dead-letter queue."
 _EXPRESSION = "JMESPath over {{body, attributes, group}}: {}."
+_SCHEMAS = {
+    "Queue": ("Request", "Settings", "Report"),
+    "Run": ("Record", "Report"),
+    "Type": ("Request", "Settings"),
+}
 _CURSOR = "Ask again with it for what follows; null at the end."
+
+
+def _each(field: str, about: str, meaning: str) -> dict[str, str]:
+    """Say the same of a field of each schema that is about one thing."""
+    return {f"{about}{schema}.{field}": meaning for schema in _SCHEMAS[about]}
+
 
 FIELDS = {
     # Messages
@@ -146,8 +157,7 @@ FIELDS = {
     "received": "Dead letters that were dealt with: the sum of `redriven`, `quarantined`,"
     " `already_processed`, `discarded` and `failed`.",
     "redriven": "Sent to the work queue again.",
-    "RunRecord.quarantined": "Put into quarantine.",
-    "RunReport.quarantined": "Put into quarantine.",
+    **_each("quarantined", "Run", "Put into quarantine."),
     "LaneRecord.quarantined": "Put into quarantine.",
     "already_processed": "Processed, parked or quarantined before; only deleted from the queue.",
     "discarded": "Discarded before, and only deleted from the queue.",
@@ -155,12 +165,9 @@ FIELDS = {
     "left": "Not to be touched by this run; they stay on the queue.",
     "started_at": f"When the run began. {_ISO}",
     "finished_at": f"When it ended; null while it works. {_ISO}",
-    "RunRecord.in_flight": "Dead letters in flight with somebody else when the run found no more.",
-    "RunRecord.missing": "Messages of the plan that it was given, with which the run did not deal.",
-    "RunReport.in_flight": "Dead letters in flight with somebody else when the run found no more.",
-    "RunReport.missing": "Messages of the plan that it was given, with which the run did not deal.",
-    "RunRecord.reason": "Why the run was halted.",
-    "RunReport.reason": "Why the run was halted.",
+    **_each("in_flight", "Run", "Dead letters in flight elsewhere when the run found no more."),
+    **_each("missing", "Run", "Messages of the plan that it was given which it did not deal with."),
+    **_each("reason", "Run", "Why the run was halted."),
     "failure": "Why the run failed: an error's name or a sentence.",
     "RunReport.lanes": "What each lane of the run has done; all of them together, the run.",
     "lane": "The lane's number, from 0.",
@@ -182,19 +189,14 @@ FIELDS = {
     "queues": "All queues, the built-in pair first.",
     "source_queue": "The queue that consumers receive from: its ARN; to register, a name, a URL or"
     " an ARN.",
+    **_each("dead_letter_queue", "Queue", "The ARN of the queue of its dead messages."),
     "QueueRequest.dead_letter_queue": "The queue of its dead messages: a name, a URL or an ARN.",
-    "QueueSettings.dead_letter_queue": "The ARN of the queue of its dead messages.",
-    "QueueReport.dead_letter_queue": "The ARN of the queue of its dead messages.",
     "fifo": "Whether both are FIFO queues.",
     "identity": "JMESPath over {body, attributes, group}: what tells one message from another; a"
     " list of expressions is one too. Without it, or where it selects nothing, the body does.",
-    "QueueRequest.type": _EXPRESSION.format("of what type a message is, for filters and causes"),
-    "QueueSettings.type": _EXPRESSION.format("of what type a message is, for filters and causes"),
-    "QueueReport.type": _EXPRESSION.format("of what type a message is, for filters and causes"),
+    **_each("type", "Queue", _EXPRESSION.format("of what type it is, for filters and causes")),
     "group": _EXPRESSION.format("what group a message belongs to, for filters"),
-    "QueueRequest.error": _EXPRESSION.format("the class of the error that a message died of"),
-    "QueueSettings.error": _EXPRESSION.format("the class of the error that a message died of"),
-    "QueueReport.error": _EXPRESSION.format("the class of the error that a message died of"),
+    **_each("error", "Queue", _EXPRESSION.format("the class of the error that it died of")),
     "schema": "JSON Schema 2020-12 that a body must fit to be redriven, of 32 KB at most.",
     "mask": "Paths into {body, attributes, group}, 20 at most: what is told of them, such as type,"
     " group and reason, is `***` to all but operators, and identity may read none.",
@@ -207,6 +209,16 @@ FIELDS = {
     "source": "How deep the source queue is; null if SQS does not tell.",
     "dead_letters": "How deep the dead-letter queue is; null if SQS does not tell.",
     "problem": "Which of the queues SQS does not tell of, and its error; null if none.",
+    # Message types
+    "TypeSettings.type": "The type's name, as messages have it.",
+    "types": "All message types, the built-in ones first.",
+    "function": "The Lambda function that is the effect of each message: its ARN; to register, its"
+    " name or ARN. Null of a built-in type.",
+    **_each("schema", "Type", "JSON Schema 2020-12 that a payload must fit, of 32 KB at most."),
+    **_each("group", "Type", "JMESPath over the payload: the group, where its sender names none."),
+    **_each("max_age_seconds", "Type", "A message first sent longer ago is not redriven."),
+    "invalid_errors": "Names of the function's errors that no further try can help, beside"
+    " `InvalidMessage`.",
     # Pages and bulk answers
     "records": "The page's records, newest first.",
     "runs": "The page's runs, newest first.",
@@ -234,6 +246,7 @@ FIELDS = {
 }
 
 PARAMETERS = {
+    "type": "The message type's name.",
     "message_id": _MESSAGE_ID,
     "group_id": _GROUP_ID,
     "run_id": _RUN_ID,

@@ -5,6 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from workflows import retry
+from workflows.messages.reasons import reason_of
 from workflows.runtime import telemetry
 
 
@@ -20,7 +21,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             telemetry.count("Errors")
         # Lambda logs what is raised, text and all, and that may quote a payload. The machine goes
         # by the class's name, and the ledger has the reason.
-        found = type(type(error).__name__, (Exception,), {})
+        found = type(reason_of(error)["type"], (Exception,), {})
         raise found(f"The record of {event['message_id']} says why.") from None
     finally:
         telemetry.flush()

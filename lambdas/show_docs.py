@@ -19,6 +19,7 @@ from lambdas import (  # noqa: F401
     list_runs,
     log_in,
     register_queues,
+    register_types,
     reprocess_dead_letters,
     retry_messages,
     send_message,
@@ -27,6 +28,7 @@ from lambdas import (  # noqa: F401
     show_queues,
     show_run,
     show_status,
+    show_types,
 )
 from lambdas.api import app, serve
 from workflows import __version__

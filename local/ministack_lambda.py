@@ -7,6 +7,7 @@ from typing import Any
 
 # A handler's own exception reaches MiniStack as this, with the traceback in the log.
 _ANY_HANDLER_ERROR = "Runtime.HandlerError"
+_NODE_TRACE = re.compile(r'trace: (e(?:rr)?)\.stack(?: \|\| "")?(?=\s*\})')
 _EXCEPTION_LINE = re.compile(r"^(?P<name>[A-Za-z_][\w.<>]*)(?::|$)")
 
 
@@ -20,6 +21,7 @@ def patch(functions: Any, runtime: Any, apigateway: Any) -> None:
     """
     _name_errors_as_aws_does(functions)
     _keep_workers_as_aws_does(runtime)
+    runtime._NODEJS_WORKER_SCRIPT = with_names_of_errors(runtime._NODEJS_WORKER_SCRIPT)
     _answer_failed_lambdas_as_aws_does(apigateway)
 
 
@@ -109,6 +111,15 @@ def _answer_failed_lambdas_as_aws_does(apigateway: Any) -> None:
     apigateway._lambda_proxy_response = shape_or_raise
     apigateway._invoke_lambda_proxy_v1 = invoke_or_answer
     apigateway._gateway_error_response = render_with_status
+
+
+def with_names_of_errors(script: str) -> str:
+    """Return MiniStack's worker for Node.js so that it tells the name of an error, at the end.
+
+    AWS's errorType is that name, which need not be in the stack: an error may get it later.
+    https://github.com/aws/aws-lambda-nodejs-runtime-interface-client/blob/main/src/Errors.js
+    """
+    return _NODE_TRACE.sub(r"trace: `${\1.stack}\\n${\1.name}: ${\1.message}`", script)
 
 
 def name_the_error(result: dict[str, Any]) -> dict[str, Any]:

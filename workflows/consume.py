@@ -16,6 +16,7 @@ from workflows.ledger.claims import Claim, Decision
 from workflows.ledger.status import Status
 from workflows.messages import message_types
 from workflows.messages.carried import NOTHING, Carried
+from workflows.messages.effect_functions import Try
 from workflows.messages.envelope import InvalidMessage, Message, MessageConflict, parse
 from workflows.messages.ids import deduplication_id
 from workflows.messages.limits import RedriveLimitReached
@@ -68,6 +69,7 @@ class Batch:
         rest are parked: even if SQS moves them to the dead-letter queue, their order is kept.
         """
         self._deliveries = deliveries
+        self._first = Try()  # by when the effects of the batch have to begin
         self._claimed: dict[str, Claimed] = {}
         self._parked: set[str] = set()
         self._fences = fences.find(delivery.group_id for delivery in deliveries)
@@ -191,7 +193,8 @@ class Batch:
         self, message: Message, claim: Claim, delivery: Delivery, ours: fences.Fence | None
     ) -> str:
         try:
-            message_types.process(message)
+            tried = replace(self._first, attempt=claim.attempt, redrives=claim.redrives)
+            message_types.process(message, tried)
         except InvalidMessage as error:
             # First the queue, then the ledger: a crash in between leaves a second copy, never none.
             _dead_letter(delivery, deduplication_id(message.message_id, claim.redrives), error)

@@ -5,6 +5,7 @@ from typing import Any
 from workflows.ledger import attempts, transitions
 from workflows.ledger.status import Status
 from workflows.messages import message_types
+from workflows.messages.effect_functions import Try
 from workflows.messages.envelope import InvalidMessage, parse
 from workflows.messages.reasons import reason_of
 from workflows.runtime import telemetry
@@ -40,7 +41,7 @@ def process(message_id: str, group_id: str, attempt: int) -> dict[str, Any]:
     if lease is None:
         raise Superseded(message_id)
     try:
-        message_types.process(parse(lease.body, group_id))
+        message_types.process(parse(lease.body, group_id), Try(attempt, lease.redrives))
     except Exception as error:
         final = isinstance(error, InvalidMessage)
         dies = attempts.failed_again(

@@ -70,9 +70,7 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
     message = Message(
         message_id=message_id,
         type=request.type,
-        group_id=request.group_id
-        or message_types.TYPES[request.type].group_id(payload)
-        or message_id,
+        group_id=request.group_id or message_types.group_id(request.type, payload) or message_id,
         payload=request.payload,
         first_sent_at=clock.now(),
         trace_id=trace_id,

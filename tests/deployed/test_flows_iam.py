@@ -12,6 +12,7 @@ from local.emulator import REGION
 from local.stack import ROOT, Stack
 from tests.deployed import permissions
 from tests.deployed.flows import credit, dead_message, finished, settled
+from tests.deployed.team_functions import create
 from tests.support.redrive_runs import COUNTERS, LOCK, QUEUE, consume, is_visible_again
 from tests.support.stack_fixtures import (
     dead_letter,
@@ -47,7 +48,10 @@ def actions_of_the_functions():
 
 
 def test_every_function_may_do_what_it_must():
-    named = {"RedriveQueueArns": f"arn:aws:sqs:{REGION}:*:team-*"}
+    named = {
+        "RedriveQueueArns": f"arn:aws:sqs:{REGION}:*:team-*",
+        "EffectFunctionArns": f"arn:aws:lambda:{REGION}:*:function:team-*",
+    }
     with Stack(enforce_iam=True, wait_scale=0.01, parameters=named) as stack:
         anybody = Client(stack.api_url)
         producer = anybody.signed_in(**stack.users["producer"])
@@ -83,6 +87,7 @@ def test_every_function_may_do_what_it_must():
         whatever_was_abandoned_is_found(stack, operator)
         runs_fail_and_find_nothing(stack, operator)
         queue_is_registered_and_removed(stack, producer, operator)
+        type_is_registered_and_removed(stack, producer, operator)
         # And of those runs, and the two that ended without a word.
         assert errors_in(stack.lambda_log()) == {
             "AccountFrozen",
@@ -93,6 +98,9 @@ def test_every_function_may_do_what_it_must():
             "permission_missing",
             "QueueInUse",  # by a run
             "queue_in_use",
+            "EffectFailed",
+            "TypeInUse",
+            "type_in_use",
         }
         assert "AccessDenied" not in stack.lambda_log() + stack.log()
         assert actions_logged(stack) >= actions_of_the_functions()
@@ -322,6 +330,29 @@ def registered_queue_is_redriven(stack, producer, operator):
     )  # as a console starts it
     assert len(operator.runs(queue="a").expect(200)["runs"]) == 3
     assert operator.quarantine(queue="a").expect(200)["messages"] == []
+
+
+def type_is_registered_and_removed(stack, producer, operator):
+    """Let the consumer, then the retry machine, have an effect that is a function; redrive one."""
+    source = (
+        "def handler(event, context):\n"
+        "    if event['attempt'] < event['payload']['tries']: raise ValueError"
+    )
+    for name in ("team-effect", "others"):
+        create(stack, name, "python3.13", "effect.py", source)
+    refused = operator.call("PUT", "/types/t", {"function": "others"}).expect(422)
+    assert refused["error"]["code"] == "permission_missing"
+    operator.call("PUT", "/types/t", {"function": "team-effect"}).expect(201)
+    assert producer.call("GET", "/types/t").expect(200)["function"].endswith(":team-effect")
+    assert [one["type"] for one in producer.call("GET", "/types").expect(200)["types"]][-1] == "t"
+    sent = producer.send({"tries": 2}, type_="t").expect(202)["message_id"]
+    assert settled(producer, sent, "PROCESSED")["attempts"] == 2
+    dead = producer.send({"tries": 6}, type_="t").expect(202)["message_id"]
+    settled(producer, dead, "DEAD")
+    assert operator.call("DELETE", "/types/t").status == 409
+    finished(operator, operator.reprocess(filter={"type": "t"}).expect(202)["run_id"])
+    settled(producer, dead, "PROCESSED")
+    operator.call("DELETE", "/types/t").expect(200)
 
 
 # Granted and not asked for above, each with its reason.

@@ -25,6 +25,7 @@ LOADED = {
     "list_runs": RUNS,
     "log_in": {"access", "runtime"},
     "register_queues": FENCES | TROUBLE | RUNS | {"queues", "jsonschema_rs"},
+    "register_types": FENCES | TROUBLE | {"jsonschema_rs"},
     "reprocess_dead_letters": RUNS,
     "retry_messages": TROUBLE,
     "send_message": MESSAGES | {"send"},
@@ -37,6 +38,7 @@ LOADED = {
     "show_queues": FENCES | TROUBLE | RUNS,
     "show_run": RUNS,
     "show_status": FENCES | TROUBLE,
+    "show_types": FENCES | TROUBLE | {"jsonschema_rs"},
     # The others
     "consume_messages": FENCES | {"consume"},
     "conduct_run": RUNS,
@@ -67,7 +69,7 @@ for name in sys.argv[1:]:
     importlib.import_module(f"lambdas.{name}")
     packages = {m.split(".")[1] for m in sys.modules if m.startswith("workflows.")}
     # A library of 15 MB, which can be loaded once only; one module alone imports it.
-    packages |= {"jsonschema_rs"} if "workflows.queues.schemas" in sys.modules else set()
+    packages |= {"jsonschema_rs"} if "workflows.messages.schemas" in sys.modules else set()
     found[name] = sorted(packages)
 print(json.dumps(found))
 """
@@ -113,7 +115,8 @@ def test_nothing_that_a_snapshot_would_freeze_is_made_while_a_function_is_loaded
     """Neither clients with their connections and credentials, nor settings, nor the token key."""
     made = (
         "from workflows.access import tokens; from workflows.runtime import aws, settings;"
-        " made = [aws.session, aws.dynamodb, aws.sqs, aws.stepfunctions, aws.secrets,"
+        " made = [aws.session, aws.dynamodb, aws.sqs, aws.stepfunctions, aws.functions,"
+        " aws.secrets,"
         " settings.settings, tokens.key_store];"
         " print([one.__name__ for one in made if one.cache_info().currsize])"
     )

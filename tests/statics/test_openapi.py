@@ -247,7 +247,7 @@ def test_bodies_and_parameters_are_described(document):
         ("group_id", "query"), ("type", "query"), ("reason", "query"), ("fingerprint", "query"),
         ("older_than", "query"), ("newer_than", "query"),
         ("limit", "query"), ("cursor", "query"),
-        ("queue", "path"), ("queue", "query"), ("force", "query"),
+        ("queue", "path"), ("queue", "query"), ("type", "path"), ("force", "query"),
         ("from", "query"), ("to", "query"), ("actor", "query"), ("message_id", "query"),
     }  # fmt: skip
 

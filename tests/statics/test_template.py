@@ -465,7 +465,9 @@ def test_functions_are_built_small_and_for_one_platform():
 
 
 def statements(properties, *, more_queues=True):
-    conditions = {"RedriveQueues": more_queues, "RedriveQueueKeys": more_queues}
+    conditions = dict.fromkeys(
+        ("RedriveQueues", "RedriveQueueKeys", "EffectFunctions"), more_queues
+    )
     for policy in chosen(properties.get("Policies", []), conditions):
         found = policy.get("Statement", [])
         yield from found if isinstance(found, list) else [found]
@@ -589,6 +591,17 @@ def test_who_sends_to_registered_queues_or_receives_from_them_may_use_their_keys
     }
 
     assert using == {(name, action) for name in moving for action in permissions.KEY}
+
+
+def test_functions_are_invoked_where_effects_are_had_and_asked_for_where_types_are_registered():
+    may = {"lambda:InvokeFunction"}
+    where = ("ConsumeMessagesFunction", "ProcessMessageFunction", "RegisterTypesFunction")
+
+    assert allowed_where("EffectFunctionArns", more_queues=True) == {
+        (name, action) for name in where for action in may
+    }
+    assert DEFAULTS["EffectFunctionArns"] == ""
+    assert allowed_where("EffectFunctionArns", more_queues=False) == set()
 
 
 # --- Machines -----------------------------------------------------------------------------

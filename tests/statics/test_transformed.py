@@ -75,13 +75,13 @@ def test_who_may_invoke_a_function_is_named():
 
 
 def chosen(value: Any, given: bool) -> Any:
-    """Return a part as it is if the parameters for more queues are given, or are not."""
+    """Return a part as it is if parameters name more queues and functions, or do not."""
     if isinstance(value, list):
         parts = [chosen(part, given) for part in value]
         return [part for part in parts if part != {"Ref": "AWS::NoValue"}]
     if not isinstance(value, dict):
         return value
-    if str(value.get("Fn::If", [""])[0]).startswith("RedriveQueue"):
+    if str(value.get("Fn::If", [""])[0]).startswith(("RedriveQueue", "EffectFunctions")):
         return chosen(value["Fn::If"][1 if given else 2], given)
     return {name: chosen(part, given) for name, part in value.items()}
 
@@ -97,7 +97,11 @@ def resources_of(policy: dict[str, Any], given: bool) -> list[tuple[str, Any]]:
 
 
 # What a role may touch besides, and of which service it is: what a parameter names.
-_GIVEN = {"RedriveQueueArns": "sqs:", "RedriveQueueKeyArns": "kms:"}
+_GIVEN = {
+    "RedriveQueueArns": "sqs:",
+    "RedriveQueueKeyArns": "kms:",
+    "EffectFunctionArns": "lambda:InvokeFunction",
+}
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["alone", "more queues"])

@@ -11,6 +11,7 @@ from moto.dynamodb.models import dynamodb_backends
 
 from tests.support.template import template_tables
 from workflows.access import tokens
+from workflows.messages import registered_types
 from workflows.runtime import aws
 from workflows.runtime.settings import settings
 
@@ -52,6 +53,7 @@ ENVIRONMENT = {
     "REDRIVE_LANE_TYPE": "STANDARD",
     # The queues of a team of this account, and all of another account.
     "REDRIVE_QUEUE_ARNS": f"arn:aws:sqs:{REGION}:{ACCOUNT}:team-*,arn:aws:sqs:{REGION}:{OTHER}:*",
+    "EFFECT_FUNCTION_ARNS": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:team-*",
     "REDRIVE_QUEUE_KEY_ARNS": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-*",
 }
 # What a developer's shell may hold and no test may follow.
@@ -97,9 +99,10 @@ def forget() -> None:
     It keeps its session, with the credentials that it met first: all tests in process have the same
     ones, and to read botocore's endpoints takes longer than most tests.
     """
-    clients = (aws.dynamodb, aws.sqs, aws.stepfunctions, aws.secrets)
+    clients = (aws.dynamodb, aws.sqs, aws.stepfunctions, aws.functions, aws.secrets)
     for cached in (settings, *clients, tokens.key_store):
         cached.cache_clear()
+    registered_types.forget()
 
 
 class InTurn(ThreadPoolExecutor):

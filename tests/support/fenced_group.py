@@ -102,7 +102,7 @@ class FencedGroup:
         self.unacknowledged = []
         self.ran = set()
 
-    def process(self, message):
+    def process(self, message, _):
         """Have a message's effect: its number is seen once."""
         pause()  # the order of two effects is one of the things that are tried
         number = int(message.message_id.rpartition("-")[2])

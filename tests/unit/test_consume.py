@@ -102,7 +102,7 @@ def test_retrying_message_that_comes_again_finds_its_execution(executions):
 
 @pytest.mark.parametrize("error", [KeyError("x"), RecursionError(), ClientError({}, "X")])
 def test_whatever_a_type_raises_the_retry_machine_decides(monkeypatch, error):
-    monkeypatch.setattr(message_types, "process", lambda _: (_ for _ in ()).throw(error))
+    monkeypatch.setattr(message_types, "process", lambda *_: (_ for _ in ()).throw(error))
 
     assert deliver() == "RETRYING"
     assert row()["reason"]["type"] == type(error).__name__
@@ -226,7 +226,7 @@ def test_worker_whose_lease_ran_out_leaves_the_other_one_s_result(monkeypatch, l
 
 
 def test_worker_that_fails_after_another_one_succeeded_starts_no_retry(monkeypatch, executions):
-    def slow(message):
+    def slow(message, _):
         transitions.processed(message.message_id)
         raise AccountFrozen
 

@@ -20,13 +20,14 @@ _TRIED = "#status = :retrying AND attempts_total = :attempt"
 class Lease:
     """What the retry machine's function has of a message, `until` seconds since 1970.
 
-    `sole` says that no other function's lease was running when it was taken. `body` is the
-    ledger's.
+    `sole` says that no other function's lease was running when it was taken. `body` and `redrives`
+    are the ledger's.
     """
 
     until: int
     sole: bool
     body: str
+    redrives: int = 0
 
 
 def take(message_id: str, attempt: int) -> Lease | None:
@@ -40,14 +41,18 @@ def take(message_id: str, attempt: int) -> Lease | None:
     until = clock.epoch() + settings().claim_lease_seconds
     won, row = _lease(message_id, until, f"{_TRIED} AND {FREE}", wanted | {":epoch": clock.epoch()})
     if won:
-        return Lease(until, sole=True, body=str(row.get("body", "")))
+        return _of(row, until, sole=True)
     if "lease_until" not in row:
         return None
     running = int(row["lease_until"])
     until = max(until, running + 1)  # so that no two leases are alike
     condition = f"{_TRIED} AND lease_until = :running"
     won, row = _lease(message_id, until, condition, wanted | {":running": running})
-    return Lease(until, sole=False, body=str(row.get("body", ""))) if won else None
+    return _of(row, until, sole=False) if won else None
+
+
+def _of(row: dict[str, Any], until: int, *, sole: bool) -> Lease:
+    return Lease(until, sole, str(row.get("body", "")), int(row.get("redrives", 0)))
 
 
 def _lease(

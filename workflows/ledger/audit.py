@@ -28,6 +28,8 @@ Action = Literal[
     "discard_message",
     "register_queue",
     "remove_queue",
+    "register_type",
+    "remove_type",
 ]
 ACTOR_INDEX = "ActorIndex"
 MESSAGE_INDEX = "MessageIndex"

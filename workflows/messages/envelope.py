@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from workflows.messages.canonical import as_floats
-from workflows.messages.ids import IDENTIFIER, Identifier, check_message_id
+from workflows.messages.ids import IDENTIFIER, Identifier, TypeName, check_message_id
 from workflows.messages.reasons import Cause
 from workflows.runtime import clock
 from workflows.runtime.asked import describe, first, problem, sentence
@@ -63,7 +63,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     message_id: Identifier
-    type: Annotated[str, StringConstraints(pattern=IDENTIFIER, max_length=64)]
+    type: TypeName
     group_id: Identifier
     payload: dict[str, Any]
     first_sent_at: Annotated[datetime, AfterValidator(_in_utc)]

@@ -21,6 +21,7 @@ DEFAULT_QUEUE = "default"
 # Stand in the API's paths in the place of an id: a message called so could not be read.
 RESERVED_IDS = frozenset({"discard", "dlq", "quarantine", "retry", "send", "status"})
 QueueName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+TypeName = Annotated[str, StringConstraints(pattern=IDENTIFIER, max_length=64)]
 _LONGEST = 120
 _HASH_LENGTH = 40
 _HASH = re.compile(rf"[0-9a-f]{{{_HASH_LENGTH}}}")
@@ -56,6 +57,12 @@ def of_queue(queue: str, identity: str) -> str:
     if fits and not _REDRIVE_SUFFIX.search(identity) and not _HASH.fullmatch(identity):
         return found
     return f"{FOREIGN_PREFIX}{queue}:{_hash(identity)}"
+
+
+def as_group(text: str) -> str:
+    """Return the message group that stands for a text: itself if it can, else its SHA-256."""
+    fits = len(text) <= _LONGEST and re.fullmatch(IDENTIFIER, text, re.ASCII)
+    return text if fits and not _HASH.fullmatch(text) else _hash(text)
 
 
 def of_letter(queue: str, sqs_id: str) -> str:

@@ -1,4 +1,7 @@
-"""The message types: a new one is a module with a pydantic `Payload`, `group_id` and `process`."""
+"""The message types: modules with a pydantic `Payload`, `group_id` and `process`, and functions.
+
+The first are built in, the others registered: `registered_types`. A name of both is the built-in's.
+"""
 
 import hashlib
 import json
@@ -7,8 +10,9 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-from workflows.messages import transaction
+from workflows.messages import registered_types, transaction
 from workflows.messages.canonical import as_floats, canonical, inexact
+from workflows.messages.effect_functions import EffectFunction, Try
 from workflows.messages.envelope import (
     InvalidMessage,
     InvalidPayload,
@@ -48,15 +52,15 @@ class MessageType(Protocol):
 TYPES: dict[str, MessageType] = {"transaction": transaction}
 
 
-def validate(message_type: str, payload: dict[str, Any]) -> BaseModel:
-    """Return the payload as its type's model.
+def validate(message_type: str, payload: dict[str, Any]) -> Any:
+    """Return the payload as its type's model; of a registered type as it is.
 
     Raises:
-        UnknownType: the type is not in `TYPES`.
+        UnknownType: the type is neither built in nor registered.
         InvalidPayload: naming the fields, never their values.
     """
     if message_type not in TYPES:
-        raise UnknownType(f"type: must be one of {', '.join(sorted(TYPES))}")
+        return _registered(message_type).check(payload)
     model = _model(message_type, payload)
     lossy = list(inexact(payload))
     if lossy and not _alike(model, _model(message_type, as_floats(payload))):
@@ -70,10 +74,14 @@ def meaning_hash(message: Message) -> str:
     """Know what a message says: SHA-256 of type, group and what the type makes of the payload.
 
     Of a payload that its type cannot read, that is its spelling: `Message.payload_hash`. It may be
-    another after the type's model has changed, so a copy is known by its spelling as well.
+    another after the type's model has changed, so a copy is known by its spelling as well. What is
+    not built in has no model: there it is the JSON, whoever is registered.
     """
     try:
-        meant = canonical(validate(message.type, message.payload))
+        is_built_in = message.type in TYPES
+        meant = canonical(
+            validate(message.type, message.payload) if is_built_in else message.payload
+        )
         text = json.dumps([message.type, message.group_id, meant], sort_keys=True)
     except (InvalidMessage, TypeError, ValueError, OverflowError):
         return message.payload_hash
@@ -102,13 +110,36 @@ def check_age(message: Message) -> None:
     Raises:
         TooOld: it was first sent more than the type's `MAX_AGE_SECONDS` ago.
     """
-    limit = TYPES[message.type].MAX_AGE_SECONDS
+    built_in = TYPES.get(message.type)
+    limit = built_in.MAX_AGE_SECONDS if built_in else _registered(message.type).max_age_seconds
     age = datetime.fromisoformat(clock.now()) - message.first_sent_at
     if limit is not None and age.total_seconds() > limit:
         raise TooOld(f"The message was first sent more than {limit} seconds ago.")
 
 
-def process(message: Message) -> None:
-    """Have the message's effect, once; raises what its type's `process` raises."""
+def group_id(message_type: str, payload: Any) -> str | None:
+    """Return the message group for what `validate` gave; None: the message's own."""
+    if message_type in TYPES:
+        return TYPES[message_type].group_id(payload)
+    return _registered(message_type).group_id(payload)
+
+
+def process(message: Message, tried: Try | None = None) -> None:
+    """Have the message's effect, once; raises what its type's `process`, or its function, raises.
+
+    Args:
+        message: whose.
+        tried: which try it is; a registered type's function is told. None: the first.
+    """
     payload = validate(message.type, message.payload)  # first: the type may be unknown
-    TYPES[message.type].process(message.message_id, payload)
+    if message.type in TYPES:
+        TYPES[message.type].process(message.message_id, payload)
+    else:
+        _registered(message.type).have_effect(message, tried or Try())
+
+
+def _registered(message_type: str) -> EffectFunction:
+    found = registered_types.find(message_type)
+    if found is None:
+        raise UnknownType("type: is neither built in nor registered; see GET /types")
+    return found

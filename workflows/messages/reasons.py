@@ -23,6 +23,8 @@ class Cause(Exception):
         """Take a sentence with fields in braces, and their values; without any it is the text."""
         super().__init__(template.format(**fields) if fields else template)
         self.template = template if fields else ""
+        # The name of an error that somebody else raised, in the place of this class's.
+        self.kind = ""
 
 
 def reason_of(error: BaseException) -> dict[str, str]:
@@ -31,7 +33,8 @@ def reason_of(error: BaseException) -> dict[str, str]:
     SQS allows no control characters in attributes and we no more than 256 characters.
     """
     text = _printable(str(error)) or _printable(type(error).__doc__ or "") or "no message"
-    found = reason(type(error).__name__, text)
+    kind = error.kind if isinstance(error, Cause) else ""
+    found = reason(kind or type(error).__name__, text)
     if isinstance(error, Cause) and error.template:
         found["template"] = _printable(error.template)[:_TEMPLATE_LENGTH]
     return found

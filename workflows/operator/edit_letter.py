@@ -116,7 +116,7 @@ def _means(body: str) -> Any:
 def _check(queue: Queue, after: Letter) -> None:
     if queue.schema is None:
         return
-    from workflows.queues import schemas  # it takes half as long to load as all the rest
+    from workflows.messages import schemas  # it takes half as long to load as all the rest
 
     if problem := schemas.problem(queue.schema, after.parsed):
         raise UnfitBody(problem)

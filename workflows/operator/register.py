@@ -8,9 +8,10 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from workflows.ledger import audit
 from workflows.ledger.audit import Actor
+from workflows.messages import schemas
 from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.operator import in_use
-from workflows.queues import addresses, checks, expressions, masks, registry, schemas
+from workflows.queues import addresses, checks, expressions, masks, registry
 from workflows.queues.queue import Queue
 from workflows.redrive.requests import RedriveRequest, RunRequest
 from workflows.runtime.asked import Asked

@@ -79,7 +79,7 @@ def attributes(url: str, arn: str) -> dict[str, str]:
         PermissionMissing: the stack may not touch it, or not read its attributes.
         QueueMissing: it is not there, as far as the stack may see.
     """
-    if not _named(arn, settings().redrive_queue_arns):
+    if not named(arn, settings().redrive_queue_arns):
         raise PermissionMissing(
             f"The template's parameter RedriveQueueArns does not name {arn}, so the stack lacks"
             f" {', '.join((READ, *TAKING, *SENDING))} on it."
@@ -118,10 +118,10 @@ def check_key(arn: str, found: dict[str, str]) -> None:
     key = found.get("KmsMasterKeyId", "")
     if not key or key == _OF_SQS or key.endswith(f":{_OF_SQS}"):
         return
-    named, alias = settings().redrive_queue_key_arns, "alias/" in key
+    keys, alias = settings().redrive_queue_key_arns, "alias/" in key
     home = ":".join(arn.replace(":sqs:", ":kms:").split(":")[:5])
     whole = key if key.startswith("arn:") else f"{home}:{key if alias else f'key/{key}'}"
-    if not (named if alias else _named(whole, named)):
+    if not (keys if alias else named(whole, keys)):
         raise PermissionMissing(
             f"{arn} is encrypted with {whole}, which the template's parameter RedriveQueueKeyArns"
             f" does not name, so the stack lacks {' and '.join(KEY)} on it."
@@ -145,7 +145,8 @@ def _denied(error: ClientError) -> bool:
     return "AccessDenied" in _code(error)
 
 
-def _named(arn: str, patterns: str) -> bool:
+def named(arn: str, patterns: str) -> bool:
+    """Tell whether a template's parameter, ARNs with wildcards between commas, names an ARN."""
     return any(_matches(arn, pattern.strip()) for pattern in patterns.split(","))
 
 

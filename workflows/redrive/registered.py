@@ -230,7 +230,7 @@ def _gated(verdict: Verdict, found: Letter, queue: Queue) -> Verdict:
 
 
 def _problem(schema: dict[str, Any], found: Letter) -> str | None:
-    from workflows.queues import schemas
+    from workflows.messages import schemas
 
     return schemas.problem(schema, found.parsed)
 

@@ -11,6 +11,7 @@ from botocore.loaders import Loader
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
@@ -24,6 +25,14 @@ _CONFIG = Config(
     read_timeout=5,
     retries={"mode": "standard", "total_max_attempts": 3},
     max_pool_connections=AT_ONCE,
+)
+# So long a function that is an effect is waited for. It is not asked again here: whether it was at
+# work nobody knows, and the retry machine asks when it may.
+EFFECT_SECONDS = 10
+_EFFECT_CONFIG = Config(
+    connect_timeout=2,
+    read_timeout=EFFECT_SECONDS,
+    retries={"mode": "standard", "total_max_attempts": 1},
 )
 # API Gateway gives an authorizer 10 s: two tries of 3 s leave time to say what failed.
 _SECRETS_CONFIG = Config(
@@ -42,7 +51,7 @@ class _Services(Loader):
     """Has the services that are used here; botocore looks through the folders of all of AWS's."""
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's
-        return ["dynamodb", "secretsmanager", "sqs", "stepfunctions"]
+        return ["dynamodb", "lambda", "secretsmanager", "sqs", "stepfunctions"]
 
 
 _SERVICES = _Services()
@@ -146,6 +155,13 @@ def sqs() -> "SQSClient":
 def stepfunctions() -> "SFNClient":
     """Return a Step Functions client."""
     found: SFNClient = session().create_client("stepfunctions", config=_CONFIG)
+    return found
+
+
+@cache
+def functions() -> "LambdaClient":
+    """Return a Lambda client that waits for a function, and asks once."""
+    found: LambdaClient = session().create_client("lambda", config=_EFFECT_CONFIG)
     return found
 
 

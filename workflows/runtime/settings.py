@@ -69,6 +69,8 @@ class Settings:
     # Of queues beside the built-in pair, and of their keys: ARNs with wildcards, between commas.
     redrive_queue_arns: str = _list()
     redrive_queue_key_arns: str = _list()
+    # Of functions that may be effects, likewise.
+    effect_function_arns: str = _list()
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:

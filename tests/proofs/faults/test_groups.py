@@ -28,10 +28,10 @@ def group(world):
 def test_group_waits_for_the_message_that_kills_its_workers(world, group, monkeypatch, number):
     deadly, process = group[number - 1], message_types.process
 
-    def die_of_one(message):
+    def die_of_one(message, tried):
         if message == deadly:
             raise WorkerDied
-        process(message)
+        process(message, tried)
 
     for message in group:
         world.send(message)

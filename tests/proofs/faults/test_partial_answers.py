@@ -167,11 +167,11 @@ def test_second_worker_with_a_message_leaves_it_to_the_first(world, monkeypatch)
     }
     process = message_types.process
 
-    def while_it_is_processed(found):
+    def while_it_is_processed(found, tried):
         if not answers:
             answers.append(None)
             answers[0] = consume_messages.handler({"Records": [record]}, CONTEXT)
-        process(found)
+        process(found, tried)
 
     monkeypatch.setattr(message_types, "process", while_it_is_processed)
     world.settle()

@@ -204,7 +204,7 @@ def test_message_that_finds_the_fence_gone_is_processed():
 
 
 def test_second_delivery_is_fenced_before_any_is_tried_again(monkeypatch):
-    def die(_):
+    def die(*_):
         raise WorkerDied
 
     monkeypatch.setattr(message_types, "process", die)
@@ -372,7 +372,7 @@ def test_quarantined_message_that_comes_again_holds_nothing_when_the_group_goes_
 def test_native_redrive_of_what_crashing_workers_left_counts_too(monkeypatch, later, moves):
     """SQS dead-letters it without a word, and brings it back under a new id."""
 
-    def die(_):
+    def die(*_):
         raise WorkerDied
 
     with monkeypatch.context() as patch:

@@ -37,6 +37,11 @@ ANSWERS = {
     "RunNotFound": (404, "run_not_found"), "TooManyFailures": (429, "too_many_failures"),
     "TransactionRejected": (422, "invalid_message"), "Unauthorized": (401, "unauthorized"),
     "UnknownType": (422, "invalid_message"), "WrongCredentials": (401, "wrong_credentials"),
+    # Of message types
+    "BuiltInType": (409, "built_in_type"), "TypeInUse": (409, "type_in_use"),
+    "TypeChanged": (409, "type_changed"), "TypeNotFound": (404, "unknown_type"),
+    "FunctionMissing": (422, "function_missing"), "UnfitType": (422, "unfit_type"),
+    "EffectRefused": (422, "invalid_message"),
 }  # fmt: skip
 # Those that cannot be raised without more.
 MADE_WITH = {"MessageTooLarge": (2, 1), "RunActive": ("run-1",), "TooManyFailures": (60,)}

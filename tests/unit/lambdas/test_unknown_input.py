@@ -31,6 +31,7 @@ BODIES = {
     "/messages/retry": {"filter": {"reason": "AccountFrozen"}},
     "/messages/{message_id}/retry": {},
     "/messages/dlq/reprocess": {"filter": {"reason": "AccountFrozen"}},
+    "/types/{type}": {"function": "ship-order"},
     "/queues/{queue}": {"source_queue": "team-a", "dead_letter_queue": "team-a-dead"},
 }
 

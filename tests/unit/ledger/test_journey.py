@@ -174,7 +174,7 @@ def test_native_redrive_begins_a_journey_too():
 
 
 def test_event_is_short_and_says_nothing_of_the_message(monkeypatch):
-    def fail_loudly(_):
+    def fail_loudly(*_):
         raise AccountFrozen("secret " * 100)
 
     monkeypatch.setattr(message_types, "process", fail_loudly)

@@ -397,5 +397,5 @@ def test_what_hides_its_value_is_known_by_its_spelling(loose, monkeypatch):
 
 
 def test_payload_that_its_type_cannot_read_is_known_by_its_spelling():
-    for message in (a_message(type="gone"), a_message(payload={"amount": 1})):
-        assert meaning_hash(message) == message.payload_hash
+    message = a_message(payload={"amount": 1})
+    assert meaning_hash(message) == message.payload_hash

@@ -1,8 +1,8 @@
-"""JSON Schemas (2020-12) of bodies that are not ours: which are taken, and what they say of a body.
+"""JSON Schemas (2020-12) of bodies and payloads: which are taken, and what they say of one.
 
-Whoever registers a queue may be mistaken, and no body may keep a run busy for long: so a schema is
-bounded in size, in depth and in what its references make of it, its patterns take linear time, and
-nothing is fetched.
+Whoever registers a queue or a type may be mistaken, and no body may keep a run busy for long: so a
+schema is bounded in size, in depth and in what its references make of it, its patterns take linear
+time, and nothing is fetched.
 """
 
 import json
@@ -75,7 +75,7 @@ def check(schema: dict[str, Any] | bool) -> dict[str, Any]:
     return plain
 
 
-def problem(schema: dict[str, Any], body: Any) -> str | None:
+def problem(schema: dict[str, Any], body: Any, whole: str = "body") -> str | None:
     """Return what is wrong with a body, in ASCII without quotes; None if it fits the schema.
 
     Of the body it has only names that the schema has as well, and no value.
@@ -83,15 +83,16 @@ def problem(schema: dict[str, Any], body: Any) -> str | None:
     Args:
         schema: as `check` gave it.
         body: parsed JSON.
+        whole: what the whole of it is called.
     """
     try:
         error = next(iter(_compiled(json.dumps(schema)).iter_errors(body)), None)
     except (ValueError, RecursionError):  # half of a surrogate pair, what JSON has not
-        return "body: is not what JSON can hold"
+        return f"{whole}: is not what JSON can hold"
     if error is None:
         return None
     known = set(_names(schema))
-    place = "".join(_step(step, known) for step in error.instance_path).lstrip(".") or "body"
+    place = "".join(_step(step, known) for step in error.instance_path).lstrip(".") or whole
     kind: Any = error.kind
     text = f"{place}: does not meet {kind.name}"
     if kind.name == "required" and kind.property in known:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.queues import schemas
+from workflows.messages import schemas
 
 ORDER = {
     "$schema": schemas.DIALECT,
