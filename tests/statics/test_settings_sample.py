@@ -54,8 +54,9 @@ def test_sample_has_what_the_template_gives_the_functions():
     given = template()["Globals"]["Function"]["Environment"]["Variables"]
     parameters = template()["Parameters"]
     for name, value in given.items():
-        expected = parameters[value]["Default"] if value in parameters else value
-        if listed()[name] or value in parameters:
+        is_given = str(value) in parameters
+        expected = parameters[value]["Default"] if is_given else value
+        if listed()[name] or is_given:
             assert listed()[name] == str(expected), name
 
 

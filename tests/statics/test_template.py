@@ -466,7 +466,7 @@ def test_functions_are_built_small_and_for_one_platform():
 
 def statements(properties, *, more_queues=True):
     conditions = dict.fromkeys(
-        ("RedriveQueues", "RedriveQueueKeys", "EffectFunctions"), more_queues
+        ("RedriveQueues", "RedriveQueueKeys", "EffectFunctions", "HasDemoType"), more_queues
     )
     for policy in chosen(properties.get("Policies", []), conditions):
         found = policy.get("Statement", [])

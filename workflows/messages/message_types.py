@@ -21,6 +21,7 @@ from workflows.messages.envelope import (
     invalid,
 )
 from workflows.runtime import clock
+from workflows.runtime.settings import settings
 
 
 class TooOld(Exception):
@@ -52,6 +53,12 @@ class MessageType(Protocol):
 TYPES: dict[str, MessageType] = {"transaction": transaction}
 
 
+def built_in(message_type: str) -> MessageType | None:
+    """Return a type of `TYPES` if it is deployed; the demo's needs its table."""
+    found = TYPES.get(message_type)
+    return None if found is transaction and not settings().accounts_table else found
+
+
 def validate(message_type: str, payload: dict[str, Any]) -> Any:
     """Return the payload as its type's model; of a registered type as it is.
 
@@ -59,11 +66,12 @@ def validate(message_type: str, payload: dict[str, Any]) -> Any:
         UnknownType: the type is neither built in nor registered.
         InvalidPayload: naming the fields, never their values.
     """
-    if message_type not in TYPES:
+    kind = built_in(message_type)
+    if kind is None:
         return _registered(message_type).check(payload)
-    model = _model(message_type, payload)
+    model = _model(kind, payload)
     lossy = list(inexact(payload))
-    if lossy and not _alike(model, _model(message_type, as_floats(payload))):
+    if lossy and not _alike(model, _model(kind, as_floats(payload))):
         raise InvalidPayload(
             "{field}: has more digits than a JSON number keeps; write it as a text", field=lossy[0]
         )
@@ -78,21 +86,19 @@ def meaning_hash(message: Message) -> str:
     not built in has no model: there it is the JSON, whoever is registered.
     """
     try:
-        is_built_in = message.type in TYPES
-        meant = canonical(
-            validate(message.type, message.payload) if is_built_in else message.payload
-        )
+        has_model = built_in(message.type) is not None
+        meant = canonical(validate(message.type, message.payload) if has_model else message.payload)
         text = json.dumps([message.type, message.group_id, meant], sort_keys=True)
     except (InvalidMessage, TypeError, ValueError, OverflowError):
         return message.payload_hash
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _model(message_type: str, payload: dict[str, Any]) -> BaseModel:
+def _model(kind: MessageType, payload: dict[str, Any]) -> BaseModel:
     try:
-        model: BaseModel = TYPES[message_type].Payload.model_validate(payload)
+        model: BaseModel = kind.Payload.model_validate(payload)
     except ValidationError as error:
-        raise invalid(InvalidPayload, error, TYPES[message_type].Payload) from None
+        raise invalid(InvalidPayload, error, kind.Payload) from None
     return model
 
 
@@ -110,8 +116,8 @@ def check_age(message: Message) -> None:
     Raises:
         TooOld: it was first sent more than the type's `MAX_AGE_SECONDS` ago.
     """
-    built_in = TYPES.get(message.type)
-    limit = built_in.MAX_AGE_SECONDS if built_in else _registered(message.type).max_age_seconds
+    kind = built_in(message.type)
+    limit = kind.MAX_AGE_SECONDS if kind else _registered(message.type).max_age_seconds
     age = datetime.fromisoformat(clock.now()) - message.first_sent_at
     if limit is not None and age.total_seconds() > limit:
         raise TooOld(f"The message was first sent more than {limit} seconds ago.")
@@ -119,9 +125,7 @@ def check_age(message: Message) -> None:
 
 def group_id(message_type: str, payload: Any) -> str | None:
     """Return the message group for what `validate` gave; None: the message's own."""
-    if message_type in TYPES:
-        return TYPES[message_type].group_id(payload)
-    return _registered(message_type).group_id(payload)
+    return (built_in(message_type) or _registered(message_type)).group_id(payload)
 
 
 def process(message: Message, tried: Try | None = None) -> None:
@@ -132,8 +136,8 @@ def process(message: Message, tried: Try | None = None) -> None:
         tried: which try it is; a registered type's function is told. None: the first.
     """
     payload = validate(message.type, message.payload)  # first: the type may be unknown
-    if message.type in TYPES:
-        TYPES[message.type].process(message.message_id, payload)
+    if kind := built_in(message.type):
+        kind.process(message.message_id, payload)
     else:
         _registered(message.type).have_effect(message, tried or Try())
 

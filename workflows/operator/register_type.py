@@ -14,7 +14,7 @@ from workflows.ledger.status import Status
 from workflows.messages import expressions, registered_types, schemas
 from workflows.messages.effect_functions import EffectFunction
 from workflows.messages.filters import Filter
-from workflows.messages.message_types import TYPES
+from workflows.messages.message_types import TYPES, built_in
 from workflows.operator import effect_permissions
 from workflows.runtime.asked import Asked
 from workflows.runtime.refusals import Conflict, Invalid
@@ -115,8 +115,9 @@ class TypeSettings(BaseModel):
 
 def every() -> list[TypeSettings]:
     """Return all types, the built-in ones first."""
-    registered = (one for one in registered_types.every() if one.name not in TYPES)
-    return [*map(TypeSettings.built_in, sorted(TYPES)), *map(TypeSettings.of, registered)]
+    registered = (one for one in registered_types.every() if not built_in(one.name))
+    ours = filter(built_in, sorted(TYPES))
+    return [*map(TypeSettings.built_in, ours), *map(TypeSettings.of, registered)]
 
 
 def show(name: str) -> TypeSettings:
@@ -125,7 +126,7 @@ def show(name: str) -> TypeSettings:
     Raises:
         workflows.messages.registered_types.TypeNotFound: there is none.
     """
-    if name in TYPES:
+    if built_in(name):
         return TypeSettings.built_in(name)
     return TypeSettings.of(registered_types.get(name))
 
@@ -140,7 +141,7 @@ def register(name: str, request: TypeRequest, actor: Actor) -> tuple[EffectFunct
         workflows.operator.effect_permissions.FunctionMissing: there is none.
         workflows.messages.registered_types.TypeChanged: somebody else was faster.
     """
-    if name in TYPES:
+    if built_in(name):
         raise BuiltInType
     if not registered_types.is_name(name):
         raise UnfitType(
@@ -167,7 +168,7 @@ def remove(name: str, force: bool, actor: Actor) -> EffectFunction:
         TypeInUse: messages of it are in trouble, and it is not forced.
         workflows.messages.registered_types.TypeChanged: somebody else was faster.
     """
-    if name in TYPES:
+    if built_in(name):
         raise BuiltInType
     registered_types.get(name)
     if not force and (what := _in_trouble(name)):

@@ -19,6 +19,10 @@ def _text() -> Any:
     return field(metadata={"is": "a text", "pattern": r".+"})
 
 
+def _text_or_none() -> Any:
+    return field(metadata={"is": "a text, which may be empty", "pattern": r".*"})
+
+
 def _list() -> Any:
     return field(metadata={"is": "a list, which may be empty", "pattern": r".*"})
 
@@ -46,7 +50,7 @@ class Settings:
     audit_table: str = _text()
     users_table: str = _text()
     queues_table: str = _text()
-    accounts_table: str = _text()
+    accounts_table: str = _text_or_none()  # without it, there is no type `transaction`
     work_queue_url: str = _text()
     dead_letter_queue_url: str = _text()
     retry_state_machine_arn: str = _text()
