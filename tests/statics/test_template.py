@@ -124,9 +124,11 @@ def test_every_module_with_a_handler_is_a_function():
 
 def test_environment_is_what_the_settings_want():
     wanted = {one.name.upper() for one in fields(Settings)} - {"AWS_REGION"}  # Lambda's own
+    types = "".join(path.read_text() for path in Path("workflows/messages").glob("*.py"))
+    theirs = set(re.findall(r'environ\["(\w+)"\]', types))
 
-    assert set(VARIABLES) == wanted
-    assert set(ENVIRONMENT) >= wanted
+    assert set(VARIABLES) == wanted | theirs
+    assert set(ENVIRONMENT) >= wanted | theirs
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,9 @@ def chosen(value: Any, given: bool) -> Any:
         return [part for part in parts if part != {"Ref": "AWS::NoValue"}]
     if not isinstance(value, dict):
         return value
-    if str(value.get("Fn::If", [""])[0]).startswith(("RedriveQueue", "EffectFunctions", "HasDemoType")):
+    if str(value.get("Fn::If", [""])[0]).startswith(
+        ("RedriveQueue", "EffectFunctions", "HasDemoType")
+    ):
         return chosen(value["Fn::If"][1 if given else 2], given)
     return {name: chosen(part, given) for name, part in value.items()}
 

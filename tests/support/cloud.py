@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 from moto.dynamodb.models import dynamodb_backends
 
-from tests.support.template import template_tables
+from tests.support.template import template, template_tables
 from workflows.access import tokens
 from workflows.messages import registered_types
 from workflows.runtime import aws
@@ -55,6 +55,12 @@ ENVIRONMENT = {
     "REDRIVE_QUEUE_ARNS": f"arn:aws:sqs:{REGION}:{ACCOUNT}:team-*,arn:aws:sqs:{REGION}:{OTHER}:*",
     "EFFECT_FUNCTION_ARNS": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:team-*",
     "REDRIVE_QUEUE_KEY_ARNS": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-*",
+}
+# A table that a message type brought along.
+ENVIRONMENT |= {
+    name: table.removesuffix("Table")
+    for name, table in template()["Globals"]["Function"]["Environment"]["Variables"].items()
+    if name not in ENVIRONMENT and table in template_tables()
 }
 # What a developer's shell may hold and no test may follow.
 FOREIGN = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SFN", "AWS_PROFILE", "AWS_SESSION_TOKEN")

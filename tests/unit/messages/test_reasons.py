@@ -132,6 +132,7 @@ def invalid(**payload):
     return raised.value
 
 
+@pytest.mark.usefixtures("environment")
 def test_names_that_a_sender_made_up_split_no_cause_either():
     assert one_cause([invalid(note=1), invalid(remark=2), invalid(a=1, b=2)])
     assert not one_cause([invalid(note=1), invalid(note=1, amount="x")])
@@ -140,6 +141,7 @@ def test_names_that_a_sender_made_up_split_no_cause_either():
     assert "template" not in reason_of(invalid(amount="x"))  # it would say the same
 
 
+@pytest.mark.usefixtures("environment")
 def test_payload_with_many_unknown_fields_is_described_shortly():
     found = invalid(**{f"{number:03}" + "x" * 99: 1 for number in range(99)})
 
