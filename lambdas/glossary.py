@@ -4,6 +4,8 @@ A name stands for the field wherever it is; `Schema.name` for that schema's own.
 a table of `docs/glossary.md`, which has the other words, such as statuses: `make tables`.
 """
 
+from lambdas.registered_glossary import REGISTERED, each
+
 _ISO = "ISO 8601 in UTC."
 _MESSAGE_ID = (
     "The message's id: idempotency key, key of the ledger and first deduplication id. One that was"
@@ -12,19 +14,7 @@ _MESSAGE_ID = (
 _GROUP_ID = "The SQS message group, in which messages keep their order."
 _RUN_ID = "The redrive run; the name of its execution."
 _REDRIVES = "How often the message was sent again from the dead-letter queue."
-_EXPRESSION = "JMESPath over {{body, attributes, group}}: {}."
-_SCHEMAS = {
-    "Queue": ("Request", "Settings", "Report"),
-    "Run": ("Record", "Report"),
-    "Type": ("Request", "Settings"),
-}
 _CURSOR = "Ask again with it for what follows; null at the end."
-
-
-def _each(field: str, about: str, meaning: str) -> dict[str, str]:
-    """Say the same of a field of each schema that is about one thing."""
-    return {f"{about}{schema}.{field}": meaning for schema in _SCHEMAS[about]}
-
 
 FIELDS = {
     # Messages
@@ -157,7 +147,7 @@ FIELDS = {
     "received": "Dead letters that were dealt with: the sum of `redriven`, `quarantined`,"
     " `already_processed`, `discarded` and `failed`.",
     "redriven": "Sent to the work queue again.",
-    **_each("quarantined", "Run", "Put into quarantine."),
+    **each("quarantined", "Run", "Put into quarantine."),
     "LaneRecord.quarantined": "Put into quarantine.",
     "already_processed": "Processed, parked or quarantined before; only deleted from the queue.",
     "discarded": "Discarded before, and only deleted from the queue.",
@@ -165,9 +155,9 @@ FIELDS = {
     "left": "Not to be touched by this run; they stay on the queue.",
     "started_at": f"When the run began. {_ISO}",
     "finished_at": f"When it ended; null while it works. {_ISO}",
-    **_each("in_flight", "Run", "Dead letters in flight elsewhere when the run found no more."),
-    **_each("missing", "Run", "Messages of the plan that it was given which it did not deal with."),
-    **_each("reason", "Run", "Why the run was halted."),
+    **each("in_flight", "Run", "Dead letters in flight elsewhere when the run found no more."),
+    **each("missing", "Run", "Messages of the plan that it was given which it did not deal with."),
+    **each("reason", "Run", "Why the run was halted."),
     "failure": "Why the run failed: an error's name or a sentence.",
     "RunReport.lanes": "What each lane of the run has done; all of them together, the run.",
     "lane": "The lane's number, from 0.",
@@ -184,41 +174,7 @@ FIELDS = {
     "rate_per_second": "Messages redriven a second so far.",
     "remaining": "At most so many are still to be looked at.",
     "eta_seconds": "Seconds until the run may end; null while nothing was redriven.",
-    # Queues
-    "queue": "The queue's name here; `default` is the built-in pair.",
-    "queues": "All queues, the built-in pair first.",
-    "source_queue": "The queue that consumers receive from: its ARN; to register, a name, a URL or"
-    " an ARN.",
-    **_each("dead_letter_queue", "Queue", "The ARN of the queue of its dead messages."),
-    "QueueRequest.dead_letter_queue": "The queue of its dead messages: a name, a URL or an ARN.",
-    "fifo": "Whether both are FIFO queues.",
-    "identity": "JMESPath over {body, attributes, group}: what tells one message from another; a"
-    " list of expressions is one too. Without it, or where it selects nothing, the body does.",
-    **_each("type", "Queue", _EXPRESSION.format("of what type it is, for filters and causes")),
-    "group": _EXPRESSION.format("what group a message belongs to, for filters"),
-    **_each("error", "Queue", _EXPRESSION.format("the class of the error that it died of")),
-    "schema": "JSON Schema 2020-12 that a body must fit to be redriven, of 32 KB at most.",
-    "mask": "Paths into {body, attributes, group}, 20 at most: what is told of them, such as type,"
-    " group and reason, is `***` to all but operators, and identity may read none.",
-    "max_redrives": "So many redrives a message has before it is quarantined; unset, the"
-    " deployment's.",
-    "max_age_seconds": "A message older than that is not redriven; unset, any age.",
-    "redrive_request": "What a run of this queue is asked for where a request says nothing.",
-    "acknowledge_receives": "Take a dead-letter queue with a redrive policy of its own, towards"
-    " which each look at a message counts.",
-    "source": "How deep the source queue is; null if SQS does not tell.",
-    "dead_letters": "How deep the dead-letter queue is; null if SQS does not tell.",
-    "problem": "Which of the queues SQS does not tell of, and its error; null if none.",
-    # Message types
-    "TypeSettings.type": "The type's name, as messages have it.",
-    "types": "All message types, the built-in ones first.",
-    "function": "The Lambda function that is the effect of each message: its ARN; to register, its"
-    " name or ARN. Null of a built-in type.",
-    **_each("schema", "Type", "JSON Schema 2020-12 that a payload must fit, of 32 KB at most."),
-    **_each("group", "Type", "JMESPath over the payload: the group, where its sender names none."),
-    **_each("max_age_seconds", "Type", "A message first sent longer ago is not redriven."),
-    "invalid_errors": "Names of the function's errors that no further try can help, beside"
-    " `InvalidMessage`.",
+    **REGISTERED,
     # Pages and bulk answers
     "records": "The page's records, newest first.",
     "runs": "The page's runs, newest first.",

@@ -52,6 +52,7 @@ LOADED = {
     "bulk_answer": TROUBLE,
     "described": {"messages", "runtime"},
     "glossary": set(),
+    "registered_glossary": set(),
     "page_query": set(),
     "queue_query": {"messages"},
     "responses": set(),
