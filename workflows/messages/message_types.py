@@ -67,8 +67,10 @@ def validate(message_type: str, payload: dict[str, Any]) -> Any:
         InvalidPayload: naming the fields, never their values.
     """
     kind = built_in(message_type)
-    if kind is None:
-        return _registered(message_type).check(payload)
+    return _read(kind, payload) if kind else _registered(message_type).check(payload)
+
+
+def _read(kind: MessageType, payload: dict[str, Any]) -> BaseModel:
     model = _model(kind, payload)
     lossy = list(inexact(payload))
     if lossy and not _alike(model, _model(kind, as_floats(payload))):
@@ -83,11 +85,11 @@ def meaning_hash(message: Message) -> str:
 
     Of a payload that its type cannot read, that is its spelling: `Message.payload_hash`. It may be
     another after the type's model has changed, so a copy is known by its spelling as well. What is
-    not built in has no model: there it is the JSON, whoever is registered.
+    not in `TYPES`, deployed or not, has no model: there it is the JSON, whoever is registered.
     """
+    kind = TYPES.get(message.type)
     try:
-        has_model = built_in(message.type) is not None
-        meant = canonical(validate(message.type, message.payload) if has_model else message.payload)
+        meant = canonical(_read(kind, message.payload) if kind else message.payload)
         text = json.dumps([message.type, message.group_id, meant], sort_keys=True)
     except (InvalidMessage, TypeError, ValueError, OverflowError):
         return message.payload_hash

@@ -104,7 +104,7 @@ def test_worker_whose_clock_differs_and_dies_holds_a_message_up_and_no_more(
     assert broken(world, moved=[message]) == []
 
 
-def _die(message):
+def _die(*_):
     raise SystemExit
 
 
