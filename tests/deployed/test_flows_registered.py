@@ -266,17 +266,25 @@ def test_canary_halts_by_looking_when_what_it_sent_comes_back(operator, pair):
 
 def test_filter_and_limits_hold_and_queues_do_not_wait_for_each_other(operator, pair, stack):
     other = Pair(stack, f"other-{uuid.uuid4().hex[:12]}", not pair.fifo)
-    register(other, operator, identity="body.id", type="body.text", redrive_request={"lanes": 2})
+    settings = {"type": "body.text", "unwrap": ["sns"], "redrive_request": {"lanes": 2}}
+    register(other, operator, identity="body.id", **settings)
+    topic = {"Type": "Notification", "TopicArn": "arn:aws:sns:us-east-1:123456789012:orders"}
+    packed = [
+        json.dumps(topic | {"Message": order(number, "a" if number % 2 else "b")}, indent=1)
+        for number in range(6)
+    ]
     for number in range(6):
         pair.send(pair.dead, order(number), f"g-{number}")
-        other.send(other.dead, order(number, "a" if number % 2 else "b"), f"g-{number}")
+        other.send(other.dead, packed[number], f"g-{number}")
 
     some = run(operator, pair, max_messages=2)
     only = run(operator, other, filter={"type": "a"})
     unknown = operator.reprocess(queue="nobody-s")
+    other.consume()
 
     assert (some["redriven"], only["redriven"], only["left"]) == (2, 3, 3)
     assert only["request"]["lanes"] == 2
+    assert {one["Body"] for one in other.processed} == set(packed[1::2])
     assert_problem(unknown, 404, "unknown_queue")
     runs = operator.runs(queue=other.name).expect(200)["runs"]
     assert [one["run_id"] for one in runs] == [only["run_id"]]

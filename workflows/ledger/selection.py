@@ -21,8 +21,13 @@ _SLACK = timedelta(days=1)
 BODIES_AT_ONCE = 100  # BatchGetItem's limit
 
 
-def subject(row: dict[str, Any]) -> Subject:
-    """Return what a filter looks at; its payload is there only if the row has the body."""
+def subject(row: dict[str, Any], wrappings: Iterable[str] = ()) -> Subject:
+    """Return what a filter looks at; its payload is there only if the row has the body.
+
+    Args:
+        row: of a message, or what an index has of it.
+        wrappings: what the body may be packed in.
+    """
     return Subject(
         message_id=row["message_id"],
         group_id=row["group_id"],
@@ -30,7 +35,7 @@ def subject(row: dict[str, Any]) -> Subject:
         reason_type=row.get("reason", {}).get("type"),
         fingerprint=lookup.fingerprint_of(row),
         first_sent_at=row["first_sent_at"],
-        payload=_payload(row.get("body", ""), row["message_id"]),
+        payload=_payload(_inside(row.get("body", ""), wrappings), row["message_id"]),
     )
 
 
@@ -55,8 +60,22 @@ def condition(wanted: Filter) -> dict[str, Any]:
     }
 
 
+def wrappings_of(queue: str, wanted: Filter) -> tuple[str, ...]:
+    """Return what bodies of a queue may be packed in, if a filter looks into them."""
+    if queue == DEFAULT_QUEUE or not wanted.wants_payload:
+        return ()
+    from workflows.queues import registry  # who sends a message needs none of it
+
+    return registry.get(queue).unwrap
+
+
 def select(
-    trouble: str, wanted: Filter, rows: Iterable[dict[str, Any]], *, bodies: bool = False
+    trouble: str,
+    wanted: Filter,
+    rows: Iterable[dict[str, Any]],
+    *,
+    bodies: bool = False,
+    wrappings: Iterable[str] = (),
 ) -> Iterator[dict[str, Any]]:
     """Yield those of the index's rows that a filter means; whole if `bodies`, or if it has to."""
     by_record = wanted.model_copy(update={"payload": None, "jmespath": None})
@@ -65,7 +84,7 @@ def select(
         yield from rows
         return
     for found in shards.side_by_side(lambda chunk: whole(trouble, chunk), _chunks(rows)):
-        yield from (row for row in found if matches(wanted, subject(row)))
+        yield from (row for row in found if matches(wanted, subject(row, wrappings)))
 
 
 def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -78,6 +97,14 @@ def whole(trouble: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = lookup.get_many((row["message_id"] for row in rows), whole=True)
     rows_now = (found.get(row["message_id"], {}) for row in rows)
     return [row for row in rows_now if row.get("trouble") == trouble]
+
+
+def _inside(body: str, wrappings: Iterable[str]) -> str:
+    if not wrappings:
+        return body
+    from workflows.queues.wrappings import inner
+
+    return inner(body, wrappings)
 
 
 def _payload(body: str, message_id: str) -> dict[str, Any] | None:

@@ -70,10 +70,12 @@ def page(
     rows: list[Row] = []
     read = 0
     condition = selection.condition(wanted)
+    wrappings = selection.wrappings_of(queue, wanted)
     for looked in shards.in_order(
         index(), listing.of(trouble, queue), after=after, Limit=size, **condition
     ):
-        rows += islice(selection.select(trouble, wanted, looked.rows), limit + 1 - len(rows))
+        chosen = selection.select(trouble, wanted, looked.rows, wrappings=wrappings)
+        rows += islice(chosen, limit + 1 - len(rows))
         if len(rows) > limit:
             return rows[:limit], cursor_after(trouble, rows[limit - 1])
         read += looked.read
@@ -107,12 +109,14 @@ def every(
         found = selection.whole(
             trouble, [one for one in ids if queue_of(one["message_id"]) == queue]
         )
-        rows = [row for row in found if matches(wanted, selection.subject(row))]
+        wrappings = selection.wrappings_of(queue, wanted)
+        rows = [row for row in found if matches(wanted, selection.subject(row, wrappings))]
         yield from sorted(rows, key=lambda row: str(row["updated_at"]))
         return
     condition = selection.condition(wanted) | ({"Limit": max(100, bodies // 10)} if bodies else {})
     listed = _flat(shards.in_order(index(), listing.of(trouble, queue), **condition))
-    yield from selection.select(trouble, wanted, listed, bodies=bool(bodies))
+    wrappings = selection.wrappings_of(queue, wanted)
+    yield from selection.select(trouble, wanted, listed, bodies=bool(bodies), wrappings=wrappings)
 
 
 def chunks(
@@ -136,13 +140,14 @@ def chunks(
         return
     by_record = wanted.model_copy(update={"payload": None, "jmespath": None})
     condition = selection.condition(wanted)
+    wrappings = selection.wrappings_of(queue, wanted)
     for looked in shards.in_order(index(), known, after=after, until=began, **condition):
         likely = iter([row for row in looked.rows if matches(by_record, selection.subject(row))])
         while chunk := list(islice(likely, selection.BODIES_AT_ONCE)):
             # Of the index: a row that was written since stands elsewhere in it, or soon will.
             cursors = {row["message_id"]: _cursor(known, _place(row), began) for row in chunk}
             whole = (row for row in selection.whole(trouble, chunk) if row["updated_at"] <= began)
-            found = (row for row in whole if matches(wanted, selection.subject(row)))
+            found = (row for row in whole if matches(wanted, selection.subject(row, wrappings)))
             last = cursors[chunk[-1]["message_id"]]
             yield [(row, cursors[row["message_id"]]) for row in found], last
         yield [], looked.upto and _cursor(known, looked.upto, began)

@@ -31,6 +31,7 @@ class QueueSettings(BaseModel):
     max_age_seconds: int | None
     redrive_request: dict[str, Any] | None
     acknowledge_receives: bool
+    unwrap: list[str]
     mask: list[str]
 
     @classmethod
@@ -94,5 +95,6 @@ def _told(queue: Queue) -> dict[str, Any]:
         "max_age_seconds": known.max_age_seconds,
         "redrive_request": known.redrive_request,
         "acknowledge_receives": known.acknowledge_receives,
+        "unwrap": list(known.unwrap),
         "mask": list(known.mask),
     }

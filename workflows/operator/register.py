@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
@@ -11,7 +11,7 @@ from workflows.ledger.audit import Actor
 from workflows.messages import schemas
 from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.operator import in_use
-from workflows.queues import addresses, checks, expressions, masks, registry
+from workflows.queues import addresses, checks, expressions, masks, registry, wrappings
 from workflows.queues.queue import Queue
 from workflows.redrive.requests import RedriveRequest, RunRequest
 from workflows.runtime.asked import Asked
@@ -21,6 +21,7 @@ Expression = Annotated[
     str, Field(min_length=1, max_length=expressions.LENGTH), AfterValidator(expressions.check)
 ]
 Identity = Annotated[Expression, AfterValidator(expressions.check_identity)]
+Wrapping = Literal["base64", "gzip", "sns", "eventbridge"]
 Mask = Annotated[str, AfterValidator(masks.check)]
 Schema = Annotated[dict[str, Any] | bool, AfterValidator(schemas.check)]
 
@@ -48,6 +49,9 @@ class QueueRequest(Asked):
     max_age_seconds: int | None = Field(default=None, ge=1, le=_TEN_YEARS)
     redrive_request: RunRequest | None = None
     acknowledge_receives: bool = False
+    unwrap: list[Wrapping] = Field(
+        default=[], max_length=wrappings.MOST, examples=[["sns", "gzip"]]
+    )
     mask: list[Mask] = Field(default=[], max_length=masks.MOST, examples=[["body.customer.email"]])
 
     @field_validator("redrive_request")
@@ -86,6 +90,7 @@ class QueueRequest(Asked):
             redrive_request=self.redrive_request.options() if self.redrive_request else None,
             acknowledge_receives=self.acknowledge_receives,
             mask=tuple(self.mask),
+            unwrap=tuple(self.unwrap),
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from workflows.messages import ids
 from workflows.messages.canonical import as_floats
 from workflows.messages.reasons import reason
-from workflows.queues import expressions
+from workflows.queues import expressions, wrappings
 from workflows.queues.expressions import Subject
 from workflows.queues.queue import Queue
 from workflows.runtime.strict_json import loads
@@ -31,7 +31,7 @@ ERROR_MESSAGES = ("ErrorMessage", "errorMessage", "ReasonMessage")
 class Letter:
     """A dead letter: its id in the ledger, its labels, and why it is dead.
 
-    `parsed` is its body where that is JSON, else None; `body_hash` knows the very bytes.
+    `parsed` is what its body holds where that is JSON, else None; `body_hash` knows the very bytes.
     """
 
     message_id: str
@@ -59,8 +59,9 @@ def read(
         group: its message group; "" for none.
         receives: how often SQS says that it was received.
     """
-    parsed = _parsed(body)
-    about = _subject(body, parsed, attributes, group)
+    inside = wrappings.inner(body, queue.unwrap)
+    parsed = _parsed(inside)
+    about = _subject(inside, parsed, attributes, group)
     body_hash = hash_of(body)
     return Letter(
         message_id=_identity(queue, about, attributes, group, body_hash),
@@ -74,7 +75,8 @@ def read(
 
 def told_id(queue: Queue, body: str, attributes: Mapping[str, str], group: str) -> str:
     """Return the id that a registration's expression tells of a message; "" if it finds nothing."""
-    found = _text(queue.identity, _subject(body, _parsed(body), attributes, group))
+    inside = wrappings.inner(body, queue.unwrap)
+    found = _text(queue.identity, _subject(inside, _parsed(inside), attributes, group))
     return ids.of_queue(queue.name, found) if found else ""
 
 

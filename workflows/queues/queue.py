@@ -17,8 +17,9 @@ class Queue:
     `redrive_request` is what a run does that asks for nothing else. With `acknowledge_receives` its
     dead-letter queue has a redrive policy of its own, for which every look counts. For so many
     `retention_seconds` that queue keeps a message, as it was registered; None for the built-in one.
-    What `mask` names nobody sees but operators. Of a run that sends elsewhere, `destination` is the
-    queue whose source queue stands in the place of its own.
+    What `mask` names nobody sees but operators. A body may be packed in what `unwrap` names. Of a
+    run that sends elsewhere, `destination` is the queue whose source queue stands in the place of
+    its own.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Queue:
     acknowledge_receives: bool = False
     retention_seconds: int | None = None
     mask: tuple[str, ...] = ()
+    unwrap: tuple[str, ...] = ()
     destination: str = ""
 
     @property
@@ -89,7 +91,8 @@ class Queue:
         """Read what a table keeps; what a later version added is passed over."""
         known = {field.name for field in fields(cls)}
         found = {name: value for name, value in kept.items() if name in known}
-        return cls(**found | {"mask": tuple(found.get("mask", ()))})
+        lists = {name: tuple(found.get(name, ())) for name in ("mask", "unwrap")}
+        return cls(**found | lists)
 
 
 def unknown(name: str) -> Queue:

@@ -98,7 +98,7 @@ def draw(
     """
     gone: list[trouble.Row] = []
     looked_at = list(_judged(options, only, max_messages, gone, queue))
-    missing = [_missing(row) for row in gone if filters.matches(only, selection.subject(row))]
+    missing = [_missing(row) for row in gone if _is_meant(row, only, queue)]
     chosen = [verdict for verdict in looked_at if verdict["verdict"] != "left"]
     redriven = [verdict for verdict in chosen if verdict["verdict"] == "redrive"]
     batches = -(-len(chosen) // 10)
@@ -209,6 +209,10 @@ def _planned(verdict: Verdict) -> Planned:
         reason=_REASONS.get(verdict["left_because"])
         or (verdict["reason"]["type"] if verdict["verdict"] == "quarantine" else None),
     )
+
+
+def _is_meant(row: trouble.Row, only: Filter, queue: Queue) -> bool:
+    return filters.matches(only, selection.subject(row, queue.unwrap))
 
 
 def _missing(row: trouble.Row) -> Planned:

@@ -30,6 +30,7 @@ ALL: dict[str, Any] = LEAST | {
     "max_age_seconds": 3_600,
     "redrive_request": {"max_per_second": 20, "canary": {"messages": 5, "watch_seconds": 60}},
     "acknowledge_receives": True,
+    "unwrap": ["sns", "gzip"],
     "mask": ["body.customer.email"],
 }
 ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}"
@@ -234,6 +235,8 @@ def test_producer_reads_and_operator_writes():
         ({"identiti": "body.id"}, "identiti", "did you mean identity?"),
         ({"body_schema": {}}, "body_schema", "is not known"),
         ({"acknowledge_receives": "yes"}, "acknowledge_receives", "valid boolean"),
+        ({"unwrap": ["zip"]}, "unwrap.0", "'base64', 'gzip', 'sns' or 'eventbridge'"),
+        ({"unwrap": ["sns"] * 6}, "unwrap", "at most 5 items"),
         ({"mask": ["card"]}, "mask.0", "must begin at body, attributes or group"),
         ({"mask": ["body.card"] * 21}, "mask", "at most 20 items"),
         ({"mask": ["body.id.x"], "identity": "body.id"}, "mask", "what identity reads"),
@@ -333,6 +336,7 @@ def test_registered_queue_is_what_others_read():
             dead_letter_arn=f"{ARN}:team-a-dead",
             fifo=False,
             retention_seconds=345_600,  # as SQS says
-            **{name: ALL[name] for name in list(ALL)[2:]} | {"mask": tuple(ALL["mask"])},
+            **{name: ALL[name] for name in list(ALL)[2:]}
+            | {name: tuple(ALL[name]) for name in ("mask", "unwrap")},
         )
     )
