@@ -23,7 +23,10 @@ VARIABLES = {
     "plan_hash": "",
     "run_id": "",
     "queue": "orders",
+    "type": "order",
 }
+# In bodies it is the type of a message, which the example says itself.
+_OF_PATHS = {"type"}
 # What is shown first; what is not named comes after, so that a new route is never left out.
 _ORDER = [
     "post /users/login",
@@ -43,6 +46,10 @@ _ORDER = [
     "get /queues",
     "get /queues/{queue}",
     "delete /queues/{queue}",
+    "put /types/{type}",
+    "get /types",
+    "get /types/{type}",
+    "delete /types/{type}",
 ]
 _MENDING = [
     "patch /messages/{message_id}",
@@ -191,7 +198,8 @@ def _bodies(
 
 def _with_variables(body: dict[str, Any]) -> dict[str, Any]:
     """Return a body with variables for its values; what acts on many acts on one message."""
-    found = {name: f"{{{{{name}}}}}" if name in VARIABLES else v for name, v in body.items()}
+    known = VARIABLES.keys() - _OF_PATHS
+    found = {name: f"{{{{{name}}}}}" if name in known else v for name, v in body.items()}
     return found | _ONE if "filter" in body else found
 
 

@@ -12,6 +12,7 @@ from local import collection
 from local.client import Client
 from local.deadline import wait_until
 from tests.deployed.flows import finished, forget_dead_letters, settled
+from tests.deployed.team_functions import create
 
 SCRIPT = re.compile(r'  pm\.collectionVariables\.set\("(\w+)", pm\.response\.json\(\)\.(\w+)\);')
 
@@ -71,7 +72,7 @@ def test_base_url_and_credentials_are_variables_without_a_secret():
 
 
 def test_each_variable_is_set_before_it_is_used():
-    known = {"base_url", "email", "password", "queue"}
+    known = {"base_url", "email", "password", "queue", "type"}
     for item in requests():
         request = item["request"]
         used = re.findall(r"\{\{(\w+)\}\}", json.dumps([request["url"], request.get("body")]))
@@ -163,6 +164,7 @@ def test_every_request_of_the_file_is_answered(stack):
     forget_dead_letters(stack)
     for name in ("orders", "orders-dead-letters"):  # of the examples
         stack.client("sqs").create_queue(QueueName=name)
+    create(stack, "ship-order", "python3.13", "ship.py", "def handler(event, context): pass")
     user = stack.users["operator"]
     importer, watch = Importer(stack.api_url, user), Client(stack.api_url).signed_in(**user)
     dies = requests()[number("post", "/messages/send", "that dies")]
