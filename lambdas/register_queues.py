@@ -11,7 +11,7 @@ from lambdas.acting import acting
 from lambdas.api import PathId, app, serve, trace_id
 from lambdas.responses import answers, problems
 from workflows.operator import register
-from workflows.operator.queue_report import QueueSettings
+from workflows.operator.queue_report import QueueRegistered, QueueSettings
 from workflows.operator.register import QueueRequest
 from workflows.runtime import telemetry
 
@@ -34,6 +34,9 @@ _EXAMPLES: Any = {
         },
     },
 }
+ForceIdentity = Annotated[
+    bool, Query(alias="force", description="Though messages in trouble are known by another one.")
+]
 Force = Annotated[
     bool, Query(description="Remove it though a run is active or messages are in trouble.")
 ]
@@ -46,25 +49,30 @@ Force = Annotated[
     " both FIFO, also of another account; the template's parameter `RedriveQueueArns` must name"
     " them. The request is the whole: what it leaves out is unset. Refused with 422 if a run could"
     " not work with the queues: `unfit_queue`, `queue_missing`, `permission_missing`,"
-    " `dead_letter_queue_taken`. The settings of `default`, the built-in pair, are the template's.",
+    " `dead_letter_queue_taken`. 409 `queue_in_use` if `identity` is another one while messages are"
+    " in trouble, each of which would be met as an unknown one, unless `force=true`. What may be"
+    " meant and is strange is told in `warnings`. The settings of `default`, the built-in pair, are"
+    " the template's.",
     tags=["Queues"],
-    responses=answers(201, QueueSettings, "Registered.")
-    | answers(200, QueueSettings, "Changed.")
+    responses=answers(201, QueueRegistered, "Registered.")
+    | answers(200, QueueRegistered, "Changed.")
     | problems(401, 403, 409, 422),
 )
 def register_queue(
-    queue: PathId, request: Annotated[QueueRequest, Body(openapi_examples=_EXAMPLES)]
-) -> Response[QueueSettings]:
+    queue: PathId,
+    request: Annotated[QueueRequest, Body(openapi_examples=_EXAMPLES)],
+    force: ForceIdentity = False,
+) -> Response[QueueRegistered]:
     """Register in the caller's name."""
     with (
-        acting("register_queue", register.asked(queue, request)) as actor,
+        acting("register_queue", register.asked(queue, request, force)) as actor,
         telemetry.operation("register_queue", trace_id(), queue=queue),
     ):
-        found, is_new = register.register(queue, request, actor)
+        found, is_new, warnings = register.register(queue, request, actor, force=force)
     return Response(
         status_code=HTTPStatus.CREATED if is_new else HTTPStatus.OK,
         content_type="application/json",
-        body=QueueSettings.of(found),
+        body=QueueRegistered.with_warnings(found, warnings),
     )
 
 

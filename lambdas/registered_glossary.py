@@ -2,7 +2,7 @@
 
 _EXPRESSION = "JMESPath over {{body, attributes, group}}: {}."
 _SCHEMAS = {
-    "Queue": ("Request", "Settings", "Report"),
+    "Queue": ("Request", "Settings", "Registered", "Report"),
     "Run": ("Record", "Report"),
     "Type": ("Request", "Settings"),
 }
@@ -41,6 +41,7 @@ REGISTERED = {
     " which each look at a message counts.",
     "source": "How deep the source queue is; null if SQS does not tell.",
     "dead_letters": "How deep the dead-letter queue is; null if SQS does not tell.",
+    "warnings": "What may be meant and is strange; empty if nothing is.",
     "problem": "Which of the queues SQS does not tell of, and its error; null if none.",
     # Message types
     "TypeSettings.type": "The type's name, as messages have it.",

@@ -31,6 +31,22 @@ def active_run(queue: Queue) -> str | None:
     return None if lock is None or not run_lock.is_alive(lock) else str(lock["holder"])
 
 
+def why_known(before: Queue, after: Queue) -> str | None:
+    """Say why a queue's messages cannot be told by another `identity`, in a sentence.
+
+    None if they can. Each that is in trouble would be met as another one, with a budget of its own.
+    """
+    if before.identity == after.identity:
+        return None
+    found = in_trouble(before)
+    if not (found.dead or found.quarantined):
+        return None
+    return (
+        f"identity: {found.dead} dead and {found.quarantined} quarantined messages are known by the"
+        " one of before, and would be met as others; redrive or discard them, or use force."
+    )
+
+
 def why(queue: Queue) -> str | None:
     """Say why a registered queue is still needed, in a sentence; None if it is not."""
     if run_id := active_run(queue):

@@ -40,6 +40,17 @@ class QueueSettings(BaseModel):
         return cls(**_told(queue))
 
 
+class QueueRegistered(QueueSettings):
+    """A queue as it is registered now, with `warnings` of what may be meant and is strange."""
+
+    warnings: list[str]
+
+    @classmethod
+    def with_warnings(cls, queue: Queue, warnings: list[str]) -> Self:
+        """Return what is told of a queue that was registered just now."""
+        return cls(**_told(queue), warnings=warnings)
+
+
 class QueueReport(QueueSettings):
     """A queue, its depths by SQS, and its messages in trouble by the ledger.
 

@@ -94,8 +94,16 @@ class QueueRequest(Asked):
         )
 
 
-def register(name: str, request: QueueRequest, actor: Actor) -> tuple[Queue, bool]:
-    """Register a queue, or change it wholly; return it, and whether it is new.
+def register(
+    name: str, request: QueueRequest, actor: Actor, *, force: bool = False
+) -> tuple[Queue, bool, list[str]]:
+    """Register a queue, or change it wholly; return it, whether it is new, and warnings.
+
+    Args:
+        name: the queue's.
+        request: all that is said of it.
+        actor: who says so.
+        force: though its messages in trouble are known by another `identity`.
 
     Raises:
         workflows.queues.checks.BuiltInQueue: it is the built-in pair.
@@ -103,17 +111,23 @@ def register(name: str, request: QueueRequest, actor: Actor) -> tuple[Queue, boo
         workflows.queues.permissions.QueueMissing: a queue is not there.
         workflows.queues.permissions.PermissionMissing: the stack may not do what a run needs.
         workflows.queues.registry.DeadLetterQueueTaken: it is another queue's.
+        workflows.queues.registry.QueueInUse: its messages in trouble would not be known any more.
         workflows.queues.registry.QueueChanged: somebody else was faster.
     """
     queue = checks.check(request.queue(checks.name(name)))
+    warnings = checks.warnings(queue)
 
     def record(by: Actor, before: Queue | None) -> list[dict[str, Any]]:
         result = "REGISTERED" if before is None else "CHANGED"
         if before == queue:
             result = "UNCHANGED"
-        return [audit.entry(by, "register_queue", result=result, input=asked(name, request))]
+        return [audit.entry(by, "register_queue", result=result, input=asked(name, request, force))]
 
-    return queue, registry.register(queue, actor, record) is None
+    def trouble(before: Queue) -> str | None:
+        return None if force else in_use.why_known(before, queue)
+
+    is_new = registry.register(queue, actor, record, trouble) is None
+    return queue, is_new, warnings
 
 
 def remove(name: str, force: bool, actor: Actor) -> Queue:
@@ -135,10 +149,10 @@ def remove(name: str, force: bool, actor: Actor) -> Queue:
     return registry.remove(name, actor, force, record, in_use.why)
 
 
-def asked(name: str, request: QueueRequest) -> dict[str, Any]:
+def asked(name: str, request: QueueRequest, force: bool = False) -> dict[str, Any]:
     """Return what the audit keeps of a registration: all of it, and of the schema the hash."""
     found = request.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     if "schema" in found:
         text = json.dumps(found.pop("schema"), sort_keys=True)
         found["schema_hash"] = hashlib.sha256(text.encode()).hexdigest()
-    return {"queue": name} | found
+    return {"queue": name} | ({"force": True} if force else {}) | found

@@ -1,5 +1,6 @@
 """Whether a queue can be registered: what its two queues must be, by what SQS says of them."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -67,6 +68,21 @@ def check(queue: Queue) -> Queue:
     permissions.check_key(queue.source_arn, source)
     permissions.check_key(queue.dead_letter_arn, dead_letters)
     return replace(queue, retention_seconds=int(dead_letters["MessageRetentionPeriod"]))
+
+
+def warnings(queue: Queue) -> list[str]:
+    """Return in a sentence each what may be meant and is strange, of a queue that was checked."""
+    policy = permissions.attributes(queue.source_url, queue.source_arn).get("RedrivePolicy")
+    source, dead_letters = queue.source_queue_name, queue.dead_letter_queue_name
+    if policy is None:
+        return [
+            f"{source} has no redrive policy: SQS itself moves nothing to {dead_letters}, so it has"
+            " only what somebody else puts there."
+        ]
+    target = json.loads(policy).get("deadLetterTargetArn")
+    if target == queue.dead_letter_arn:
+        return []
+    return [f"SQS moves the dead letters of {source} to {target}, and not to {dead_letters}."]
 
 
 def _check_others(queue: Queue) -> None:

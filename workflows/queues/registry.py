@@ -77,20 +77,33 @@ def _nothing(_by: Any, _before: Queue | None) -> list[Part]:
     return []
 
 
-def register(queue: Queue, by: Any, record: Record = _nothing) -> Queue | None:
+def _none(_queue: Queue) -> str | None:
+    return None
+
+
+def register(
+    queue: Queue,
+    by: Any,
+    record: Record = _nothing,
+    trouble: Callable[[Queue], str | None] = _none,
+) -> Queue | None:
     """Add a queue, or put it in the place of the one of its name, which is returned.
 
     Args:
         queue: whose settings were checked.
         by: who registers it.
         record: what is written with it.
+        trouble: says in a sentence why the one of its name may not be changed to it.
 
     Raises:
+        QueueInUse: there is such a sentence.
         DeadLetterQueueTaken: its dead-letter queue is another one's.
         QueueChanged: the same queue was registered or removed at the same time.
     """
     row = _find(queue.name)
     before = _read(row) if row else None
+    if before and (sentence := trouble(before)):
+        raise QueueInUse(sentence)
     parts = [_put(_written(queue, row), row), _claim(queue)]
     if before and before.dead_letter_arn != queue.dead_letter_arn:
         parts.append(_release(before))
@@ -107,7 +120,7 @@ def remove(
     by: Any,
     force: bool = False,
     record: Record = _nothing,
-    trouble: Callable[[Queue], str | None] = lambda _queue: None,
+    trouble: Callable[[Queue], str | None] = _none,
 ) -> Queue:
     """Forget a queue, and return what it was; its queues and messages stay as they are.
 

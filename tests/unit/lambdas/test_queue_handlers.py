@@ -70,10 +70,20 @@ def code(answer):
     return answer[0], answer[1]["error"]["code"]
 
 
+def knows(source, dead_letters):
+    """Let SQS itself move what is dead from one queue to another."""
+    policy = {"deadLetterTargetArn": f"{ARN}:{dead_letters}", "maxReceiveCount": 3}
+    aws.sqs().set_queue_attributes(
+        QueueUrl=aws.sqs().get_queue_url(QueueName=source)["QueueUrl"],
+        Attributes={"RedrivePolicy": json.dumps(policy)},
+    )
+
+
 def test_queue_is_registered_once_and_then_changed_wholly():
+    knows("team-a", "team-a-dead")
     assert put(body=ALL) == (201, ALL | {
         "queue": "orders", "fifo": False, "source_queue": f"{ARN}:team-a",
-        "dead_letter_queue": f"{ARN}:team-a-dead",
+        "dead_letter_queue": f"{ARN}:team-a-dead", "warnings": [],
     })  # fmt: skip
 
     status, answer = put()
@@ -84,10 +94,12 @@ def test_queue_is_registered_once_and_then_changed_wholly():
 
 
 def test_what_is_shown_can_be_registered_again():
-    _, shown = put(body=ALL)
-    del shown["queue"], shown["fifo"]
+    put(body=ALL)
+    _, shown = get("orders")
+    shown = {name: shown[name] for name in ALL}
 
-    assert put(body=shown) == (200, shown | {"queue": "orders", "fifo": False})
+    status, answer = put(body=shown)
+    assert (status, {name: answer[name] for name in ALL}) == (200, shown)
     assert [record["result"] for record in audited()] == ["REGISTERED", "UNCHANGED"]
 
 
@@ -185,6 +197,40 @@ def test_queue_that_is_still_needed_is_removed_only_by_force(monkeypatch, troubl
     assert [(record["result"], record["input"]["force"]) for record in audited()[1:]] == [
         ("QueueInUse", False), ("QueueInUse", False), ("REMOVED", True),
     ]  # fmt: skip
+
+
+def test_pair_that_sqs_does_not_know_as_one_is_taken_with_a_warning():
+    assert "team-a has no redrive policy" in put()[1]["warnings"][0]
+
+    knows("team-a", "team-b-dead")
+    (warning,) = put()[1]["warnings"]
+    assert warning == (
+        f"SQS moves the dead letters of team-a to {ARN}:team-b-dead, and not to team-a-dead."
+    )
+    assert "warnings" not in get("orders")[1]
+
+
+@pytest.mark.parametrize("trouble", [{"dead": 2}, {"quarantined": 1}])
+def test_identity_is_changed_by_force_alone_while_messages_of_it_are_in_trouble(
+    monkeypatch, trouble
+):
+    put()
+    needed(monkeypatch, **trouble)
+    other = LEAST | {"identity": "body.id"}
+
+    refused = put(body=other)
+    assert code(refused) == (409, "queue_in_use")
+    assert refused[1]["error"]["message"].startswith("identity: ")
+    assert get("orders")[1]["identity"] is None
+    assert put(body=LEAST | {"max_redrives": 7})[0] == 200  # nothing else is refused
+
+    assert put(body=other, query={"force": "true"})[0] == 200
+    assert get("orders")[1]["identity"] == "body.id"
+    assert [record["result"] for record in audited()[1:]] == ["QueueInUse", "CHANGED", "CHANGED"]
+    assert audited()[-1]["input"]["force"] is True
+
+    needed(monkeypatch)
+    assert put()[0] == 200  # none is in trouble any more
 
 
 def test_no_registered_queue_is_needed_by_the_built_in_one_s_trouble():
