@@ -11,7 +11,6 @@ from lambdas.queue_query import OfQueue
 from lambdas.responses import answers, problems
 from lambdas.run_record import RunRecord
 from workflows.messages.ids import DEFAULT_QUEUE
-from workflows.queues import registry
 from workflows.redrive import runs
 from workflows.runtime import telemetry
 
@@ -38,7 +37,7 @@ def list_runs(
     """List a page of runs."""
     caller("operator")
     with telemetry.operation("list_runs", trace_id()):
-        rows, following = runs.page(limit, cursor, registry.get(queue))
+        rows, following = runs.page_of(queue, limit, cursor)
         return RunPage(runs=[RunRecord.model_validate(row) for row in rows], cursor=following)
 
 

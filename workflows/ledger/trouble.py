@@ -25,6 +25,8 @@ LISTED = (Trouble.DEAD, Trouble.QUARANTINED)
 READ_AT_MOST = 100_000
 # Of a shard, at a time, when most of it may not match.
 _READ_AT_ONCE = 1_000
+# Of each shard of a registered queue's list.
+_OLDEST_AMONG = 100
 # So far may the clocks of two workers be apart.
 _CLOCKS_APART = timedelta(minutes=1)
 # In a cursor, for a place before all rows of its time: less than any id.
@@ -45,9 +47,18 @@ def count(trouble: str, queue: str) -> int:
 
 
 def oldest(trouble: str, queue: str) -> str | None:
-    """Return since when (ISO 8601) the message of a queue longest in this trouble has been so."""
-    row = shards.first(index(), listing.of(trouble, queue))
-    return None if row is None else str(row["updated_at"])
+    """Return since when (ISO 8601) the message of a queue longest in this trouble has been so.
+
+    Of a registered queue the index has when the ledger noted that, which may be days later: there
+    it is the earliest death among the first of the list.
+    """
+    if queue == DEFAULT_QUEUE:
+        row = shards.first(index(), listing.of(trouble, queue))
+        return None if row is None else str(row["updated_at"])
+    looked = next(shards.in_order(index(), listing.of(trouble, queue), Limit=_OLDEST_AMONG), None)
+    rows = () if looked is None else looked.rows
+    died = (str(row.get("dead_at", row["updated_at"])) for row in rows)
+    return min(died, default=None)
 
 
 def page(

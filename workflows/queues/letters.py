@@ -42,6 +42,11 @@ class Letter:
     reason: dict[str, str]
 
     @property
+    def is_unread(self) -> bool:
+        """Whether it is of a plan, and nobody has its body at hand."""
+        return not self.body_hash
+
+    @property
     def payload(self) -> dict[str, Any] | None:
         """What a filter looks at: a body that is a JSON object."""
         return self.parsed if isinstance(self.parsed, dict) else None

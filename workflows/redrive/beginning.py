@@ -1,11 +1,13 @@
 """How a redrive run begins: it looks at the queue, takes the lock, and reads what is asked for."""
 
+from contextlib import suppress
 from typing import Any
 
+from botocore.exceptions import ClientError
 from pydantic import TypeAdapter, ValidationError
 
 from workflows.messages.ids import DEFAULT_QUEUE, QueueName
-from workflows.queues import registry
+from workflows.queues import permissions, registry
 from workflows.queues.queue import Queue, default, unknown
 from workflows.redrive import course, destination, ownership, requests, runs, shares, state_bytes
 from workflows.redrive.run import Run, new
@@ -37,7 +39,7 @@ def begin(run_id: str, execution_arn: str, given: Any, at: str, waves: int) -> R
     row = runs.find(run_id)
     queue = runs.queue_of(row) if row else destination.of_input(run.request, _queue(run.request))
     run.queue = queue.bare
-    found = _attributes(queue)
+    found, missing = _attributes(queue)
     # These numbers are approximate: a person's run asks the queue itself, and so does one that has
     # the lock, because the answer of a try before this one was lost.
     is_empty = found != {} and sum(int(found[name]) for name in _DEPTHS) == 0
@@ -45,6 +47,9 @@ def begin(run_id: str, execution_arn: str, given: Any, at: str, waves: int) -> R
         return _skip(run, "The dead-letter queue is empty.", at)
     if not ownership.claim(run, queue):
         return _skip(run, "Another run is active on this dead-letter queue.", at)
+    if missing:
+        run.failure, run.reason = "QueueMissing", missing
+        return run
     try:
         asked = requests.read(given, queue)
     except requests.InvalidInput as error:
@@ -76,13 +81,26 @@ def _queue(request: Any) -> Queue:
         return unknown(name)
 
 
-def _attributes(queue: Queue) -> Any:
+def _attributes(queue: Queue) -> tuple[Any, str]:
+    """Return what SQS says of the dead-letter queue; or {}, and which queue is gone.
+
+    Of a registered queue the source may be gone as well: each message that a run cannot send has
+    one redrive less.
+    """
     if not queue.dead_letter_url:
-        return {}
-    return sqs().get_queue_attributes(
-        QueueUrl=queue.dead_letter_url,
-        AttributeNames=["MaximumMessageSize", *_DEPTHS],  # type: ignore[list-item]
-    )["Attributes"]
+        return {}, ""
+    try:
+        if not queue.is_default:
+            with suppress(ClientError):  # that it is gone is all that matters here
+                _read(queue.source_url, ["QueueArn"])
+        return _read(queue.dead_letter_url, ["MaximumMessageSize", *_DEPTHS]), ""
+    except permissions.QueueMissing as error:
+        return {}, str(error)
+
+
+def _read(url: str, names: list[Any]) -> Any:
+    with permissions.missing_is_told(url):
+        return sqs().get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
 
 
 def _skip(run: Run, reason: str, at: str) -> Run:

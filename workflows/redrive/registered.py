@@ -46,13 +46,14 @@ def letter(dead_letter: DeadLetter, queue: Queue) -> Letter:
 
 def letter_of(row: dict[str, Any]) -> DeadLetter:
     """Return a row as the dead letter that SQS would hand out; one without a body has our id."""
-    if "body" not in row:
-        return {"MessageId": row["message_id"]}
     group = row.get(MESSAGE_GROUP, row["group_id"])
+    attributes = {"MessageGroupId": group} if group else {}
+    if "body" not in row:
+        return {"MessageId": row["message_id"], "Attributes": attributes}
     return {
         "MessageId": row["letter_id"],
         "Body": row["body"],
-        "Attributes": {"MessageGroupId": group} if group else {},
+        "Attributes": attributes,
         "MessageAttributes": Carried.beside(row).attributes,  # type: ignore[typeddict-item]
     }
 
@@ -112,6 +113,8 @@ def of(
         verdict["sent_hash"] = now.body_hash
     # An old copy is none that came back: what was sent since the edit has another body.
     verdict["unnoted"] = row["status"] == Status.REDRIVEN and not (is_of_this or is_old)
+    if found.is_unread:  # of a plan: what it is, the row says
+        verdict |= {"type": row["type"], "group_id": row["group_id"], "unnoted": False}
     if is_sent and not is_mine:
         verdict["verdict"] = "settled"  # its copy was sent, so this one is not
         return verdict
@@ -223,16 +226,18 @@ def _gated(verdict: Verdict, found: Letter, queue: Queue) -> Verdict:
     if queue.max_age_seconds is not None and age > queue.max_age_seconds:
         limit = queue.max_age_seconds
         return _because(verdict, TooOld(f"The message was sent more than {limit} seconds ago."))
-    if queue.schema is not None and (problem := _problem(queue.schema, found)):
+    if problem := _problem(queue, found):
         return _because(verdict, InvalidBody(problem))
     verdict["verdict"] = "redrive"
     return verdict
 
 
-def _problem(schema: dict[str, Any], found: Letter) -> str | None:
+def _problem(queue: Queue, found: Letter) -> str | None:
+    if queue.schema is None or found.is_unread:
+        return None
     from workflows.messages import schemas
 
-    return schemas.problem(schema, found.parsed)
+    return schemas.problem(queue.schema, found.parsed)
 
 
 def _because(verdict: Verdict, error: Exception) -> Verdict:

@@ -136,6 +136,19 @@ def page(limit: int, cursor: str | None, queue: Queue) -> tuple[list[dict[str, A
     return rows, paging.cursor(answer.get("LastEvaluatedKey"))
 
 
+def page_of(name: str, limit: int, cursor: str | None) -> tuple[list[dict[str, Any]], str | None]:
+    """Return a `page` of a queue's runs by its name; also of one that nobody registered.
+
+    Raises UnknownQueue if no run was asked for either: a schedule's or a console's has failed.
+    """
+    try:
+        return page(limit, cursor, registry.get(name))
+    except registry.UnknownQueue:
+        if not (found := page(limit, cursor, queues.unknown(name)))[0]:
+            raise
+        return found
+
+
 def abandoned() -> list[dict[str, Any]]:
     """Return the runs of late that ended before their own end, and left something undone."""
     return [row for row in of_late() if row["status"] not in ACTIVE + _CLOSED]

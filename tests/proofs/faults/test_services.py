@@ -19,7 +19,7 @@ from tests.support.invocations import CONTEXT, api_event
 from tests.support.stack_fixtures import row
 from workflows.access import users
 from workflows.redrive import runs
-from workflows.runtime import aws
+from workflows.runtime import aws, clock
 
 # Of a run with something to send: the state, and the call that it makes.
 CALLS = {
@@ -172,6 +172,29 @@ def test_queue_that_is_deleted_during_a_run_fails_it(world, letters, queue):
     assert broken(world) == []
 
     world.stack.elapse(LATER)
+    world.redrive()
+    world.settle()
+    assert broken(world, moved=letters) == []
+
+
+@of_each_queue
+@pytest.mark.fault(23)
+@pytest.mark.parametrize("queue", ["Work", "DeadLetter"])
+def test_queue_that_is_gone_before_a_run_fails_it_at_once_and_says_which(world, letters, queue):
+    if world.is_built_in and queue == "Work":
+        pytest.skip("A run of the built-in pair asks the dead-letter queue alone.")
+    url = world.url(queue)
+    before = [world.row(message).get("redrives", 0) for message in letters]
+    back, began = world.without_queue(queue), clock.epoch()
+
+    run = world.redrive()
+
+    assert (run.status, run.error) == ("FAILED", "QueueMissing")
+    assert run.states == ["BeginRun", "NextStep", "FailRun", "RunFailed"]
+    assert clock.epoch() - began < 5  # no try again: it does not come back by itself
+    assert runs.get(run.name)["reason"] == f"There is no queue {url}."
+    back()
+    assert [world.row(message).get("redrives", 0) for message in letters] == before
     world.redrive()
     world.settle()
     assert broken(world, moved=letters) == []

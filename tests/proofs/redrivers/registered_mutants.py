@@ -97,7 +97,7 @@ REGISTERED_MUTANTS = [
     Mutant(
         "The schema of a queue is not looked at.",
         "ten_of_a_team",
-        ((f"{_JUDGE}._gated", "queue.schema is not None", "False"),),
+        ((f"{_JUDGE}._gated", "problem := _problem(queue, found)", "problem := None"),),
     ),
     Mutant(
         "The lock goes by the queue's name, whosever it is.",

@@ -3,11 +3,14 @@
 import json
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.cloud import ENVIRONMENT, audited
 from tests.support.messages import an_operator
+from tests.support.pairs import STANDARD
+from workflows.queues import registry
 from workflows.queues.queue import default
 from workflows.redrive import beginning, leg_executions, ownership, run_lock, runs, shares
 from workflows.redrive.run import new
@@ -265,3 +268,43 @@ def test_size_is_that_of_the_queue_as_it_is():
     aws.sqs().set_queue_attributes(QueueUrl=DLQ, Attributes={"MaximumMessageSize": "12001"})
 
     assert begin({}).lanes[0].size == 9
+
+
+def test_run_of_a_queue_that_nobody_registered_fails_and_is_in_its_list():
+    arn = run_lock.execution_of("run-1")
+    run = beginning.begin("run-1", arn, {"request": {"queue": "nobody-s"}}, AT, 300)
+
+    assert (run.next, run.failure) == ("fail", "InvalidInput")
+    (listed,), _ = runs.page_of("nobody-s", 10, None)
+    assert listed["run_id"] == "run-1"
+    with pytest.raises(registry.UnknownQueue):
+        runs.page_of("unknown", 10, None)
+
+
+@pytest.mark.parametrize("gone", [STANDARD.source_url, STANDARD.dead_letter_url])
+def test_run_of_a_queue_that_is_gone_fails_at_once_and_says_which(gone):
+    for url in {STANDARD.source_url, STANDARD.dead_letter_url} - {gone}:
+        aws.sqs().create_queue(QueueName=url.rpartition("/")[2])
+    registry.register(STANDARD, None)
+
+    run = begin({"request": {"queue": "orders"}})
+
+    assert (run.next, run.failure) == ("fail", "QueueMissing")
+    assert run.reason == f"There is no queue {gone}."
+    assert (row() or {})["status"] == "RUNNING"  # until it is closed, with failure and reason
+
+
+def test_run_that_may_not_ask_whether_the_source_is_there_begins(monkeypatch):
+    for url in (STANDARD.source_url, STANDARD.dead_letter_url):
+        aws.sqs().create_queue(QueueName=url.rpartition("/")[2])
+    registry.register(STANDARD, None)
+    asked = aws.sqs().get_queue_attributes
+
+    def denied(QueueUrl, **more):  # noqa: N803 - as boto3 has it
+        if QueueUrl == STANDARD.source_url:
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetQueueAttributes")
+        return asked(QueueUrl=QueueUrl, **more)
+
+    monkeypatch.setattr(aws.sqs(), "get_queue_attributes", denied)
+
+    assert begin({"request": {"queue": "orders"}}).next == "lanes"

@@ -8,10 +8,10 @@ import pytest
 
 from tests.support.cloud import ENVIRONMENT
 from tests.support.pairs import STANDARD
-from workflows.ledger import conditions
+from workflows.ledger import conditions, listing, lookup, trouble
 from workflows.messages.filters import Filter
 from workflows.queues.queue import Queue
-from workflows.redrive import batch, partiql, statements
+from workflows.redrive import batch, partiql, registered, statements
 from workflows.redrive.columns import Turn
 from workflows.redrive.judge import Judge
 from workflows.redrive.lane import Guarded, Lane
@@ -234,3 +234,36 @@ def test_entry_has_what_a_queue_of_its_kind_takes(queue, group, names):
     entry = found["verdicts"][0]["entry"]
     assert entry.keys() == names
     assert entry.get("MessageDeduplicationId", f"{ID}.r1") == f"{ID}.r1"
+
+
+def test_message_whose_body_the_ledger_lacks_is_planned_by_what_its_row_says():
+    """It was let go of, as SQS had refused it."""
+    schema = replace(FIFO, schema={"type": "object", "required": ["total"]})
+    for number, kind, status in ((1, "refund", "DEAD"), (2, "order", "REDRIVEN")):
+        given_row(
+            status, message_id=f"sqs:orders:o-{number}", trouble="DEAD", type=kind,
+            group_id=f"customer-{number}", message_group=f"g-{number}",
+            reason={"type": "Theirs", "message": "It said so."},
+        )  # fmt: skip
+    rows = lookup.get_many([f"sqs:orders:o-{number}" for number in (1, 2)], whole=True)
+    letters = [registered.letter_of(rows[f"sqs:orders:o-{number}"]) for number in (1, 2)]
+
+    found = Judge("", Filter(type="order"), schema).judge(letters)
+
+    assert [verdict["verdict"] for verdict in found] == ["left", "redrive"]
+    assert [(v["type"], v["group_id"], v["group"]) for v in found] == [
+        ("refund", "customer-1", "g-1"),
+        ("order", "customer-2", "g-2"),
+    ]
+
+
+def test_oldest_dead_letter_is_the_one_that_died_first_and_not_the_first_noted():
+    for number, died in ((1, "2026-11-24T12:00:00.000Z"), (2, "2026-11-20T12:00:00.000Z")):
+        given_row(
+            "DEAD", message_id=f"sqs:orders:o-{number}", trouble="DEAD", dead_at=died,
+            listed=listing.key("DEAD", f"sqs:orders:o-{number}"),
+            updated_at=f"2026-11-30T12:00:0{number}.000Z",
+        )  # fmt: skip
+
+    assert trouble.oldest("DEAD", "orders") == "2026-11-20T12:00:00.000Z"
+    assert trouble.oldest("DEAD", "others") is None
