@@ -20,7 +20,8 @@ from local.deadline import wait_until
 from tests.deployed.flows import finished
 from tests.support.stack_fixtures import row
 
-pytestmark = pytest.mark.xdist_group("flows")
+# Nothing of it is shared with other flows: it may run beside them.
+pytestmark = pytest.mark.xdist_group("team")
 
 LIMIT = 3
 POISON = 3
