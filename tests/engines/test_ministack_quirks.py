@@ -11,7 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 from botocore.exceptions import ClientError
-from ministack.core import iam_actions
+from ministack.core import iam_actions, lambda_runtime
 from ministack.services import dynamodb, eventbridge, scheduler, stepfunctions
 
 from local import ministack_lambda, ministack_quirks
@@ -275,6 +275,16 @@ def test_error_name_is_read_from_the_traceback(message, log, name):
     named = ministack_lambda.name_the_error({"error": True, "body": body, "log": log})
 
     assert named["body"]["errorType"] == name
+
+
+def test_worker_for_node_ends_each_trace_with_the_name_of_the_error():
+    script = lambda_runtime._NODEJS_WORKER_SCRIPT
+    assert ".name" not in script.rpartition("trace: ")[2], "no longer needed"
+
+    patched = ministack_lambda.with_names_of_errors(script)
+
+    ends = ["\\n${err.name}: ${err.message}`", "\\n${e.name}: ${e.message}`"]
+    assert [patched.count(end) for end in ends] == [1, 1]
 
 
 def test_result_without_an_error_is_left_alone():
