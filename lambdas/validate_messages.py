@@ -8,16 +8,15 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from workflows.redrive import batch, in_flight, runs, turns
+from workflows.redrive import batch, runs, turns
 from workflows.redrive.columns import Turn
-from workflows.redrive.judge import Judge
 from workflows.redrive.lane import Lane
 from workflows.redrive.requests import RedriveRequest
 from workflows.runtime import telemetry
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Take a batch of at most ten dead letters; return what `batch.guarded` does.
+    """Take a batch of at most ten dead letters; return what `batch.ask` does.
 
     `event` has the run's `run_id`, `trace_id`, `request` and `queue`, the `execution_arn` of the
     leg, its `lane`, the `messages`, none for an empty poll, and of the batch before the ids that
@@ -32,13 +31,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         lane = Lane.model_validate(event["lane"])
         turns.tally(lane, event["done"], event["sent_at"])
         queue = runs.registration(run_id, event["queue"])
-        judged = Judge(run_id, request.filter, queue, looks=lane.only_looks).judge(messages)
-        details |= {"verdicts": [verdict["verdict"] for verdict in judged]}
-        details |= {"trace_ids": [verdict["trace_id"] for verdict in judged]}
-        handles = batch.left(messages, judged)
-        if handles:
-            in_flight.note(run_id, queue, lane.number, lane.records, handles)
-            lane.records += 1
-        turns.ask(lane, judged, run_id)
-        turn = Turn(run_id, queue, event["execution_arn"], lane.mark)
-        return batch.guarded(turn, lane, messages, judged)
+        turn = Turn(run_id, queue, event["execution_arn"])
+        if lane.moved:  # what came was dealt with, and counted
+            lane.moved = False
+            return batch.guarded(turn, lane, [], [])
+        asked, told = batch.ask(turn, lane, request, messages)
+        details.update(told)
+        return asked

@@ -218,7 +218,7 @@ def what_sqs_refused_is_let_go_of(stack, message, run_id):
     asked = Asked(verdict="redrive", id=message.message_id, redrives=0)
     told = Told(
         lane=Lane(asked=[asked], turns=1), done=[], sent_at=0, failure="", cut_short=False,
-        received=[],
+        in_hand=False,
     )  # fmt: skip
     step = {"do": "settle", "run_id": run_id, "trace_id": "t", "leg": told.model_dump()}
     assert invoke(stack, "ConductRun", step)["lane"]["unsent"] == []
@@ -295,6 +295,7 @@ def queue_is_registered_and_removed(stack, producer, operator):
     refused = operator.call("PUT", "/queues/b", pair | {"dead_letter_queue": "others"})
     assert refused.expect(422)["error"]["code"] == "permission_missing"
     registered_queue_is_redriven(stack, producer, operator)
+    letter_that_fits_no_state_is_moved(stack, operator)
     operator.call("DELETE", "/queues/a").expect(200)
 
 
@@ -353,6 +354,34 @@ def type_is_registered_and_removed(stack, producer, operator):
     finished(operator, operator.reprocess(filter={"type": "t"}).expect(202)["run_id"])
     settled(producer, dead, "PROCESSED")
     operator.call("DELETE", "/types/t").expect(200)
+
+
+def letter_that_fits_no_state_is_moved(stack, operator):
+    """Look at one that fits no row either, which is stored in parts; then redrive it."""
+    sqs = stack.client("sqs")
+    dead = sqs.get_queue_url(QueueName="team-a-dead")["QueueUrl"]
+    sqs.send_message(QueueUrl=dead, MessageBody="x" * 330_000)
+    looked = finished(operator, operator.reprocess(queue="a", look=True).expect(202)["run_id"])
+    (noted,) = operator.dead_letters(queue="a").expect(200)["messages"]
+    operator.message(noted["message_id"]).expect(200)
+    moved = finished(operator, operator.reprocess(queue="a").expect(202)["run_id"])
+    assert (looked["left"], moved["redriven"]) == (1, 1)
+    assert moved["status"] == "SUCCEEDED"
+
+    for queue in ("Work", "DeadLetter"):
+        sqs.set_queue_attributes(
+            QueueUrl=stack.outputs[f"{queue}QueueUrl"],
+            Attributes={"MaximumMessageSize": "1048576"},
+        )
+    ours = [transaction(), transaction()]
+    for message in ours:
+        dead_letter(stack, message, 300_000)
+    of_no_type = transaction()
+    body = of_no_type.body().replace('"transaction"', '"nobody-s"').ljust(300_000)
+    put_on_dlq(stack, body, of_no_type.group_id)
+    finished(operator, operator.reprocess().expect(202)["run_id"])
+    for message in ours:
+        settled(operator, message.message_id, "PROCESSED")
 
 
 # Granted and not asked for above, each with its reason.

@@ -27,14 +27,11 @@ class Difference:
 _STEP_FUNCTIONS = "https://docs.aws.amazon.com/step-functions/latest"
 _BROKEN = "Some.ServiceException"  # what a scenario throws, with this cause
 _MADE_UP = "made up by a test"
-_TOO_LARGE = "of the dead-letter queue is too large for a state (256 KiB); receive it by hand."
 _RUNS = {
     **{
         f"guard_cannot_work_for_{code}": f"DynamoDb.{code}"
         for code in ("AccessDenied", "ResourceNotFound", "ValidationError")
     },
-    "too_large_9_times": "DataLimitExceeded",
-    "too_large_120_times": "DataLimitExceeded",
     "input_that_is_not_understood": "InvalidInput",
     "failure_that_cannot_be_recorded": "Sqs.First",
     "failure_and_lease_that_was_lost": "LeaseLost",
@@ -47,14 +44,14 @@ _RUNS = {
     "empty_poll_that_cannot_be_looked_into": _BROKEN,
     "let_go_that_fails_for_good": _BROKEN,
     "watch_that_fails_for_good": _BROKEN,
-    "too_large_alone_in_ReceiveDeadLetters": "DataLimitExceeded",
-    "too_large_alone_in_ValidateMessages": "DataLimitExceeded",
+    "too_large_although_it_was_measured": "DataLimitExceeded",
     **{
         f"{state}_fails_for_good": _BROKEN
         for state in (
             "BeginRun",
             "RunLane",
             "ReceiveDeadLetters",
+            "ReceiveLargeDeadLetters",
             "ValidateMessages",
             "GuardLoop",
             "RedriveMessages",
@@ -74,10 +71,6 @@ _REASONS = {
     "lane_that_was_stopped": "Lane 0 was ended from outside: ABORTED.",
     "RunLane_fails_for_good": _DID_NOT_BEGIN,
     "leg_that_does_not_begin": _DID_NOT_BEGIN,
-    "too_large_9_times": f"A message {_TOO_LARGE}",
-    "too_large_120_times": f"A message {_TOO_LARGE}",
-    "too_large_alone_in_ReceiveDeadLetters": f"A message {_TOO_LARGE}",
-    "too_large_alone_in_ValidateMessages": f"Message <SQS's id of s1> {_TOO_LARGE}",
 }
 _RUNS_OF_VARIANTS = {
     ("leg_that_does_not_begin", "short"): _BROKEN,

@@ -44,6 +44,7 @@ LOADED = {
     "conduct_run": RUNS,
     "note_run_ends": RUNS,
     "process_message": MESSAGES | {"retry"},
+    "receive_large_dead_letters": RUNS,
     "recover_executions": FENCES | TROUBLE | RUNS | {"recovery"},
     "validate_messages": RUNS,
     # What they share

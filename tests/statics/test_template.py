@@ -640,12 +640,12 @@ def test_task_has_a_time_limit_and_a_bounded_jittered_retry(machine, name):
 def test_what_carries_bodies_catches_by_name_what_is_too_large(name):
     """`States.ALL` does not catch it; every other task carries ids, handles and numbers."""
     state = states("RedriveLaneStateMachine")[name]
-    bodies = (
-        re.search(r"\bBody\b|\{% \$batch %\}|result\.Messages\b", json.dumps(state)) is not None
-    )
+    mentions = r"\bBody\b|\{% \$batch %\}|result\.(Payload\.)?Messages\b"
+    bodies = re.search(mentions, json.dumps(state)) is not None
 
     assert bodies == (name in {
-        "ReceiveDeadLetters", "ValidateMessages", "GuardLoop", "RedriveMessages",
+        "ReceiveDeadLetters", "ReceiveLargeDeadLetters", "ValidateMessages", "GuardLoop",
+        "RedriveMessages",
     })  # fmt: skip
     assert bodies == (state["Catch"][0]["ErrorEquals"] == ["States.DataLimitExceeded"])
     if bodies:

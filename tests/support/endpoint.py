@@ -22,6 +22,7 @@ PLACEHOLDERS = {
     "WorkQueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/work.fifo",
     "DeadLetterQueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/dead-letters.fifo",
     "ProcessMessageFunctionArn": "ProcessMessage",
+    "ReceiveLargeDeadLettersFunctionArn": "ReceiveLargeDeadLetters",
     "ValidateMessagesFunctionArn": "ValidateMessages",
     "ConductRunFunctionArn": "ConductRun",
     "RedriveLaneStateMachineArn": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:redrive-lane",

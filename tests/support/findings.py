@@ -53,7 +53,7 @@ class Findings:
             strangers=list(world.strangers),
             rows={
                 row["message_id"]: row
-                for row in _scan(world, "Messages")
+                for row in _whole(_scan(world, "Messages"))
                 if row["message_id"] in messages or row["group_id"] in groups
             },
             runs=[row for row in _scan(world, "Runs") if _is_run_of(world, row)],
@@ -114,6 +114,21 @@ def _is_run_of(world: Known, row: dict[str, Any]) -> bool:
     # A local stack is shared, and other tests' runs are none of this world's.
     started = {execution.name for execution in world.executions}
     return "trigger" in row and (isinstance(world.stack, Deferring) or row["run_id"] in started)
+
+
+def _whole(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with their bodies, wherever those lie (`workflows/ledger/large.py`)."""
+    parts = {row["message_id"]: row["part"] for row in rows if "part" in row}
+    found = []
+    for row in rows:
+        if isinstance(told := row.get("body"), dict):
+            beginning = f"#{row['message_id']}#{told['of']}#"
+            text = "".join(parts[f"{beginning}{n}"] for n in range(int(told["parts"])))
+            body, carried = json.loads(text)
+            row |= {"body": body, "carried": carried}
+        if "part" not in row:
+            found.append(row)
+    return found
 
 
 def _scan(world: Known, table: str) -> list[dict[str, Any]]:

@@ -25,6 +25,8 @@ BEGUN = ["BeginRun", "NextStep"]
 LEG = ["RunLanes", "StartLeg"]
 START = [*BEGUN, *LEG]
 JUDGED = ["ReceiveDeadLetters", "ValidateMessages"]
+# Where ten of the largest messages of the queue do not fit a state.
+MEASURED = ["ReceiveLargeDeadLetters", "ValidateMessages"]
 WAVE = ["GuardLoop", "AnyToRedrive", "RedriveMessages", "DeleteDeadLetters", "MoreToDo"]
 EMPTY_POLL = [*JUDGED, "GuardLoop", "AnyToRedrive", "MoreToDo"]
 NO_MORE = [*EMPTY_POLL, *EMPTY_POLL]

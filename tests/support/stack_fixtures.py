@@ -249,18 +249,19 @@ def record(stack: Stack, message: Message, status: str, **columns: Any) -> None:
     put(stack, "Messages", row | columns)
 
 
-def dead_letter(stack: Stack, message: Message, **columns: Any) -> str:
+def dead_letter(stack: Stack, message: Message, size: int = 0, **columns: Any) -> str:
     """Make a message a dead letter, in the ledger and on the queue; return SQS's MessageId.
 
     Args:
         stack: where.
         message: not on the dead-letter queue in this life (`redrives`) before.
+        size: how many bytes its body has at least.
         columns: of its row in the ledger, to be other than those of a first death.
     """
     record(stack, message, **{"status": "DEAD"} | columns)
     return put_on_dlq(
         stack,
-        message.body(),
+        message.body().ljust(size),
         message.group_id,
         f"{message.message_id}.r{columns.get('redrives', 0)}",
     )

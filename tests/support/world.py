@@ -109,14 +109,15 @@ class World:
         with engines.application(self.stack), _clock_stopped(message.first_sent_at):
             send.send(request, message.submitted_by, message.trace_id)
 
-    def dead_letter(self, message: Message, **columns: Any) -> None:
+    def dead_letter(self, message: Message, size: int = 0, **columns: Any) -> None:
         """Make a message a dead letter, in the ledger and on the queue.
 
         Args:
             message: not on the dead-letter queue in this life (`redrives`) before.
+            size: how many bytes its body has at least.
             columns: of its row in the ledger, to be other than those of a first death.
         """
-        stack_fixtures.dead_letter(self.stack, message, **columns)
+        stack_fixtures.dead_letter(self.stack, message, size, **columns)
 
     def put_on_dlq(self, body: str, group: str, **attributes: str) -> str:
         """Put a body that is none of the messages on the dead-letter queue; SQS's MessageId."""

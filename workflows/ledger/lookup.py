@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from workflows.ledger import rows
+from workflows.ledger import large, rows
 from workflows.messages.envelope import Message
 from workflows.messages.message_types import meaning_hash
 from workflows.messages.reasons import fingerprint
@@ -60,7 +60,7 @@ def get(message_id: str) -> dict[str, Any]:
     )
     if "Item" not in found:
         raise MessageNotFound(f"There is no message {message_id}.")
-    return dict(found["Item"])
+    return large.whole(dict(found["Item"]))
 
 
 def get_many(message_ids: Iterable[str], *, whole: bool = False) -> dict[str, dict[str, Any]]:
@@ -68,7 +68,9 @@ def get_many(message_ids: Iterable[str], *, whole: bool = False) -> dict[str, di
 
     Only what tells where a message is, unless the `whole` rows are wanted, bodies and all.
     """
-    return rows.read(message_ids, {} if whole else _KNOWN)
+    if not whole:
+        return rows.read(message_ids, _KNOWN)
+    return {one: large.whole(row) for one, row in rows.read(message_ids, {}).items()}
 
 
 def is_leased(row: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from workflows.groups import fence, fences
-from workflows.ledger import audit, lookup, transitions
+from workflows.ledger import audit, large, lookup, transitions
 from workflows.ledger.status import AT_REST, Status
 from workflows.messages.ids import DEFAULT_QUEUE, queue_of
 from workflows.operator.bulk import Selection
@@ -42,6 +42,7 @@ def discard(message_id: str, request: DiscardRequest, actor: audit.Actor) -> dic
         workflows.ledger.transitions.BeingTried: its last try may not have ended.
     """
     row = _give_up(message_id, request, actor)
+    large.let_expire(row)
     if queue_of(message_id) != DEFAULT_QUEUE:
         return row  # nothing fences its group
     fenced = fences.find([row["group_id"]]).get(row["group_id"])

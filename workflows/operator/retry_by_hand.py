@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from workflows.ledger import audit, conditions, journey, lookup, trouble, writes
+from workflows.ledger import audit, conditions, journey, large, lookup, trouble, writes
 from workflows.ledger.audit import Actor
 from workflows.ledger.status import Status, Trouble
 from workflows.messages.carried import Carried
@@ -80,7 +80,7 @@ def retry(message_id: str, request: RetryRequest, actor: Actor) -> dict[str, Any
         if refused is None:
             telemetry.count("MessagesReprocessed")
             return _send(row | {"status": Status.REDRIVEN, "redrives": row["redrives"] + 1})
-        row = plain(refused[0])
+        row = large.whole(plain(refused[0]))
         if not _is_outgoing(row):
             raise mend.meanwhile(row, "retried")
     audit.unchanged(actor, "retry_message", **about)
@@ -163,6 +163,7 @@ def _send(row: dict[str, Any]) -> dict[str, Any]:
         **Carried.beside(row).arguments(),
     )
     _note_sent(message_id, redrives)
+    large.let_expire(row)
     return row
 
 
@@ -179,10 +180,14 @@ def _finish(message_id: str) -> bool:
 def _note_sent(message_id: str, redrives: int) -> None:
     # SQS has the copy, so a row that stays held is no failure: it says SENDING until the claim of
     # the copy, or until the sweep, which sends the same once more.
+    # Of a registered queue's message nobody tells what becomes of it, so it may be forgotten.
+    is_ours = queue_of(message_id) == DEFAULT_QUEUE
+    expires: dict[str, Any] = {} if is_ours else {":expires_at": writes.expiry()}
     with suppress(dynamodb().exceptions.TransactionConflictException):
         writes.update(
             message_id,
-            "SET updated_at = :now REMOVE trouble, listed",
+            f"SET updated_at = :now{', expires_at = :expires_at' if expires else ''}"
+            " REMOVE trouble, listed",
             "attribute_exists(#status) AND trouble = :sending AND redrives = :redrives",
-            {":redrives": redrives},
+            {":redrives": redrives} | expires,
         )

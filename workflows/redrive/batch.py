@@ -1,13 +1,16 @@
 """One batch of dead letters: the verdicts on them, and all that its guard writes."""
 
+from dataclasses import replace
 from typing import Any, TypedDict
 
 from workflows.messages import ids
 from workflows.queues.queue import Queue
-from workflows.redrive import statements
+from workflows.redrive import in_flight, statements, turns
 from workflows.redrive.columns import Turn
 from workflows.redrive.in_flight import LEFT_SECONDS
+from workflows.redrive.judge import Judge
 from workflows.redrive.lane import Lane
+from workflows.redrive.requests import RedriveRequest
 from workflows.redrive.verdict import DeadLetter, Verdict
 
 
@@ -37,6 +40,7 @@ def guarded(
         messages: the batch, at most ten messages as SQS gave them.
         judged: the verdicts on them, in their order.
     """
+    turn = replace(turn, mark=lane.mark)
     shown = [_shown(v, messages[v["index"]], turn) for v in judged]
     writing = [v for v in shown if "statement" in v]
     # Beside bodies to store there is no room for ids.
@@ -51,7 +55,30 @@ def guarded(
     }
 
 
-def left(messages: list[DeadLetter], judged: list[Verdict]) -> list[str]:
+def ask(
+    turn: Turn, lane: Lane, request: RedriveRequest, messages: list[DeadLetter]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Judge a batch; return what is to be done with it, as `guarded` does, and what to log of it.
+
+    Args:
+        turn: whose the batch is.
+        lane: which received it; what it is asked to do is noted in it.
+        request: of the run.
+        messages: the batch, at most ten messages as a state has them.
+    """
+    looks = lane.only_looks
+    judged = Judge(turn.run_id, request.filter, turn.queue, looks=looks).judge(messages)
+    handles = _left(messages, judged)
+    if handles:
+        in_flight.note(turn.run_id, turn.queue, lane.number, lane.records, handles)
+        lane.records += 1
+    turns.ask(lane, judged, turn.run_id)
+    told: dict[str, Any] = {"verdicts": [verdict["verdict"] for verdict in judged]}
+    told |= {"trace_ids": [verdict["trace_id"] for verdict in judged]}
+    return guarded(turn, lane, messages, judged), told
+
+
+def _left(messages: list[DeadLetter], judged: list[Verdict]) -> list[str]:
     """Return the receipt handles of the messages that a run leaves in flight."""
     return [
         messages[verdict["index"]]["ReceiptHandle"]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from workflows.ledger import listing
+from workflows.ledger import large, listing
 from workflows.ledger.status import Trouble
 from workflows.messages.carried import Carried
 from workflows.queues.queue import Queue
@@ -17,13 +17,14 @@ from workflows.runtime import clock
 class Turn:
     """The run, its queue, the execution that works for it, and the `mark` of the batch in its rows.
 
-    By the mark a statement that is tried again knows what its first try has counted.
+    By the mark a statement that is tried again knows what its first try has counted; until the lane
+    was asked to deal with the batch there is none.
     """
 
     run_id: str
     queue: Queue
     execution_arn: str
-    mark: str
+    mark: str = ""
 
 
 def met(
@@ -49,20 +50,34 @@ def in_trouble(
     verdict: Verdict, letter: DeadLetter, turn: Turn, trouble: Trouble
 ) -> dict[str, Any]:
     """Return the columns of a message that is listed as dead or quarantined; its body is a mark."""
-    take = Carried.of if turn.queue.is_default else Carried.all_of
-    carried = take(
-        verdict.get("attributes", letter.get("MessageAttributes", {})),
-        letter.get("Attributes", {}).get("AWSTraceHeader", ""),
-    )
     return {
         **of_letter(letter, turn),
         "status": trouble,
         **listed(trouble, verdict["ledger_id"]),
-        "body": verdict.get("body", Mark("body", verdict["index"])),
-        "carried": carried.column,
+        **_body(verdict, letter, turn),
         "reason": verdict["reason"],
         "updated_at": clock.now(),
     }
+
+
+def carried_by(letter: DeadLetter, turn: Turn, verdict: Verdict | None = None) -> dict[str, str]:
+    """Return what a row keeps of what a dead letter carries beside its body, edited or not."""
+    take = Carried.of if turn.queue.is_default else Carried.all_of
+    theirs = letter.get("MessageAttributes", {})
+    return take(
+        theirs if verdict is None else verdict.get("attributes", theirs),
+        letter.get("Attributes", {}).get("AWSTraceHeader", ""),
+    ).column
+
+
+def _body(verdict: Verdict, letter: DeadLetter, turn: Turn) -> dict[str, Any]:
+    carried = carried_by(letter, turn, verdict)
+    if "body" in verdict:
+        return {"body": verdict["body"], "carried": carried}
+    body = letter.get("Body", "")
+    if large.is_large(body, carried):
+        return large.columns(letter["MessageId"], body, carried)
+    return {"body": Mark("body", verdict["index"]), "carried": carried}
 
 
 def listed(trouble: Trouble, message_id: str) -> dict[str, str]:

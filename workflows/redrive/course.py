@@ -15,9 +15,7 @@ from workflows.runtime import clock
 _LOOKS, _LOOK_SECONDS = 3, 20
 # Until a leg whose answer was lost is over.
 _LEG_SECONDS = 5
-# Each is found in a leg of its own.
-_MOST_OVERSIZED = 100
-# For so long a message is in flight that was received and could not be told of.
+# For so long a message is in flight that was received and that no state could hold.
 _VISIBILITY_SECONDS = 300
 # Of the 25,000 events that end an execution, with room for tasks that are tried again.
 _MOST_EVENTS = 16_000
@@ -37,7 +35,7 @@ def decide(run: Run, results: list[Result]) -> Run:
         run.watch_from = 0
     if _end_legs(run, results):
         return _wait(run, "queue", _LEG_SECONDS)
-    well = [lane for lane in run.at_work if lane.failure in ("", lanes.TOO_LARGE)]
+    well = [lane for lane in run.at_work if not lane.failure or _may_measure(lane)]
     # Of a lane that failed the record says more than this would.
     has_lock, is_wanted = legs.keep(run.run_id, run.queue, well) if well else (True, True)
     for lane in run.at_work:
@@ -50,8 +48,7 @@ def decide(run: Run, results: list[Result]) -> Run:
     if run.events >= _MOST_EVENTS:
         reason = "It has gone on for as long as a run may; start another one for the rest."
         return _finish(run, "HALTED", reason)
-    too_large = [_goes_around(run, lane) for lane in run.at_work if lane.failure]
-    if any(too_large):
+    if _measures(run):
         return _wait(run, "queue", _VISIBILITY_SECONDS)
     return _watch(run) or _go_on_or_end(run)
 
@@ -85,8 +82,6 @@ def _watch(run: Run) -> Run | None:
 def _go_on_or_end(run: Run) -> Run:
     if not _has_all(run):
         return _next_round(run)
-    if run.oversized:
-        return _fail(run, lanes.TOO_LARGE, run.oversized_reason)
     if not _is_empty(run):
         return _finish(run, "SUCCEEDED")
     run.in_flight = in_flight.elsewhere(run.counts["left"], run.queue)
@@ -108,7 +103,6 @@ def _has_all(run: Run) -> bool:
         _is_empty(run)
         or (most is not None and run.received >= most)
         or any(lane.refusals >= lanes.REFUSALS for lane in run.at_work)
-        or run.oversized >= _MOST_OVERSIZED
     )
 
 
@@ -133,25 +127,21 @@ def _what_is_missing(run: Run) -> str:
     return told + (f"{left} were left out." if left else "No more is on the queue.")
 
 
-def _goes_around(run: Run, lane: Lane) -> bool:
-    """Let a lane receive one message at a time, and leave one that is too large by itself.
+def _may_measure(lane: Lane) -> bool:
+    """Tell whether a lane failed because a state was too small for what it did not measure."""
+    return lane.failure == lanes.TOO_LARGE and not lane.measured
+
+
+def _measures(run: Run) -> bool:
+    """Let lanes measure what they receive from now on for whom a state was too small.
 
     Returns:
-        whether what was too large has to be visible again first.
+        whether what one could not even receive has to be visible again first.
     """
-    was_alone, held = lane.size == 1, lane.held
-    lane.size, lane.empty_polls, lane.failure = 1, 0, ""
-    if was_alone:
-        which = f"Message {held.MessageId}" if held else "A message"
-        run.oversized += 1
-        run.oversized_reason = (
-            f"{which} of the dead-letter queue is too large for a state (256 KiB);"
-            " receive it by hand."
-        )
-        if held:
-            legs.leave(run.run_id, run.queue, lane, held)
-        return False
-    return held is None
+    lanes_of_it = [lane for lane in run.at_work if lane.failure]
+    for lane in lanes_of_it:
+        lane.measured, lane.empty_polls, lane.failure = True, 0, ""
+    return not all(lane.in_hand for lane in lanes_of_it)
 
 
 def _next_round(run: Run) -> Run:

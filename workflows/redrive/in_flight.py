@@ -53,15 +53,6 @@ def note(run_id: str, queue: Queue, lane: int, number: int, handles: list[str]) 
     dynamodb().put_item(TableName=settings().runs_table, Item=record)
 
 
-def leave(handle: str, queue: Queue) -> None:
-    """Leave one message in flight that was received a moment ago."""
-    sqs().change_message_visibility(
-        QueueUrl=queue.dead_letter_url,
-        ReceiptHandle=handle,
-        VisibilityTimeout=LEFT_SECONDS,
-    )
-
-
 def give_back(run_id: str, lane: int, records: int) -> int:
     """Make visible what the records of a lane name; return how many messages.
 
@@ -119,15 +110,19 @@ def give_back_batch(execution_arn: str, queue: Queue) -> int:
         return 0
     handles = _last_received(execution_arn)
     if handles:
-        _make_visible(handles, queue.dead_letter_url)
+        make_visible(handles, queue.dead_letter_url)
     return len(handles)
 
 
 def _last_received(execution_arn: str) -> list[str]:
     for event in _newest_events(execution_arn):
         answer = json.loads(event.get("taskSucceededEventDetails", {}).get("output") or "{}")
-        if isinstance(answer, dict) and answer.get("Messages"):
-            return [message["ReceiptHandle"] for message in answer["Messages"]]
+        if not isinstance(answer, dict):
+            continue
+        # SQS answers by itself, or by the function that measures what comes.
+        received = answer if "Messages" in answer else answer.get("Payload")
+        if isinstance(received, dict) and received.get("Messages"):
+            return [message["ReceiptHandle"] for message in received["Messages"]]
     return []
 
 
@@ -178,13 +173,13 @@ def _give_back_record(key: str) -> int:
     handles = record["receipt_handles"]
     # An older record is of the only queue that there was.
     url = record.get("queue_url", settings().dead_letter_queue_url)
-    if _make_visible(handles, url):  # else the sweep tries it again
+    if make_visible(handles, url):  # else the sweep tries it again
         dynamodb().delete_item(**table)
     return len(handles)
 
 
-def _make_visible(handles: list[str], queue_url: str) -> bool:
-    """Make messages visible; tell whether SQS failed with none of them by its own fault."""
+def make_visible(handles: list[str], queue_url: str) -> bool:
+    """Make at most ten messages visible; tell whether SQS failed with none by its own fault."""
     # A handle that is out of date fails alone, by ours, and its message is visible already.
     answer = sqs().change_message_visibility_batch(
         QueueUrl=queue_url,

@@ -32,7 +32,7 @@ EMPTY_POLLS = 2
 REFUSALS = 5
 # A batch brings ten at most, and all of them are carried from state to state, beside the next one.
 _MOST_UNSETTLED = 30
-_MOST_AT_ONCE = 10
+MOST_AT_ONCE = 10
 
 
 class Guarded(BaseModel):
@@ -49,17 +49,12 @@ class Asked(Guarded):
     after: str | None = None
 
 
-class Received(BaseModel):
-    """A message that a leg had received, and did not deal with."""
-
-    MessageId: str
-    ReceiptHandle: str
-
-
 class Lane(BaseModel):
     """A lane between two batches, or between two legs.
 
-    `size` is how many messages fit a state at once. Of this lane alone are `turns`, a number for
+    `size` is how many messages fit a state at once: in any case, or, where they are `measured` as
+    they come, as far as the last ones tell. Where the last one fits none, it was `moved`. Of this
+    lane alone are `turns`, a number for
     each batch, `polls` of the queue, and `records` of what it leaves in flight. Its share of what
     the run may do is `rate` messages a second, `may_receive` and `may_redrive`, None for no limit.
     Of all that it guarded up to the turn `settled`, SQS has not `unsent`, which is to be let go,
@@ -69,18 +64,20 @@ class Lane(BaseModel):
     `until` (seconds since 1970).
 
     Of a leg that is over, `failure` names the error that ended it, and `reason` says why where the
-    name does not; `held` is the first message of those that it then had in hand. `lost` is the
-    error of a leg that may still go on.
+    name does not; `in_hand` tells whether it then had messages. `lost` is the error of a leg that
+    may still go on.
 
     The machine reads `name` of the leg's execution, `poll` and `attempt_id` of the next receive,
-    `mark` of the batch in the rows that it guards, `size`, `gap`, and `over_because`, why the leg
-    is over; "" where it is not.
+    `mark` of the batch in the rows that it guards, `measured`, `gap`, and `over_because`, why the
+    leg is over; "" where it is not.
     """
 
     number: int = 0
     leg: int = 0
     name: str = ""
     size: int = 1
+    measured: bool = False
+    moved: bool = False
     turns: int = 0
     polls: int = 0
     records: int = 0
@@ -106,8 +103,13 @@ class Lane(BaseModel):
     over_because: str = ""
     failure: str = ""
     reason: str = ""
-    held: Received | None = None
+    in_hand: bool = False
     lost: str = ""
+
+    @property
+    def carries(self) -> tuple[list[str], list[str]]:
+        """The ids that a lane takes with it: of the batch before, and of what is to be settled."""
+        return [one.id for one in self.asked], [one.id for one in self.unsent]
 
     @property
     def received(self) -> int:
@@ -142,15 +144,14 @@ def begin_leg(
     lane.waves_left, lane.until = waves, clock.epoch() + _LEG_SECONDS
     lane.gap, lane.asked = 0, []
     lane.empty_polls %= EMPTY_POLLS  # else a run whose legs are one poll long would never end
-    lane.failure, lane.reason, lane.held = "", "", None
+    lane.failure, lane.reason, lane.in_hand = "", "", False
     next_poll(lane, run_id)
 
 
 def next_poll(lane: Lane, run_id: str) -> None:
     """Say how many messages a lane's next poll may bring, or that the leg is over before it."""
-    carried = ([one.id for one in part] for part in (lane.asked, lane.unsent))
-    fitting = state_bytes.room_for(lane.size, *carried)
-    rooms = [fitting, _MOST_AT_ONCE, lane.may_receive, lane.may_redrive]
+    fitting = lane.size if lane.measured else state_bytes.room_for(lane.size, *lane.carries)
+    rooms = [fitting, MOST_AT_ONCE, lane.may_receive, lane.may_redrive]
     if lane.rate is not None:
         rooms.append(max(1, int(lane.rate)) - lane.window)
     room = min(room for room in rooms if room is not None)
@@ -164,12 +165,13 @@ def next_poll(lane: Lane, run_id: str) -> None:
 def _why_over(lane: Lane, room: int) -> str:
     """Return why a leg is over after the batch that is asked for now; "" if it is not."""
     reasons = {
+        "It failed.": lane.failure != "",
         "Its share is used up.": room < 1,
         "The queue was empty twice.": lane.empty_polls >= EMPTY_POLLS,
         # Of the batch that is asked for now nobody knows yet.
         "Batch after batch was refused.": lane.refusals >= REFUSALS - 1,
         "Its history is full.": lane.waves_left <= 0,
         "Its time is over.": clock.epoch() >= lane.until,
-        "It carries what it can.": len(lane.unsent) + _MOST_AT_ONCE > _MOST_UNSETTLED,
+        "It carries what it can.": len(lane.unsent) + MOST_AT_ONCE > _MOST_UNSETTLED,
     }
     return next((why for why, holds in reasons.items() if holds), "")

@@ -1,9 +1,7 @@
 """The legs of a lane, as the run sees them: how one ended, and what is to be done about it."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 
-from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
 from workflows.queues.queue import Queue
@@ -16,7 +14,7 @@ from workflows.redrive import (
     statements,
     turns,
 )
-from workflows.redrive.lane import Lane, Received
+from workflows.redrive.lane import Lane
 from workflows.runtime import clock, executions
 from workflows.runtime.settings import settings
 
@@ -27,8 +25,8 @@ _LAST_BATCH_SECONDS = 120
 class Told(BaseModel):
     """What the lane machine tells of a leg that is over.
 
-    `done` and `sent_at` are of its last batch, which the `failure` may have `cut_short`; of what it
-    then had in hand, `received` has the first message.
+    `done` and `sent_at` are of its last batch, which the `failure` may have `cut_short`, and which
+    it then had `in_hand`.
     """
 
     lane: Lane
@@ -36,7 +34,7 @@ class Told(BaseModel):
     sent_at: int
     failure: str
     cut_short: bool
-    received: list[Received]
+    in_hand: bool
 
 
 class Result(BaseModel):
@@ -104,18 +102,10 @@ def keep(run_id: str, queue: Queue, lanes: Iterable[Lane]) -> tuple[bool, bool]:
     return has_lock, is_wanted
 
 
-def leave(run_id: str, queue: Queue, lane: Lane, message: Received) -> None:
-    """Leave a message in flight that cannot pass through a state, so that others are handed out."""
-    in_flight.note(run_id, queue, lane.number, lane.records, [message.ReceiptHandle])
-    with suppress(ClientError):  # it came so long ago that it is visible again
-        in_flight.leave(message.ReceiptHandle, queue)
-    lane.records += 1
-
-
 def _add_up(told: Told) -> Lane:
     lane = told.lane
     turns.tally(lane, told.done, told.sent_at, told.failure if told.cut_short else "")
-    lane.failure, lane.held = told.failure, next(iter(told.received), None)
+    lane.failure, lane.in_hand = told.failure or lane.failure, told.in_hand
     return lane
 
 

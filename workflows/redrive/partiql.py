@@ -5,7 +5,7 @@ The lane machine executes most of them; `execute` is for those that a function e
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.html
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NotRequired, TypedDict
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -87,8 +87,7 @@ def execute(statements: list[Statement]) -> list[bool]:
     """
     held = []
     for first in range(0, len(statements), _CHUNK):
-        chunk: Any = [_filled(statement) for statement in statements[first : first + _CHUNK]]
-        for answer in dynamodb().batch_execute_statement(Statements=chunk)["Responses"]:
+        for answer in ask(statements[first : first + _CHUNK]):
             code = answer.get("Error", {}).get("Code")
             if code not in (None, "ConditionalCheckFailed"):
                 raise StatementFailed(code)
@@ -96,14 +95,31 @@ def execute(statements: list[Statement]) -> list[bool]:
     return held
 
 
-def _filled(statement: Statement) -> dict[str, Any]:
+def ask(statements: list[Statement], bodies: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Execute at most 25 statements, each by itself; return DynamoDB's answer to each.
+
+    Args:
+        statements: to be executed.
+        bodies: of the batch's messages, for which the statements have marks.
+    """
+    filled: Any = [_filled(statement, bodies) for statement in statements]
+    answer: Any = dynamodb().batch_execute_statement(Statements=filled)
+    return list(answer["Responses"])
+
+
+def _filled(statement: Statement, bodies: Sequence[str]) -> dict[str, Any]:
     # The client takes plain values, and Step Functions those of DynamoDB.
+    values = [_value(parameter, bodies) for parameter in statement["Parameters"]]
+    return dict(statement) | {"Parameters": values}
+
+
+def _value(parameter: dict[str, Any], bodies: Sequence[str]) -> Any:
+    if "seconds" in parameter:
+        return clock.epoch() + parameter["seconds"]
+    if "body" in parameter:
+        return bodies[parameter["body"]]
     plain: Any = TypeDeserializer().deserialize
-    values = [
-        clock.epoch() + parameter["seconds"] if "seconds" in parameter else plain(parameter)
-        for parameter in statement["Parameters"]
-    ]
-    return {"Statement": statement["Statement"], "Parameters": values}
+    return plain(parameter)
 
 
 def _parameters(values: Iterable[Any]) -> list[dict[str, Any]]:

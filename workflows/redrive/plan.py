@@ -147,7 +147,7 @@ def size(found: Plan) -> int:
 
 
 def _lanes(options: dict[str, Any], on_queue: int, max_messages: int | None) -> int:
-    lanes = len(shares.lanes(options, on_queue, size=1))
+    lanes = len(shares.lanes(options, on_queue, fitting=1))
     return lanes if max_messages is None else min(lanes, -(-max_messages // 10))
 
 

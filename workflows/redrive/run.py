@@ -23,8 +23,7 @@ class Run(BaseModel):
     many messages were on the queue when it began. In so many rounds it has been `looking` for what
     came back; `before_look` has what each lane had left and its empty polls before that. `looks`
     counts how often it waited for what others had in flight, which one lane looks for `alone`,
-    `events` those of its history, `oversized` what is too large for a state. `waves` is how many a
-    leg has room for.
+    `events` those of its history. `waves` is how many a leg has room for.
     """
 
     run_id: str
@@ -51,8 +50,6 @@ class Run(BaseModel):
     before_look: list[tuple[int, int]] = []
     looks: int = 0
     alone: bool = False
-    oversized: int = 0
-    oversized_reason: str = ""
     in_flight: int = 0
     missing: int = 0
     events: int = 0

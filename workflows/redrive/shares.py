@@ -6,7 +6,7 @@ group needs no share: SQS hands out nothing of a group while a message of it is 
 
 from typing import Any
 
-from workflows.redrive.lane import Lane, begin_leg
+from workflows.redrive.lane import MOST_AT_ONCE, Lane, begin_leg
 from workflows.redrive.run import Run
 from workflows.runtime.settings import settings
 
@@ -14,9 +14,11 @@ from workflows.runtime.settings import settings
 _VISIBLE_A_LANE = 200
 # A lane that may send fewer in a second, or in all, waits more than it works.
 _A_BATCH = 10
+# A filter, or a queue that is not ours, takes the room of one of ten.
+_ENOUGH_AT_ONCE = 9
 
 
-def lanes(request: dict[str, Any], visible: int, size: int) -> list[Lane]:
+def lanes(request: dict[str, Any], visible: int, fitting: int) -> list[Lane]:
     """Return the lanes of a run that begins.
 
     There is one for each 200 messages, at most as many as the deployment says, or as many as are
@@ -26,14 +28,20 @@ def lanes(request: dict[str, Any], visible: int, size: int) -> list[Lane]:
     Args:
         request: of the run.
         visible: about how many messages can be received now.
-        size: how many of them fit a state at once.
+        fitting: how many of the largest fit a state at once. Where that is too few, a lane measures
+            them as they come.
     """
     asked, rate = request.get("lanes"), request.get("max_per_second")
     most = asked or min(settings().redrive_lanes, _batches(visible, _VISIBLE_A_LANE))
     if rate is not None:
         most = min(most, max(1, int(rate) if asked else int(rate) // _A_BATCH))
     rates = [rate] if most == 1 else _split(rate if rate is None else int(rate), most)
-    return [Lane(number=number, size=size, rate=rate) for number, rate in enumerate(rates)]
+    measured = fitting < _ENOUGH_AT_ONCE
+    size = MOST_AT_ONCE if measured else fitting
+    return [
+        Lane(number=number, size=size, measured=measured, rate=rate)
+        for number, rate in enumerate(rates)
+    ]
 
 
 def begin_round(run: Run) -> None:

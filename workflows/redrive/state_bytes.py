@@ -1,5 +1,6 @@
-"""How many messages go through the lane at once: as many as fit a state's 256 KiB in any case."""
+"""How many messages go through the lane at once: as many as fit a state's 256 KiB."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,12 +23,34 @@ def batch_size(maximum: int, request: dict[str, Any], *, is_default: bool = True
         request: of the run.
         is_default: whether it redrives the built-in queue.
     """
-    if "filter" in request:
-        room, around = _FILTERED_STATE_BYTES, _FILTERED_AROUND_BYTES
-    else:
-        room, around = _STATE_BYTES, _AROUND_BYTES
-    room -= 0 if is_default else _REGISTERED_BYTES
+    room, around = _room(request, is_default=is_default)
     return max(1, min(10, room // (2 * maximum + around)))
+
+
+def fitting(
+    messages: Iterable[Any],
+    carried: Iterable[Iterable[str]],
+    request: dict[str, Any],
+    *,
+    is_default: bool,
+) -> int:
+    """Return how many of the first messages fit a state together, by their own sizes.
+
+    Args:
+        messages: as a state has them.
+        carried: what ids a lane carries besides, of its last batch and of what is to be settled.
+        request: of the run.
+        is_default: whether it redrives the built-in queue.
+    """
+    room, around = _room(request, is_default=is_default)
+    room -= _carried_bytes(*carried)
+    count = 0
+    for message in messages:
+        room -= around + len(json.dumps(message, ensure_ascii=False).encode(errors="surrogatepass"))
+        if room < 0:
+            break
+        count += 1
+    return count
 
 
 def room_for(size: int, asked: Iterable[str], unsettled: Iterable[str]) -> int:
@@ -38,7 +61,19 @@ def room_for(size: int, asked: Iterable[str], unsettled: Iterable[str]) -> int:
         asked: the ids of the batch before.
         unsettled: those of what is to be settled in the ledger.
     """
-    carried = sum(_AROUND_ASKED + len(one) for one in asked)
-    carried += sum(_AROUND_SETTLED + len(one) for one in unsettled)
-    is_laden = carried > _CARRIED_BYTES + _CARRIED_BYTES_EACH * size
+    is_laden = _carried_bytes(asked, unsettled) > _CARRIED_BYTES + _CARRIED_BYTES_EACH * size
     return max(1, size - is_laden)
+
+
+def _room(request: dict[str, Any], *, is_default: bool) -> tuple[int, int]:
+    """Return how many bytes there are for a batch, and how many stand around each message."""
+    if "filter" in request:
+        room, around = _FILTERED_STATE_BYTES, _FILTERED_AROUND_BYTES
+    else:
+        room, around = _STATE_BYTES, _AROUND_BYTES
+    return room - (0 if is_default else _REGISTERED_BYTES), around
+
+
+def _carried_bytes(asked: Iterable[str], unsettled: Iterable[str]) -> int:
+    carried = sum(_AROUND_ASKED + len(one) for one in asked)
+    return carried + sum(_AROUND_SETTLED + len(one) for one in unsettled)

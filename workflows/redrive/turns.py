@@ -43,6 +43,11 @@ def tally(lane: Lane, done: list[str], sent_at: int, failure: str = "") -> None:
     lane.asked, lane.settled = [], lane.turns
 
 
+def fail(lane: Lane, failure: str) -> None:
+    """Let a lane's leg be over for a failure that ended no execution."""
+    lane.failure, lane.over_because = failure, "It failed."
+
+
 def _note_unsent(lane: Lane, asked: Asked, *, is_certain: bool) -> None:
     if is_certain:
         lane.unsent.append(Guarded(id=asked.id, redrives=asked.redrives + 1))

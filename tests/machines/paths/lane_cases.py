@@ -19,6 +19,7 @@ DOWN = "Some.ServiceException"
 TOO_LARGE = "States.DataLimitExceeded"
 # As a run begins it.
 LANE = {"poll": 10, "attempt_id": "run-1-0-1", "mark": "", "size": 10, "gap": 0, "sent_at": 0}
+MEASURED = ["ReceiveLargeDeadLetters", "ValidateMessages"]
 QUEUE = {"name": "default", "source_url": "work", "dead_letter_url": "dead-letter"}
 GIVEN = {"run_id": "run-1", "trace_id": "t-1", "request": {}, "queue": QUEUE, "lane": LANE}
 
@@ -29,12 +30,14 @@ def _case(
     done: tuple[str, ...] = (),
     failure: str = "",
     again: tuple[str, ...] = (),
+    measured: bool = False,
 ) -> Case:
     path = ["StartLeg", *(state for part in parts for state in part)]
+    begun = GIVEN | {"lane": LANE | {"measured": measured}}
     output: dict[str, Any] = {"lane": {"number": 0, "failure": ""}}  # as mocked
     if path[-1] == "LegOver":
         output = {"done": list(done), "failure": failure}
-    return Case("redrive-lane", name, path, GIVEN, output=output, again=again)
+    return Case("redrive-lane", name, path, begun, output=output, again=again)
 
 
 CASES = [
@@ -74,6 +77,26 @@ CASES = [
         "HoldThatFailsEndsTheLeg", POLL, GUARDED, ["MoreToDo"], HELD[:1], GIVEN_BACK, failure=DOWN
     ),
     _case("LettersThatCannotBeGivenBackEndTheLegToo", POLL, GIVEN_BACK, failure=DOWN),
+    _case(
+        "LettersAreMeasured",
+        [*MEASURED, *GUARDED, "MoreToDo"] * 2,
+        SETTLED,
+        measured=True,
+    ),
+    _case(
+        "LettersThatCannotBeMeasuredEndTheLeg",
+        MEASURED[:1],
+        GIVEN_BACK,
+        failure=DOWN,
+        measured=True,
+    ),
+    _case(
+        "LettersThatAreMeasuredWrongEndTheLeg",
+        MEASURED[:1],
+        GIVEN_BACK,
+        failure=TOO_LARGE,
+        measured=True,
+    ),
     _case("LettersThatAreTooLargeEndTheLeg", POLL[:1], GIVEN_BACK, failure=TOO_LARGE),
     _case("VerdictsThatAreTooLargeEndTheLeg", POLL, GIVEN_BACK, failure=TOO_LARGE),
     _case("GuardThatIsTooLargeEndsTheLeg", POLL, GUARDED[:1], GIVEN_BACK, failure=TOO_LARGE),

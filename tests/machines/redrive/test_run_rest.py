@@ -96,25 +96,16 @@ def test_run_that_was_given_a_number_of_messages_does_not_ask_for_more(world):
     assert "WaitForQueue" not in run.states
 
 
-def entries(batch, size=10, failure="Some.ServiceException"):
-    given = {"batch": batch, "lane": {"size": size}, "failure": failure}
-    return evaluate_all(states()["GiveBackDeadLetters"]["Arguments"]["Entries"], **given)
+def entries(batch):
+    return evaluate_all(states()["GiveBackDeadLetters"]["Arguments"]["Entries"], batch=batch)
 
 
-@pytest.mark.parametrize(
-    ("size", "failure", "seconds"),
-    [
-        (10, "Some.ServiceException", 0),
-        (10, "States.DataLimitExceeded", 0),
-        (1, "Some.ServiceException", 0),
-        (1, "States.DataLimitExceeded", 300),  # or it would be handed out before all others
-    ],
-)
-def test_batch_is_given_back_but_for_what_is_too_large_alone(size, failure, seconds):
+@pytest.mark.parametrize("size", [1, 10])
+def test_batch_is_given_back_whole(size):
     batch = [{"ReceiptHandle": f"b{n}"} for n in range(size)]
 
-    assert entries(batch, size, failure) == [
-        {"Id": str(n), "ReceiptHandle": f"b{n}", "VisibilityTimeout": seconds} for n in range(size)
+    assert entries(batch) == [
+        {"Id": str(n), "ReceiptHandle": f"b{n}", "VisibilityTimeout": 0} for n in range(size)
     ]
 
 
@@ -139,8 +130,7 @@ def test_letter_that_was_too_large_is_visible_when_its_run_fails_later(world):
     too_large = given.throws("States.DataLimitExceeded")
     mocks = {"ValidateMessages": too_large + given.throws("Some.ServiceException")}
 
-    with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
-        run = world.run(mocks=mocks)
+    run = world.run(mocks=mocks)
 
     assert (run.status, run.error) == ("FAILED", "Some.ServiceException")
     assert letters(world) == [True]

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from tests.machines.scenarios import given
-from tests.machines.scenarios.paths import FINISH, JUDGED, START, STORED, WAVE
+from tests.machines.scenarios.paths import FINISH, JUDGED, MEASURED, START, STORED, WAVE
 from tests.machines.scenarios.registry import add, scenario
 from tests.support.messages import a_message
 from tests.support.stack_fixtures import row
@@ -194,7 +194,7 @@ def one_of_250_kib(world: World) -> None:
         world.dead_letter(healthy)
         run = world.run({"request": {"max_messages": 2}})
 
-    assert run.states == [*START, *JUDGED, *STORED, *JUDGED, *WAVE, *FINISH]
+    assert run.states == [*START, *MEASURED, *STORED, *MEASURED, *WAVE, *FINISH]
     assert quarantined(world, letter) == ("InvalidEnvelope", body)
 
 

@@ -239,6 +239,7 @@ _ENDS = {
     "BeginRun": (["FailRun", "RunFailed"], False, False),
     "RunLane": (FAILED[1:], False, False),
     "ReceiveDeadLetters": (GIVEN_BACK, False, False),
+    "ReceiveLargeDeadLetters": (GIVEN_BACK, False, False),
     "ValidateMessages": (GIVEN_BACK, False, False),
     "GuardLoop": (GIVEN_BACK, False, False),
     "RedriveMessages": (GIVEN_BACK, True, False),
@@ -250,6 +251,14 @@ _ENDS = {
 
 
 def _fails_for_good(world: World, state: str) -> None:
+    if state == "ReceiveLargeDeadLetters":
+        with given.one_a_turn(world):
+            _fails(world, state)
+    else:
+        _fails(world, state)
+
+
+def _fails(world: World, state: str) -> None:
     world.dead_letter(world.message())
     mocks = {state: given.throws(BROKEN)}
     if state == "HoldDeadLetters":
@@ -280,12 +289,12 @@ for _state in _ENDS:
 @scenario(mocked=True)
 def leg_that_does_not_begin(world: World) -> None:
     """A run whose next leg cannot be started fails, and gives back what the others left out."""
-    for currency in ("CHF", "EUR", "EUR"):
-        world.dead_letter(world.message(currency=currency))
     short = world.variant("redrive", "$number('300')", "$number('2')", "short")
     request = {"filter": {"payload": {"currency": "EUR"}}, "max_messages": 2}
     mocks = {"RunLane": [{}, *given.throws(BROKEN)]}
-    with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
+    with given.one_a_turn(world) as size:
+        for currency in ("CHF", "EUR", "EUR"):
+            world.dead_letter(world.message(currency=currency), size)
         run = world.run({"request": request}, machine=short, mocks=mocks)
     assert run.states[-7:] == [*LEG_OVER[1:], "RunLanes", *FAILED[1:]]
     assert run.error == BROKEN
@@ -313,13 +322,13 @@ def watch_that_fails_for_good(world: World) -> None:
 @scenario(mocked=True)
 def leg_that_cannot_be_settled(world: World) -> None:
     """A leg that cannot tell the ledger what it sent and did not leaves that to its run."""
-    for _ in range(2):
-        world.dead_letter(world.message())
     mocks = {
         "RedriveMessages": [*given.returns({"Failed": refused(0)}), {}],
         "SettleLeg": given.throws(BROKEN),
     }
-    with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
+    with given.one_a_turn(world) as size:
+        for _ in range(2):
+            world.dead_letter(world.message(), size)
         run = world.run({"request": {"max_messages": 2}}, mocks=mocks)
     over = ["SettleLeg", "LegOver", *LEG_OVER[1:]]
     assert run.states[-len(over) - 1 :] == [*over, "FinishRun"]

@@ -16,6 +16,7 @@ from workflows.runtime import clock, shards
 
 FAR = 4_102_444_800  # the year 2100, for leases that do not end and fences that no sweep takes
 LOCK = "LOCK#"
+_MIB = 1_048_576
 
 
 def settled(world: World, status: str = "PROCESSED") -> Message:
@@ -157,6 +158,13 @@ def largest_message(world: World, queue: str, size: int) -> Iterator[None]:
         yield
     finally:
         sqs.set_queue_attributes(QueueUrl=url, Attributes=before)
+
+
+@contextmanager
+def one_a_turn(world: World) -> Iterator[int]:
+    """Let queues take messages of which no two fit a state, and give the size of such a one."""
+    with largest_message(world, "DeadLetter", _MIB), largest_message(world, "Work", _MIB):
+        yield 130_000
 
 
 def throws(error: str, times: int = 1) -> list[dict[str, Any]]:

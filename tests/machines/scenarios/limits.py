@@ -1,19 +1,21 @@
 """Messages too large for a state: `States.DataLimitExceeded` is caught by its own name."""
 
 from tests.machines.scenarios import given
+from tests.machines.scenarios.bodies import quarantined
 from tests.machines.scenarios.failures import stale
 from tests.machines.scenarios.paths import (
-    FAILED,
     FINISH,
     JUDGED,
     LEG,
     LEG_FAILED,
-    NO_MORE,
+    MEASURED,
+    NOTHING_GOES,
     START,
     WAVE,
 )
-from tests.machines.scenarios.registry import add
+from tests.machines.scenarios.registry import add, scenario
 from tests.support.redrive_runs import all_visible
+from tests.support.stack_fixtures import leg_arn
 from tests.support.world import World
 
 TOO_LARGE = given.throws("States.DataLimitExceeded")
@@ -30,8 +32,8 @@ PAUSE = {"ReceiveDeadLetters": ["WaitForQueue", "DecideNext", "NextStep"]}
 def _together(world: World, state: str) -> None:
     mocks = {"ReceiveDeadLetters": stale(world, 2)} | {state: TOO_LARGE}
     run = world.run({"request": {"max_messages": 2}}, mocks=mocks)
-    one_by_one = [*PAUSE.get(state, []), *LEG, *[*JUDGED, *WAVE] * 2]
-    assert run.states == [*START, *UP_TO[state], *LEG_FAILED, *one_by_one, *FINISH]
+    measured = [*PAUSE.get(state, []), *LEG, *MEASURED, *WAVE]
+    assert run.states == [*START, *UP_TO[state], *LEG_FAILED, *measured, *FINISH]
     assert run.output["redriven"] == 2
 
 
@@ -49,35 +51,59 @@ def _guarded(world: World, state: str) -> None:
         assert [event["event"] for event in row["journey"]] == ["redriven", *let_go]
 
 
-def _alone(world: World, state: str) -> None:
-    received = state != "ReceiveDeadLetters"
-    if received:
-        world.put_on_dlq("large", world.name("large"))
-    other = world.message()
-    world.dead_letter(other)
-    with given.largest_message(world, "DeadLetter", 1_048_576):  # one message a turn
-        run = world.run({}, mocks={state: TOO_LARGE})
-    others = [*LEG, *JUDGED, *WAVE, *NO_MORE]
-    assert run.states == [*START, *UP_TO[state], *LEG_FAILED, *others, *FAILED]
+def _moved(world: World, size: int) -> None:
+    """Redrive one of ours that fits no state, and what is behind it in its group."""
+    first, behind = world.message(), None
+    behind = world.message(group_id=first.group_id)
+    with given.one_a_turn(world):
+        world.dead_letter(first, size)
+        world.dead_letter(behind)
+        run = world.run({"request": {"max_messages": 2}})
+    assert run.states == [*START, *MEASURED, *NOTHING_GOES, *MEASURED, *WAVE, *FINISH]
+    assert (run.output["redriven"], run.output["failed"]) == (2, 0)
+    sent = [letter["Body"] for letter in world.queued("Work")]
+    assert sent == [first.body().ljust(size), behind.body()]
+    assert world.queued("DeadLetter") == []
+    for message, turn in ((first, 1), (behind, 2)):
+        row = world.row(message)
+        assert (row["status"], int(row["redrives"])) == ("REDRIVEN", 1)
+        assert row["redrive_mark"] == f"{run.name}#0.{turn}"
+        assert row["execution_arns"] == [leg_arn(world.stack, run.arn)]
+
+
+@scenario()
+def ours_that_fits_no_state(world: World) -> None:
+    """A message of ours of 300 KiB is redriven under the guard, and in order."""
+    _moved(world, 300 * 1_024)
+
+
+@scenario()
+def ours_of_1_mib(world: World) -> None:
+    """So is one of all that SQS takes."""
+    _moved(world, 1_048_576)
+
+
+@scenario()
+def stranger_that_fits_no_state(world: World) -> None:
+    """A dead letter of 300 KiB that is not ours is quarantined byte for byte."""
+    body = "é" * 153_600
+    with given.one_a_turn(world):
+        letter = world.put_on_dlq(body, world.name("large"))
+        run = world.run({"request": {}})
+    assert (run.output["quarantined"], run.output["redriven"]) == (1, 0)
+    assert quarantined(world, letter) == ("InvalidEnvelope", body)
+    assert world.queued("DeadLetter") == []
+
+
+@scenario(mocked=True)
+def too_large_although_it_was_measured(world: World) -> None:
+    """A run whose lane measures and meets it all the same fails, and loses nothing."""
+    world.dead_letter(world.message())
+    with given.one_a_turn(world):
+        run = world.run({}, mocks={"ReceiveLargeDeadLetters": TOO_LARGE})
     assert (run.status, run.error) == ("FAILED", "DataLimitExceeded")
-    assert world.row(other)["status"] == "REDRIVEN"
-    name = f"Message {world.foreign_ids[0]}" if received else "A message"
-    assert world.run_row(run.name)["reason"].startswith(f"{name} of the dead-letter queue is too")
-    assert [letter["Body"] for letter in world.queued("DeadLetter")] == ["large"] * received
+    assert len(world.queued("DeadLetter")) == 1
     assert all_visible(world.stack)
-    # Where EventBridge tells of the end, the sweep did the same already.
-    world.recover()
-
-
-def _many(world: World, count: int) -> None:
-    world.put_on_dlq("behind them", world.name("nobody"))
-    mocks = {"ReceiveDeadLetters": TOO_LARGE * count}
-    with given.largest_message(world, "DeadLetter", 1_048_576):  # one message a turn
-        run = world.run({}, mocks=mocks)
-    assert (run.status, run.error) == ("FAILED", "DataLimitExceeded")
-    # So many legs a run begins before it gives up.
-    assert world.run_row(run.name)["quarantined"] == (1 if count < 100 else 0)
-    assert run.states.count("ReceiveDeadLetters") <= 100
     world.recover()
 
 
@@ -85,21 +111,7 @@ for _state in UP_TO:
     _is_guarded = _state in ("GuardLoop", "RedriveMessages")
     add(
         f"too_large_together_in_{_state}",
-        "Messages too large together go one by one; what was counted and not sent is let go.",
+        "A lane for which a state was too small measures; what was counted and not sent is let go.",
         lambda world, state=_state, play=_guarded if _is_guarded else _together: play(world, state),  # type: ignore[misc]
-        mocked=True,
-    )
-    if not _is_guarded:
-        add(
-            f"too_large_alone_in_{_state}",
-            "A message that is too large alone fails the run, after the others have moved.",
-            lambda world, state=_state: _alone(world, state),  # type: ignore[misc]
-            mocked=True,
-        )
-for _count in (9, 120):
-    add(
-        f"too_large_{_count}_times",
-        "A run looks past what is too large and moves the others, but not for ever.",
-        lambda world, count=_count: _many(world, count),  # type: ignore[misc]
         mocked=True,
     )

@@ -9,6 +9,7 @@ from tests.machines.scenarios.paths import (
     JUDGED,
     LEG,
     LEG_OVER,
+    MEASURED,
     NO_MORE,
     NOTHING_GOES,
     SKIPPED,
@@ -144,16 +145,6 @@ def no_more_than_asked_for(world: World) -> None:
 
 
 @scenario()
-def queue_of_large_messages(world: World) -> None:
-    """From a queue that takes messages of 256 KiB, one is taken at a time."""
-    for _ in range(2):
-        world.dead_letter(world.message())
-    with given.largest_message(world, "DeadLetter", 262_144):
-        run = world.run({"request": {"max_messages": 2}})
-    assert run.states == [*START, *JUDGED, *WAVE, *JUDGED, *WAVE, *FINISH]
-
-
-@scenario()
 def second_run(world: World) -> None:
     """While another run holds the queue, a run skips itself and says so."""
     given.lock(world, "another")
@@ -226,13 +217,13 @@ def cancelled_before_it_began(world: World) -> None:
 def many_legs(world: World) -> None:
     """A run that is longer than a leg goes on in others, under one id, with all that it knows."""
     first, left, second = world.message(), world.message(currency="CHF"), world.message()
-    for message in (first, left, second):
-        world.dead_letter(message)
     request = {"filter": {"payload": {"currency": "EUR"}}, "max_messages": 2}
     short = world.variant("redrive", "$number('300')", "$number('1')", "short")
-    with given.largest_message(world, "DeadLetter", 262_144):  # one message a turn
+    with given.one_a_turn(world) as size:
+        for message in (first, left, second):
+            world.dead_letter(message, size)
         run = world.run({"request": request, "requested_by": "o@example.com"}, machine=short)
-    sends, leaves = [*LEG, *JUDGED, *WAVE], [*LEG, *JUDGED, *NOTHING_GOES, *STAYS]
+    sends, leaves = [*LEG, *MEASURED, *WAVE], [*LEG, *MEASURED, *NOTHING_GOES, *STAYS]
     assert run.states == [*BEGUN, *sends, *LEG_OVER, *leaves, *LEG_OVER, *sends, *FINISH]
     assert (run.output["redriven"], run.output["left"]) == (2, 1)
     for message, leg in ((first, 1), (second, 3)):

@@ -102,12 +102,13 @@ class RegisteredWorld(CrashingWorld):
         """Send a message as the team's producer does."""
         self._put("Work", message.body(), message.group_id, message.message_id, {})
 
-    def dead_letter(self, message: Message, **columns: Any) -> None:
+    def dead_letter(self, message: Message, size: int = 0, **columns: Any) -> None:
         """Make a message a dead letter; with `redrives`, one that came back from so many.
 
-        Or one of which its row has the `status`.
+        Or one of which its row has the `status`. Its body has so many bytes at least.
         """
-        self.put_copy("DeadLetter", message)
+        body = message.body().ljust(size)
+        self._put("DeadLetter", body, message.group_id, message.message_id, {})
         if columns:
             put(self.stack, "Messages", self.met(message, **columns))
 

@@ -92,7 +92,7 @@ REGISTERED_MUTANTS = [
     Mutant(
         "The quarantine does not keep all attributes.",
         "ten_of_a_team",
-        (("workflows.redrive.statements.in_trouble", "else Carried.all_of", "else Carried.of"),),
+        (("workflows.redrive.columns.carried_by", "else Carried.all_of", "else Carried.of"),),
     ),
     Mutant(
         "The schema of a queue is not looked at.",

@@ -54,7 +54,7 @@ def told(done=(), **lane):
         "sent_at": 0,
         "failure": "",
         "cut_short": False,
-        "received": [],
+        "in_hand": False,
     }
     return {"lane": a_lane(**lane)} | of_its_batch
 

@@ -155,12 +155,3 @@ def test_no_batch_has_more_statements_than_dynamodb_takes_or_names_an_item_twice
     made = [one["statement"] for one in found["verdicts"]] + found["common"]
     keys = [read(one)[1].partition(" AND ")[0] for one in made]
     assert len(made) == len({*keys}) == 12
-
-
-def test_receipt_handles_of_what_is_left_are_those_to_note():
-    judged: Any = [
-        verdict("redrive", index=0), verdict("left", index=2), verdict("left", index=3),
-    ]  # fmt: skip
-
-    assert batch.left(letters(), judged) == ["handle-2", "handle-3"]
-    assert batch.left(letters(), judged[:1]) == []

@@ -50,7 +50,7 @@ def test_run_takes_the_lock_its_record_and_its_first_leg():
     run = begin({"request": {"max_messages": 7}, "planned": 3, "trace_id": "t-1"})
 
     assert (run.next, run.request, run.planned) == ("lanes", {"max_messages": 7}, 3)
-    assert (run.lanes[0].name, run.lanes[0].poll, run.lanes[0].waves_left) == ("run-1-l0-1", 1, 300)
+    assert (run.lanes[0].name, run.lanes[0].poll, run.lanes[0].waves_left) == ("run-1-l0-1", 7, 300)
     assert run.lanes[0].may_receive == 7
     lock, found = run_lock.find(default()), row()
     assert lock is not None

@@ -11,7 +11,7 @@ from tests.support.troubles import in_trouble, row
 from workflows.queues.queue import default
 from workflows.redrive import course, in_flight, leg_executions, outcome, ownership, runs
 from workflows.redrive.counters import COUNTED
-from workflows.redrive.lane import EMPTY_POLLS, REFUSALS, TOO_LARGE, Asked, Guarded, Lane, Received
+from workflows.redrive.lane import EMPTY_POLLS, REFUSALS, TOO_LARGE, Asked, Guarded, Lane
 from workflows.redrive.legs import Result, Told
 from workflows.redrive.outcome import Outcome
 from workflows.redrive.run import Run, new
@@ -44,7 +44,7 @@ def result(lane=None, **told):
     """Return what is heard of a leg that came to its own end: the lane, settled, or as `told`."""
     if not told:
         return Result(lane=lane or a_lane())
-    usual = {"done": [], "sent_at": 0, "failure": "", "cut_short": False, "received": []}
+    usual = {"done": [], "sent_at": 0, "failure": "", "cut_short": False, "in_hand": False}
     return Result(told=Told(**usual | {"lane": lane or a_lane()} | told))
 
 
@@ -502,78 +502,42 @@ def test_failed_leg_notes_what_it_perhaps_did_not_send_however_the_run_stands(st
 # What is too large for a state
 
 
-def in_hand(*numbers):
-    return [Received(MessageId=f"sqs-{n}", ReceiptHandle=f"handle-{n}") for n in numbers]
+def too_large(run, *, in_hand=True, **lane):
+    return after_leg(run, a_lane(**lane), failure=TOO_LARGE, in_hand=in_hand)
 
 
-def too_large(run, size, received=()):
-    return after_leg(run, a_lane(size=size), failure=TOO_LARGE, received=list(received))
+def test_lane_for_which_a_state_was_too_small_measures_what_it_receives():
+    run = too_large(a_run(), empty_polls=2)
 
-
-def held(number=0):
-    key = {"run_id": f"HELD#run-1#0.{number}"}
-    return aws.dynamodb().get_item(TableName="Runs", Key=key).get("Item", {}).get("receipt_handles")
-
-
-@pytest.fixture
-def left(monkeypatch):
-    """Give the receipt handles of what was left in flight."""
-    handles: list[str] = []
-    monkeypatch.setattr(in_flight, "leave", lambda handle, _queue: handles.append(handle))
-    return handles
-
-
-def test_batch_that_is_too_large_is_received_one_at_a_time(left):
-    run = too_large(a_run(), 10, in_hand(1, 2))
-
-    assert (run.next, run.lanes[0].size, run.lanes[0].poll, run.oversized) == ("lanes", 1, 1, 0)
-    assert (left, held()) == ([], None)
+    (lane,) = run.lanes
+    assert (run.next, lane.measured, lane.empty_polls, lane.failure) == ("lanes", True, 0, "")
 
 
 def test_batch_that_could_not_even_be_received_is_waited_for_until_it_is_visible():
-    run = too_large(a_run(), 10)
+    run = too_large(a_run(), in_hand=False)
 
-    assert (run.next, run.wait, run.lanes[0].size) == ("queue", 300, 1)
+    assert (run.next, run.wait, run.lanes[0].measured) == ("queue", 300, True)
     assert after_wait(run).next == "lanes"
 
 
-def test_message_that_is_too_large_alone_is_left_in_flight_and_the_run_goes_on_to_fail(left):
-    run = too_large(a_run(), 1, in_hand(1))
+def test_lane_that_measured_and_met_it_all_the_same_ends_its_run():
+    run = too_large(a_run(), measured=True)
 
-    assert (run.next, run.oversized, run.lanes[0].records) == ("lanes", 1, 1)
-    assert (left, held()) == (["handle-1"], ["handle-1"])
-    run = after_leg(run, a_lane(size=1, **ALL_DONE))
     assert (run.next, run.failure) == ("fail", TOO_LARGE)
-    assert run.reason == (
-        "Message sqs-1 of the dead-letter queue is too large for a state (256 KiB);"
-        " receive it by hand."
-    )
 
 
-def test_message_that_could_not_even_be_received_alone_has_no_name(left):
-    run = too_large(a_run(), 1)
+def test_lane_that_failed_at_what_it_moved_itself_ends_its_run():
+    run = after_leg(a_run(), a_lane(measured=True, failure="MoveUnanswered"))
 
-    assert (run.next, run.oversized, left) == ("lanes", 1, [])
-    assert run.oversized_reason.startswith("A message of the dead-letter queue")
-
-
-@pytest.mark.parametrize(("oversized", "expected"), [(98, "lanes"), (99, "fail")])
-def test_run_that_meets_a_hundred_of_them_ends(left, oversized, expected):
-    assert too_large(a_run(oversized=oversized), 1, in_hand(1)).next == expected
+    assert (run.next, run.failure) == ("fail", "MoveUnanswered")
 
 
-def test_queue_that_was_empty_before_what_is_too_large_is_not_taken_for_empty(left):
-    run = after_leg(a_run(), a_lane(size=1, empty_polls=2), failure=TOO_LARGE, received=in_hand(1))
-
-    assert (run.next, run.lanes[0].empty_polls) == ("lanes", 0)
-
-
-def test_cancelled_run_and_a_full_history_end_it_before_it_goes_around(left):
-    run = too_large(a_run(events=17_000), 1, in_hand(1))
-    assert (run.next, run.status, left) == ("finish", "HALTED", [])
+def test_cancelled_run_and_a_full_history_end_it_before_it_measures():
+    run = too_large(a_run(events=17_000))
+    assert (run.next, run.status) == ("finish", "HALTED")
     runs.cancel("run-1", an_operator())
-    run = too_large(a_run(), 1, in_hand(1))
-    assert (run.next, run.status, left) == ("finish", "CANCELLED", [])
+    run = too_large(a_run())
+    assert (run.next, run.status) == ("finish", "CANCELLED")
 
 
 # Several lanes side by side
@@ -684,11 +648,11 @@ def test_leg_that_was_ended_from_outside_takes_nothing_from_the_others(leg, monk
 
 
 def test_what_is_too_large_for_one_lane_changes_no_other():
-    told = {"failure": TOO_LARGE, "received": in_hand(1, 2)}
+    told = {"failure": TOO_LARGE, "in_hand": True}
     run = after_round(lane_of(0), result(a_lane(number=1), **told), lane_of(2))
 
     assert run.next == "lanes"
-    assert [(lane.size, lane.poll) for lane in run.lanes] == [(10, 10), (1, 1), (10, 10)]
+    assert [lane.measured for lane in run.lanes] == [False, True, False]
 
 
 def test_pause_of_the_slowest_lane_is_the_run_s():

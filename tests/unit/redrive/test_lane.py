@@ -7,7 +7,7 @@ from local import legal_ids
 from workflows.redrive import lane as lanes
 from workflows.redrive import leg_executions, turns
 from workflows.redrive.counters import COUNTED
-from workflows.redrive.lane import Lane, Received
+from workflows.redrive.lane import Lane
 
 RUN = "run-1"
 # What AWS allows a person to call an execution.
@@ -30,12 +30,11 @@ def test_received_is_all_but_what_was_left():
 
 
 def test_leg_begins_with_its_shares_and_knows_nothing_of_the_one_before():
-    held = Received(MessageId="sqs-1", ReceiptHandle="handle-1")
-    lane = Lane(size=10, empty_polls=2, gap=7, failure="X", reason="why", held=held)
+    lane = Lane(size=10, empty_polls=2, gap=7, failure="X", reason="why", in_hand=True)
     begin(lane, may_receive=4, may_redrive=7, waves=9)
 
     assert (lane.may_receive, lane.may_redrive, lane.waves_left, lane.poll) == (4, 7, 9, 4)
-    fresh = Lane().model_dump(include={"empty_polls", "gap", "failure", "reason", "held"})
+    fresh = Lane().model_dump(include={"empty_polls", "gap", "failure", "reason", "in_hand"})
     assert fresh.items() <= lane.model_dump().items()
     assert lane.over_because == ""
 

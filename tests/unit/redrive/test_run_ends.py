@@ -4,12 +4,11 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from moto.sqs.models import sqs_backends
 
 from lambdas import note_run_ends, recover_executions
 from lambdas.run_record import RunRecord
 from lambdas.show_run import RunReport
-from tests.support.cloud import ACCOUNT, ENVIRONMENT, REGION
+from tests.support.cloud import ENVIRONMENT
 from tests.support.invocations import CONTEXT
 from tests.support.messages import a_message, an_operator
 from tests.support.rows import indexed
@@ -173,16 +172,6 @@ def test_note_that_is_made_again_is_one_record_which_the_index_finds_and_time_fo
         "dead_letter_queue": f"HELD#{QUEUE}", "started_at": record["started_at"],
         "expires_at": clock.epoch() + 14 * 86_400,
     }  # fmt: skip
-
-
-def test_message_that_is_left_by_itself_stays_in_flight_for_longer_than_any_run_needs():
-    (handle,) = hold("run-1", 0, "a")
-    aws.sqs().change_message_visibility(QueueUrl=DLQ, ReceiptHandle=handle, VisibilityTimeout=1)
-    in_flight.leave(handle, default())
-
-    queue = sqs_backends[ACCOUNT][REGION].queues["dead-letter.fifo"]
-    (message,) = queue._messages
-    assert 32_000_000 < message.visible_at - clock.milliseconds() < 43_200_000
 
 
 @pytest.mark.parametrize(("left", "others"), [(0, 2), (1, 1), (2, 0), (5, 0)])

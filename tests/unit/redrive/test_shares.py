@@ -32,10 +32,16 @@ MOST = int(ENVIRONMENT["REDRIVE_LANES"])
     ],
 )
 def test_run_has_as_many_lanes_as_its_queue_and_its_rate_have_work_for(request_, visible, count):
-    found = shares.lanes(request_, visible, 7)
+    found = shares.lanes(request_, visible, 10)
 
     assert [lane.number for lane in found] == list(range(count))
-    assert {lane.size for lane in found} == {7}
+
+
+@pytest.mark.parametrize(("fitting", "size"), [(10, 10), (9, 9), (8, 10), (1, 10)])
+def test_lane_measures_what_comes_where_too_few_of_the_largest_fit_a_state(fitting, size):
+    (lane,) = shares.lanes({}, 0, fitting)
+
+    assert (lane.size, lane.measured) == (size, size != fitting)
 
 
 @pytest.mark.parametrize(
