@@ -19,6 +19,7 @@ OPERATOR_ROUTES = [
     ("GET", "/messages/dlq/reprocess/some-run"),
     ("GET", "/audit"),
     ("DELETE", "/queues/some-queue"),
+    ("DELETE", "/types/some-type"),
 ]
 ROUTES = [
     ("POST", "/messages/send"),
@@ -29,6 +30,8 @@ ROUTES = [
     ("GET", "/messages/quarantine"),
     ("GET", "/queues"),
     ("GET", "/queues/some-queue"),
+    ("GET", "/types"),
+    ("GET", "/types/some-type"),
     *OPERATOR_ROUTES,
 ]
 
@@ -165,6 +168,10 @@ def test_openapi_document_is_open_valid_and_complete(stack, anybody):
         ("GET", "/messages/dlq"),
         ("GET", "/messages/dlq/groups"),
         ("GET", "/messages/quarantine"),
+        ("GET", "/types"),
+        ("DELETE", "/types/{type}"),
+        ("GET", "/types/{type}"),
+        ("PUT", "/types/{type}"),
         ("GET", "/queues"),
         ("DELETE", "/queues/{queue}"),
         ("GET", "/queues/{queue}"),
