@@ -492,7 +492,7 @@ def test_planning_writes_nothing_and_receives_nothing(calls):
     drawn(filter={"reason": "AccountFrozen"}, max_messages=3)
 
     made = {end.removeprefix("before ") for end in calls.ends if end.startswith("before ")}
-    assert made == {"Query", "BatchGetItem", "GetQueueAttributes"}
+    assert made == {"Query", "GetItem", "BatchGetItem", "GetQueueAttributes"}
     assert {name: row(name) for name in state} == state
     assert not aws.dynamodb().scan(TableName="Runs")["Items"]
 
