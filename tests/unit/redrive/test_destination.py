@@ -36,7 +36,8 @@ def registered(tables, queues, machines):
     """Give each test three registered queues, of which one is FIFO."""
     for queue in (STANDARD, REPAIRED, FIFO):
         registry.register(queue, "o")
-    queues.create_queue(QueueName="orders-dead")
+    for name in ("orders", "orders-dead", "repaired"):
+        queues.create_queue(QueueName=name)
 
 
 def begin(request, run_id="run-1", **more):
