@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 
 from workflows.groups.fences import FENCE, FENCED
+from workflows.ledger import listing
 from workflows.ledger.status import UNLISTED
 from workflows.runtime import shards
 
@@ -39,7 +40,7 @@ def reindex(dynamodb: Any, messages_table: str, groups_table: str) -> int:
 def _of_message(row: dict[str, Any]) -> dict[str, str]:
     found, message_id = {}, row["message_id"]
     if row.get("trouble", UNLISTED[0]) not in UNLISTED:
-        found["listed"] = shards.key(row["trouble"], message_id)
+        found["listed"] = listing.key(row["trouble"], message_id)
     run_id = row.get("redriven_by")
     if run_id:
         found["redriven_by"] = shards.key(shards.common(run_id) or run_id, message_id)

@@ -26,6 +26,7 @@ def old(table, key, **columns):
 def test_items_of_before_are_listed_again_and_others_stay_as_they_are():
     dead = in_trouble()
     old("Messages", {"message_id": dead.message_id}, listed=None, redriven_by="run-1")
+    in_trouble(message=a_message(message_id="sqs:orders:o-1"))
     retried = in_trouble("RETRYING", a_message(message_id="m-2"))
     sent = in_trouble("REDRIVEN", a_message(message_id="m-3"), trouble=None, redriven_by="run-1")
     raise_ahead(dead)
