@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from workflows.ledger import audit, journey, lookup
+from workflows.ledger import audit, journey, large, lookup
 from workflows.ledger.audit import Actor
 from workflows.messages import message_types
 from workflows.messages.carried import Carried
@@ -194,6 +194,7 @@ def _replace(
     refused = transact([part, audit.entry(actor, "edit_message", result="EDITED", **about)])
     if refused is not None:
         raise mend.meanwhile(plain(refused[0]), "edited")
+    large.let_expire(row)
     return lookup.get(row["message_id"])
 
 

@@ -11,6 +11,7 @@ from tests.support.cloud import audited, drain
 from tests.support.messages import an_operator
 from tests.support.pairs import STANDARD
 from tests.support.troubles import LIMIT, in_trouble, row
+from workflows.ledger import large, writes
 from workflows.messages.limits import ATTRIBUTE_RESERVE_BYTES, MessageTooLarge
 from workflows.operator import retry_by_hand
 from workflows.operator.edit import EditRequest, NoPayload, edit, merge
@@ -19,6 +20,7 @@ from workflows.operator.retry_by_hand import RetryRequest
 from workflows.queues import letters, registry
 from workflows.queues.letters import IDENTITY_ATTRIBUTE, hash_of
 from workflows.queues.permissions import QueueMissing
+from workflows.runtime import aws
 
 ACTOR = an_operator()
 ID = "sqs:orders:o-1"
@@ -75,6 +77,18 @@ def test_edit_changes_the_body_and_keeps_what_is_beside_it(status):
     assert found["message_group"] == "tenant"
     assert found["carried"].items() >= ATTRIBUTES.items()
     assert texts(found)[IDENTITY_ATTRIBUTE] == f"{ID} {hash_of(FIXED)}"
+
+
+def test_parts_of_a_body_that_an_edit_puts_into_its_row_are_forgotten_in_time(monkeypatch):
+    monkeypatch.setattr(large, "_MOST_BYTES", 20)
+    large.keep(ID, "sqs-1", BODY, ATTRIBUTES)
+    given(payload_hash=hash_of(BODY), **large.columns("sqs-1", BODY, ATTRIBUTES))
+
+    edit(ID, FIXED, ACTOR)
+
+    assert (row(ID)["body"], row(ID)["original_body"]) == (FIXED, BODY)
+    (part,) = [one for one in aws.scan("Messages") if "part" in one]
+    assert part["expires_at"] == pytest.approx(writes.expiry(), abs=60)
 
 
 def test_what_is_sent_is_the_edited_body_with_its_attributes_and_is_known_again(source):
