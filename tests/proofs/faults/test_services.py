@@ -12,7 +12,7 @@ from lambdas import log_in, send_message
 from local.stack import ROOT
 from tests.proofs.faults.calls import failing
 from tests.proofs.faults.crashing_world import LATER
-from tests.proofs.faults.queues import in_soak_of_each_queue, of_each_queue
+from tests.proofs.faults.queues import in_soak_of_each_queue, of_each_queue, of_registered_queues
 from tests.support.history import states_of
 from tests.support.invariants import broken
 from tests.support.invocations import CONTEXT, api_event
@@ -179,10 +179,19 @@ def test_queue_that_is_deleted_during_a_run_fails_it(world, letters, queue):
 
 @of_each_queue
 @pytest.mark.fault(23)
-@pytest.mark.parametrize("queue", ["Work", "DeadLetter"])
-def test_queue_that_is_gone_before_a_run_fails_it_at_once_and_says_which(world, letters, queue):
-    if world.is_built_in and queue == "Work":
-        pytest.skip("A run of the built-in pair asks the dead-letter queue alone.")
+def test_dead_letter_queue_that_is_gone_fails_a_run_at_once_and_it_says_so(world, letters):
+    is_missed(world, letters, "DeadLetter")
+
+
+@of_registered_queues
+@pytest.mark.fault(23)
+def test_source_queue_that_is_gone_fails_a_run_at_once_and_it_says_so(world, letters):
+    """A run of the built-in pair asks the dead-letter queue alone."""
+    is_missed(world, letters, "Work")
+
+
+def is_missed(world, letters, queue):
+    """Redrive without one of the two queues, and look whether that is told and has no effect."""
     url = world.url(queue)
     before = [world.row(message).get("redrives", 0) for message in letters]
     back, began = world.without_queue(queue), clock.epoch()
