@@ -12,7 +12,7 @@ from typing import Any
 
 from workflows.messages.effect_functions import EffectFunction
 from workflows.messages.ids import IDENTIFIER
-from workflows.runtime.aws import dynamodb, transact
+from workflows.runtime.aws import dynamodb, scan, transact
 from workflows.runtime.refusals import Conflict, NotFound
 from workflows.runtime.settings import settings
 
@@ -79,18 +79,12 @@ def get(name: str) -> EffectFunction:
 
 def every() -> list[EffectFunction]:
     """Return all registered types, by name."""
-    pages: Any = (
-        dynamodb()
-        .get_paginator("scan")
-        .paginate(
-            TableName=settings().queues_table,
-            ConsistentRead=True,
-            FilterExpression="belongs_to = :types",
-            ExpressionAttributeValues={":types": _TYPES},
-        )
+    rows = scan(
+        settings().queues_table,
+        FilterExpression="belongs_to = :types",
+        ExpressionAttributeValues={":types": _TYPES},
     )
-    found = [_read(row) for page in pages for row in page["Items"]]
-    return sorted(found, key=lambda one: one.name)
+    return sorted(map(_read, rows), key=lambda one: one.name)
 
 
 def register(kind: EffectFunction, record: Record) -> bool:

@@ -5,6 +5,7 @@ schema is bounded in size, in depth and in what its references make of it, its p
 time, and nothing is fetched.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -41,6 +42,11 @@ _SINGLE = (
 )  # fmt: skip
 _DEPENDENT = ("Schemas", "Required")
 _ONLY_KEPT = ("$defs", "definitions")  # held against nothing until something refers to them
+
+
+def hashed(schema: Any) -> str:
+    """Return the hash by which an audit knows a schema again, however its names are ordered."""
+    return hashlib.sha256(json.dumps(schema, sort_keys=True).encode()).hexdigest()
 
 
 def check(schema: dict[str, Any] | bool) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Registering queues: what a person says of a queue that is not ours, checked and recorded."""
 
-import hashlib
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
@@ -153,6 +151,5 @@ def asked(name: str, request: QueueRequest, force: bool = False) -> dict[str, An
     """Return what the audit keeps of a registration: all of it, and of the schema the hash."""
     found = request.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     if "schema" in found:
-        text = json.dumps(found.pop("schema"), sort_keys=True)
-        found["schema_hash"] = hashlib.sha256(text.encode()).hexdigest()
+        found["schema_hash"] = schemas.hashed(found.pop("schema"))
     return {"queue": name} | ({"force": True} if force else {}) | found

@@ -1,7 +1,5 @@
 """Registering message types whose effects are Lambda functions, checked and recorded."""
 
-import hashlib
-import json
 from itertools import islice
 from typing import Annotated, Any, Self
 
@@ -188,8 +186,7 @@ def asked(name: str, request: TypeRequest) -> dict[str, Any]:
     """Return what the audit keeps of a registration: all of it, and of the schema the hash."""
     found = request.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     if "schema" in found:
-        text = json.dumps(found.pop("schema"), sort_keys=True)
-        found["schema_hash"] = hashlib.sha256(text.encode()).hexdigest()
+        found["schema_hash"] = schemas.hashed(found.pop("schema"))
     return {"type": name} | found
 
 

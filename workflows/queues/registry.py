@@ -10,7 +10,7 @@ from typing import Any
 
 from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.queues.queue import Queue, default
-from workflows.runtime.aws import dynamodb, plain, transact
+from workflows.runtime.aws import dynamodb, plain, scan, transact
 from workflows.runtime.refusals import Conflict, Invalid, NotFound
 from workflows.runtime.settings import settings
 
@@ -60,17 +60,8 @@ def get(name: str) -> Queue:
 
 def every() -> list[Queue]:
     """Return all queues, the built-in pair first, the others by name."""
-    pages: Any = (
-        dynamodb()
-        .get_paginator("scan")
-        .paginate(
-            TableName=settings().queues_table,
-            ConsistentRead=True,
-            FilterExpression="attribute_not_exists(belongs_to)",
-        )
-    )
-    found = [_read(row) for page in pages for row in page["Items"]]
-    return [default(), *sorted(found, key=lambda queue: queue.name)]
+    rows = scan(settings().queues_table, FilterExpression="attribute_not_exists(belongs_to)")
+    return [default(), *sorted(map(_read, rows), key=lambda queue: queue.name)]
 
 
 def _nothing(_by: Any, _before: Queue | None) -> list[Part]:

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,13 @@ def _after_conflict(response: Any, attempts: int, **_: Any) -> float | None:
 
 def _pause(attempt: int) -> float:
     return random.uniform(0, 0.025 * 2**attempt)  # noqa: S311 - jitter, no secret
+
+
+def scan(table: str, **options: Any) -> Iterator[dict[str, Any]]:
+    """Yield the items of a table as they are now, all that `options` of a scan do not leave out."""
+    pages = dynamodb().get_paginator("scan")
+    for page in pages.paginate(TableName=table, ConsistentRead=True, **options):
+        yield from page["Items"]
 
 
 def plain(failure: Any) -> dict[str, Any]:
