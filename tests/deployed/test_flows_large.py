@@ -5,11 +5,10 @@ import random
 
 import pytest
 
-from tests.deployed.test_flows_registered import ATTRIBUTES, order, pair, register, run
+from tests.deployed.pair import ATTRIBUTES, order, register, run
 
 pytestmark = pytest.mark.xdist_group("flows")
 
-__all__ = ["pair"]
 MIB = 1_048_576
 
 
