@@ -138,6 +138,14 @@ def joined(world: CrashingWorld) -> None:
     world.go_on()
 
 
+def measured(world: CrashingWorld) -> None:
+    """Redrive from a queue of which a state would not hold ten of the largest."""
+    world.stack.client("sqs").set_queue_attributes(
+        QueueUrl=world.url("DeadLetter"), Attributes={"MaximumMessageSize": "1048576"}
+    )
+    acts.redrive(world)
+
+
 @dataclass(frozen=True)
 class Case:
     """Messages, what is done with them, and how the machines differ from the shipped ones.
@@ -171,6 +179,7 @@ CASES = {
     "run by a schedule": Case(acts.nothing, acts.by_a_schedule),
     "run that is not sent": Case(ten.few, refused, 3),
     "run in parts": Case(ten.healthy, partial(acts.redrive, max_per_second=4), 6, turns=1),
+    "run that measures": Case(ten.few, measured, 3),
     "run that fails": Case(ten.few, overtaken, 5),
     "run whose lane is stopped": Case(ten.few, acts.stop_a_lane, 3),
     "run that somebody closed": Case(ten.few, partial(overtaken, closed=True), 5),
@@ -204,6 +213,7 @@ QUICK = {
 }
 
 
+POLLS = ("ReceiveDeadLetters", "ReceiveLargeDeadLetters")
 # A message that the guard stored, and whose answer was lost, is failed, and then settled.
 OF_WHAT_IS_STORED = ("received", "quarantined", "already_processed", "failed")
 
@@ -242,7 +252,7 @@ def unanswered(case: Case, trouble: str, choose: Callable[[list[Entry]], list[in
             but = OF_WHAT_IS_STORED if entries[at][1] == "GuardLoop" else ()
             says = accounts(world, but)
             sentences = acts.broken_later(world)
-            is_poll = entries[at][1] == "ReceiveDeadLetters" or (
+            is_poll = entries[at][1] in POLLS or (
                 # Of what it had not met before, a registered queue's guard knows no first try.
                 not world.is_built_in and entries[at][1] == "GuardLoop"
             )
@@ -265,6 +275,18 @@ def test_task_of_a_run_whose_answer_is_lost_is_done_and_accounted_for_once(task)
     case = CASES["run that fails" if task == "FailRun" else "run of few"]
 
     assert unanswered(case, "lost", lambda entries: [entries.index(("redrive", task))]) == {}
+
+
+@pytest.mark.fault(2, 12, 19)
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_poll_by_the_function_without_an_answer(trouble):
+    found = unanswered(
+        CASES["run that measures"],
+        trouble,
+        lambda entries: [entries.index(("redrive_lane", "ReceiveLargeDeadLetters"))],
+    )
+
+    assert found == {}
 
 
 @pytest.mark.fault(2, 12)

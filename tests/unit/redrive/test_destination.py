@@ -17,7 +17,7 @@ from workflows.redrive.columns import Turn
 from workflows.redrive.destination import UnfitDestination
 from workflows.redrive.judge import Judge
 from workflows.redrive.requests import PlanChanged, RedriveRequest
-from workflows.runtime import aws
+from workflows.runtime import aws, clock
 
 REPAIRED = replace(
     STANDARD,
@@ -135,7 +135,8 @@ def test_plan_names_the_destination_and_holds_a_run_to_it():
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_journey_says_where_a_message_went_and_the_guard_counts_it_as_any_other(known):
+def test_journey_says_where_a_message_went_and_the_guard_counts_it_as_any_other(known, monkeypatch):
+    monkeypatch.setattr(clock, "now", lambda: "2026-11-30T12:00:00.000Z")
     queue = STANDARD.sending_to(REPAIRED)
     if known:
         row: Any = {
