@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tests.support.cloud import audited, drain
 from tests.support.messages import an_operator
 from tests.support.pairs import STANDARD
-from tests.support.troubles import LIMIT, in_trouble, row
+from tests.support.troubles import LIMIT, change, in_trouble, row
 from workflows.ledger import large, writes
 from workflows.messages.limits import ATTRIBUTE_RESERVE_BYTES, MessageTooLarge
 from workflows.operator import retry_by_hand
@@ -82,7 +82,8 @@ def test_edit_changes_the_body_and_keeps_what_is_beside_it(status):
 def test_parts_of_a_body_that_an_edit_puts_into_its_row_are_forgotten_in_time(monkeypatch):
     monkeypatch.setattr(large, "_MOST_BYTES", 20)
     large.keep(ID, "sqs-1", BODY, ATTRIBUTES)
-    given(payload_hash=hash_of(BODY), **large.columns("sqs-1", BODY, ATTRIBUTES))
+    given()
+    change(ID, **large.columns("sqs-1", BODY, ATTRIBUTES))
 
     edit(ID, FIXED, ACTOR)
 
