@@ -109,8 +109,9 @@ def test_one_trace_id_follows_a_message_everywhere(stack, producer, operator):
 
     trace_id = record["trace_id"]
     assert after["trace_id"] == trace_id
-    # A send starts and succeeds; it is consumed once more after the redrive; there are three tries.
-    wanted = {"send_message": 2, "consume_message": 4, "retry_message": 6}
+    # A send starts and succeeds; it is consumed once more after the redrive; there are three tries,
+    # or more: a worker that is slow is taken for dead.
+    wanted = Counter(send_message=2, consume_message=4, retry_message=6)
 
     def logged():
         lines = [
@@ -119,7 +120,7 @@ def test_one_trace_id_follows_a_message_everywhere(stack, producer, operator):
             if line.startswith("{") and trace_id in line
         ]
         traced = Counter(line["action"] for line in lines if line["trace_id"] == trace_id)
-        return lines if {action: traced[action] for action in wanted} == wanted else None
+        return lines if traced >= wanted else None
 
     lines = wait_until(logged, 60, "all lines are in the log")
     redrive = [line for line in lines if line["action"] == "validate_dlq"]
