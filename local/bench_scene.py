@@ -67,13 +67,30 @@ class Scene:
         attributes = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)
         return sum(int(attributes["Attributes"][name]) for name in names)
 
-    def fill(self, count: int) -> None:
-        """Make dead letters, on the queue and in the tables, each alone in its group."""
+    @contextmanager
+    def taking(self, largest_bytes: int | None) -> Iterator[None]:
+        """Let the dead-letter queue take messages of that size meanwhile."""
+        name = "MaximumMessageSize"
+        before = self.sqs.get_queue_attributes(QueueUrl=self.dead, AttributeNames=[name])
+        if largest_bytes:
+            other = {name: str(largest_bytes)}
+            self.sqs.set_queue_attributes(QueueUrl=self.dead, Attributes=other)
+        yield
+        self.sqs.set_queue_attributes(QueueUrl=self.dead, Attributes=before["Attributes"])
+
+    def fill(self, count: int, body_bytes: int = 0) -> None:
+        """Make dead letters, on the queue and in the tables, each alone in its group.
+
+        Args:
+            count: how many.
+            body_bytes: so long each body is at least.
+        """
         letters = [self.pattern.copy() for _ in range(count)]
         for table in _CONCERNED:
             items = [item for letter in letters for item in letter.items[table]]
             self._write(table, [{"PutRequest": {"Item": item}} for item in items])
-        self._send(self.dead, [(one.message, one.body, one.attributes) for one in letters])
+        sent = [(one.message, one.body.ljust(body_bytes), one.attributes) for one in letters]
+        self._send(self.dead, sent)  # an envelope means the same with spaces after it
 
     def send_healthy(self, count: int) -> None:
         """Put messages that succeed on the work queue, each in a group of its own."""

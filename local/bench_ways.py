@@ -34,12 +34,16 @@ class NotOffered(Exception):
 class Way:
     """A way: `run` are the options of the run that does it; None for one that is no run of ours.
 
-    `parameters` are of the template, for the stack that it needs.
+    `parameters` are of the template, for the stack that it needs; `body_bytes` is how long the
+    messages' bodies are at least, and `largest_bytes` what the dead-letter queue takes at most, if
+    not what the template says.
     """
 
     name: str
     run: dict[str, Any] | None = None
     parameters: dict[str, str] = field(default_factory=dict)
+    body_bytes: int = 0
+    largest_bytes: int | None = None
 
 
 NAIVE, OWN = Way("naive loop"), Way("SQS's own redrive")
@@ -48,6 +52,9 @@ WAYS = (
     OWN,
     Way("one lane", {"lanes": 1}),
     Way("four lanes", {"lanes": 4}),
+    Way("one lane, 2 KB", {"lanes": 1}, body_bytes=2_048),
+    # Ten of the largest fit no state, so that a function measures what it receives.
+    Way("one lane, 2 KB of 1 MiB", {"lanes": 1}, body_bytes=2_048, largest_bytes=1_048_576),
     Way("four Express lanes", {"lanes": 4}, {"RedriveLaneType": "EXPRESS"}),
 )
 
@@ -81,6 +88,10 @@ class Bench:
             NotMoved: it did something else.
         """
         few = self.messages // 4
+        with self.scene.taking(way.largest_bytes):
+            return self._measure(way, few)
+
+    def _measure(self, way: Way, few: int) -> Measured:
         self._move(way, few)
         _, small = self._move(way, few)
         seconds, used = zip(
@@ -94,7 +105,7 @@ class Bench:
 
     def _move(self, way: Way, count: int) -> tuple[float, Counter[Item]]:
         self.scene.empty()
-        self.scene.fill(count)
+        self.scene.fill(count, way.body_bytes)
         self._count()
         self._used.clear()
         seconds = self._how(way)(count)

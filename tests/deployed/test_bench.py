@@ -30,6 +30,9 @@ def test_bench_counts_what_each_way_takes(monkeypatch, capsys, tmp_path):
     assert counts["SQS's own redrive"] == ["-"] * 5
     # Of a batch of ten: receive, send, delete; seven states; one function.
     assert [cell.split(" ")[0] for cell in counts["one lane"][:3]] == ["0.30", "0.70", "0.10"]
+    # Where a function measures what it receives there are as many, and as many states.
+    measuring = counts["one lane, 2 KB of 1 MiB"]
+    assert [cell.split(" ")[0] for cell in measuring[:3]] == ["0.30", "0.70", "0.20"]
     batch = (estimate._A_BATCH[item] / 10 for item in (Item.SQS, Item.INVOCATIONS))
     assert [f"{count:.2f}" for count in batch] == ["0.30", "0.10"]  # a plan reckons so, too
     assert all(float(cell.split(" ")[0]) >= 1 for cell in counts["one lane"][3:])
