@@ -42,6 +42,13 @@ class Caller(NamedTuple):
     source_ip: str
 
 
+# Of a request's body, before it is parsed: 42,000 empty fields are the most that fit.
+BODY_BYTES = 262_144
+# Of routes that take more. An edited message has 330,000 bytes at most (`edit_letter.py`), and a
+# client that spells its letters as `\u00e9` sends three bytes for each of them.
+LARGER_BODY_BYTES = {("PATCH", "/messages/{message_id}"): 1_048_576}
+
+
 class Unauthorized(refusals.NotSignedIn):
     """The token expired while its authorization was cached."""
 
@@ -54,7 +61,18 @@ class Forbidden(refusals.NotAllowed):
     code = "forbidden"
 
 
+class BodyTooLarge(refusals.TooLarge):
+    """The body of the request has more bytes than its route takes."""
+
+    code = "body_too_large"
+
+
 def _read_body(text: str) -> Any:
+    asked = app.current_event
+    most = LARGER_BODY_BYTES.get((asked.http_method, asked.resource), BODY_BYTES)
+    size = len(text.encode(errors="surrogatepass"))
+    if size > most:
+        raise BodyTooLarge(f"The request's body has {size} bytes; this takes {most} at most.")
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -5,12 +5,14 @@ one meaning. The payload of a message is described by the built-in types; a regi
 any, which `GET /types` tells.
 """
 
+from http import HTTPStatus
 from typing import Any
 
 from aws_lambda_powertools.event_handler.openapi.models import OpenAPI, Schema
 from pydantic import TypeAdapter
 
 from lambdas.glossary import FIELDS, PARAMETERS
+from lambdas.responses import phrase
 from workflows.messages.message_types import TYPES
 
 _REF = "#/components/schemas/"
@@ -28,6 +30,7 @@ def describe(document: OpenAPI) -> OpenAPI:
         for field, found in (schema.properties or {}).items():
             found.description = found.description or _meaning(name, field)
     for operation in _operations(document):
+        _tell_size(operation)
         for parameter in operation.parameters or []:
             known = parameter.description or parameter.schema_.description
             parameter.description = known or PARAMETERS.get(parameter.name)
@@ -36,6 +39,14 @@ def describe(document: OpenAPI) -> OpenAPI:
 
 def _meaning(schema: str, field: str) -> str | None:
     return FIELDS.get(f"{schema}.{field}") or FIELDS.get(field)
+
+
+def _tell_size(operation: Any) -> None:
+    """Say that a body can be too large, wherever there is one."""
+    too_large, invalid = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY
+    if operation.requestBody is not None:
+        about = {"description": phrase(too_large)}
+        operation.responses[too_large] = operation.responses[invalid].model_copy(update=about)
 
 
 def _operations(document: OpenAPI) -> list[Any]:

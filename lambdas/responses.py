@@ -24,11 +24,16 @@ class Problem(BaseModel):
     trace_id: str
 
 
+def phrase(status: int) -> str:
+    """Return what RFC 9110 calls a status."""
+    return _PHRASES.get(status, HTTPStatus(status).phrase)
+
+
 def problems(*statuses: int) -> dict[int, Any]:
     """Return the OpenAPI descriptions of a route's failures; 422 and 500 are always there."""
     shape = {"application/json": {"model": Problem}}
     return {
-        status: {"description": _PHRASES.get(status, HTTPStatus(status).phrase), "content": shape}
+        status: {"description": phrase(status), "content": shape}
         # 422 too: Powertools describes one in a shape of its own wherever there is none.
         for status in (*statuses, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR)
     }

@@ -63,6 +63,12 @@ def test_too_large_message_is_413_and_names_the_limit(producer):
     assert "10976 bytes" in answer.json["error"]["message"]
 
 
+def test_body_of_a_request_that_is_too_large_is_413_before_it_is_read(producer):
+    answer = producer.call("POST", "/messages/send", {"x" * 262_144: 1})
+
+    assert_problem(answer, 413, "body_too_large")
+
+
 def test_idempotency_key_is_the_message_id(producer):
     body = {"type": "transaction", "payload": credit()}
     key = f"key-{uuid.uuid4()}"

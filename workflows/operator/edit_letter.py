@@ -24,7 +24,7 @@ from workflows.runtime.strict_json import loads
 # What SQS takes: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 _REFUSED_BY_SQS = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # DynamoDB keeps 400 KB of an item: both bodies, and some tens of KB of journey, hashes and so on.
-_BODIES_BYTES = 330_000
+BODIES_BYTES = 330_000
 
 
 class UnfitBody(Invalid):
@@ -163,10 +163,10 @@ def _check_size(queue: Queue, row: dict[str, Any], body: str, carried: Carried) 
     check_size(body, limit - carried.size)
     first = str(row.get("original_body", row["body"]))
     bodies = len(first.encode()) + len(body.encode()) + carried.size
-    if bodies > _BODIES_BYTES:
+    if bodies > BODIES_BYTES:
         raise BodiesTooLarge(
             f"The new body and the first one, which is kept, have {bodies} bytes; the limit is"
-            f" {_BODIES_BYTES} bytes."
+            f" {BODIES_BYTES} bytes."
         )
 
 

@@ -21,6 +21,7 @@ ANSWERS = {
     "QueueMissing": (422, "queue_missing"), "UnfitQueue": (422, "unfit_queue"),
     "UnknownQueue": (404, "unknown_queue"),
     "Masked": (403, "forbidden"), "NoPayload": (422, "invalid_request"),
+    "BodyTooLarge": (413, "body_too_large"),
     "UnfitDestination": (422, "unfit_destination"), "UnfitBody": (422, "unfit_body"),
     "BodiesTooLarge": (413, "message_too_large"),
     "BeingTried": (409, "message_being_tried"), "BodyMissing": (409, "body_missing"),
