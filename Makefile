@@ -3,24 +3,27 @@
 PYTHON3 ?= python3
 PYTHON := .venv/bin/python
 SAM := SAM_CLI_TELEMETRY=0 .venv-sam/bin/sam
-NPM := PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix tests/statics/asl_linters --no-audit --no-fund --no-update-notifier
+NPM := PATH="$(CURDIR)/.venv/bin:$$PATH" npm --no-audit --no-fund --no-update-notifier --prefix
 
 DEV := .venv/.installed
 SAM_CLI := .venv-sam/.installed
 BENCH := .venv-bench/.installed
+SECURITY := .venv-security/.installed
 ASL_LINTERS := tests/statics/asl_linters/node_modules/.installed
+CDK_NAG := tests/security/cdk_nag/node_modules/.installed
 
 PYTEST_ARGS ?=
 MODEL_ARGS ?=
 TIMES ?= 10
-SAM_CONFIG_ENV ?= default
+# Recipes have it as a variable of the shell: whatever it holds is one word.
+export SAM_CONFIG_ENV ?= default
 
 # Whatever the shell says: else each of some hundred processes of a run of the tests compiles all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo user freeze unfreeze stepfunctions-local openapi collection test soak model stability test-aws tables check check-types check-template check-code check-machines format bench deploy lock clean
+.PHONY: help run demo user freeze unfreeze stepfunctions-local openapi collection test soak model stability test-aws tables check check-types check-template check-code check-machines security format bench deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -46,7 +49,7 @@ openapi collection: $(DEV) ## Write docs/openapi.json and, of it, clients/collec
 test: check ## Run every check and test; PYTEST_ARGS goes to pytest
 	$(PYTHON) -m pytest -n 3 --dist loadgroup $(PYTEST_ARGS)
 
-soak: $(DEV) $(ASL_LINTERS) ## Run the tests that take too long for `make test`: about 22 minutes
+soak: $(DEV) $(ASL_LINTERS) $(SECURITY) ## Run the tests that take too long for `make test`: about 25 minutes
 	$(PYTHON) -m pytest -n 3 --dist loadgroup -m soak --timeout 3600 --durations 20 $(PYTEST_ARGS)
 
 model: $(DEV) ## Search every order of the fence protocol's calls, with spin and gcc; MODEL_ARGS=--all for the long ones too
@@ -79,6 +82,9 @@ check-code: $(DEV)
 check-machines: $(ASL_LINTERS)
 	$(PYTHON) -m tests.statics.asl_linters
 
+security: $(DEV) $(SECURITY) $(CDK_NAG) ## Scan code, workflows, template and packages; fail for what has no reason in tests/security/reasons.toml
+	@$(PYTHON) -m tests.security
+
 format: $(DEV) ## Format the code and mend what ruff can mend
 	.venv/bin/ruff check --fix-only
 	.venv/bin/ruff format
@@ -86,21 +92,23 @@ format: $(DEV) ## Format the code and mend what ruff can mend
 bench: $(DEV) $(BENCH) ## Measure rates, count what AWS would bill, and price it; WRITE=1 writes docs/performance.md
 	@$(PYTHON) -m local.bench
 
-# Without a terminal there is nobody to confirm a changeset, and SAM would abort.
+# In CI, or without a terminal, there is nobody to confirm a changeset, and SAM would abort.
 deploy: $(SAM_CLI) ## Deploy to AWS with the samconfig.toml section SAM_CONFIG_ENV (default)
-	$(SAM) build --build-in-source --config-env $(SAM_CONFIG_ENV)
-	$(SAM) deploy --config-env $(SAM_CONFIG_ENV) $$([ -t 0 ] || echo --no-confirm-changeset)
+	$(SAM) build --build-in-source --config-env "$$SAM_CONFIG_ENV"
+	$(SAM) deploy --config-env "$$SAM_CONFIG_ENV" $$([ -t 0 ] && [ -z "$$CI" ] || echo --no-confirm-changeset)
 
 lock: $(DEV) ## Pin every dependency anew; LOCK_ARGS=--upgrade raises the versions
-	for lock in lambdas/requirements requirements-dev requirements-sam requirements-bench; do \
+	for lock in lambdas/requirements requirements-dev requirements-sam requirements-bench requirements-security; do \
 	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	    $(LOCK_ARGS) $$lock.in --output-file $$lock.txt || exit; \
 	done
-	$(NPM) install --package-lock-only --omit-lockfile-registry-resolved
+	for folder in tests/statics/asl_linters tests/security/cdk_nag; do \
+	  $(NPM) $$folder install --package-lock-only --omit-lockfile-registry-resolved || exit; \
+	done
 
 clean: ## Remove everything that make has made
-	rm -rf .local .venv .venv-sam .venv-bench .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/statics/asl_linters/node_modules
+	rm -rf .local .venv .venv-sam .venv-bench .venv-security .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/statics/asl_linters/node_modules tests/security/cdk_nag/node_modules
 	find workflows lambdas local tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Environments. --no-deps: the locks are complete, and older pips trip over a lock's extras. --no-compile: Python
@@ -109,20 +117,23 @@ clean: ## Remove everything that make has made
 # What makes one begins by emptying it, so never through a link: another checkout may be at work with it.
 IS_OURS = [ ! -L $(@D) ] || { echo "$(@D) is a link and out of date: bring it up to date where it is." >&2; exit 1; }
 
+$(ASL_LINTERS): tests/statics/asl_linters/package-lock.json
+$(CDK_NAG): tests/security/cdk_nag/package-lock.json
+%/node_modules/.installed: $(DEV)
+	@$(IS_OURS)
+	@$(NPM) $* ci --loglevel=error
+	@touch $@
+
 .venv/.installed: requirements-dev.txt
 .venv-sam/.installed: requirements-sam.txt
 .venv-bench/.installed: requirements-bench.txt
+.venv-security/.installed: requirements-security.txt
 %/.installed:
 	@$(IS_OURS)
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON3) is too old: Python 3.11 or later is needed, for example make PYTHON3=python3.13.")'
 	@echo "Making $*, once; this takes about a minute."
 	@$(PYTHON3) -m venv --clear $*
 	@$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r $<
-	@touch $@
-
-$(ASL_LINTERS): tests/statics/asl_linters/package-lock.json $(DEV)
-	@$(IS_OURS)
-	@$(NPM) ci --loglevel=error
 	@touch $@
 
 # `sam build` calls build-<function> for every function (CodeUri: ., BuildMethod: makefile). All get the same
