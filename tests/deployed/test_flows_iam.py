@@ -395,6 +395,11 @@ UNUSED = {
         " above for the built-in one."
         for action in ("sqs:SendMessage", "sqs:ChangeMessageVisibility")
     },
+    **{
+        (function, "sqs:SendMessage", "UndeliveredQueue"): "Lambda keeps there, by the function's"
+        " role, what it failed at three times."
+        for function in ("RecoverExecutions", "NoteRunEnds")
+    },
     ("ConductRun", "dynamodb:PutItem", "RunsTable"): "To note a message that is too large for a"
     " state, which nothing is here; tests/machines/scenarios/limits.py has that.",
     ("ReprocessDeadLetters", "dynamodb:DeleteItem", "RunsTable"): "To give the lock back when"
