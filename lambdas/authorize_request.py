@@ -1,10 +1,10 @@
-"""The API's authorizer: who sends the access token that came with a request."""
+"""The API's authorizer: who sends the access token that came with a request, and still may."""
 
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from workflows.access import roles, tokens
+from workflows.access import roles, sessions, tokens
 from workflows.runtime import telemetry
 
 
@@ -13,12 +13,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
     Raises:
         Exception: with the text `Unauthorized`, by which API Gateway knows a 401; it takes every
-            other error, such as a key that cannot be read, for a 500.
+            other error, such as a key or a user that cannot be read, for a 500.
     """
     try:
         # The event of a TOKEN authorizer has no request id: the invocation's must do.
         with telemetry.action("authorize_request", context.aws_request_id) as details:
             claims = _verify(event.get("authorizationToken"), details)
+            own = _own_roles(claims, details)
     except tokens.InvalidToken:
         raise Exception("Unauthorized") from None
     return {
@@ -35,7 +36,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         },
         "context": {
             "email": claims.email,
-            "roles": " ".join(roles.with_included(claims.roles)),
+            "roles": " ".join(roles.with_included(own)),
             "expires_at": str(claims.expires_at),
         },
     }
@@ -50,6 +51,14 @@ def _verify(authorization: str | None, details: dict[str, Any]) -> tokens.Claims
         return tokens.verify(token.strip())
     except tokens.InvalidToken as error:
         details["reason"] = type(error.__cause__).__name__
+        raise
+
+
+def _own_roles(claims: tokens.Claims, details: dict[str, Any]) -> list[roles.Role]:
+    try:
+        return sessions.roles_of(claims)
+    except sessions.SessionEnded:
+        details["reason"] = "SessionEnded"
         raise
 
 

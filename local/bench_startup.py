@@ -20,7 +20,7 @@ _SERVICE = "bench_original"
 _CLIENTS = {
     "send_message": ("dynamodb", "sqs"),
     "log_in": ("dynamodb", "secrets"),
-    "authorize_request": ("secrets",),
+    "authorize_request": ("secrets", "typed_dynamodb"),
     "consume_messages": ("dynamodb",),
 }
 _TIMED = "import time; began = time.process_time(); {}; print(time.process_time() - began)"

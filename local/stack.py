@@ -149,6 +149,7 @@ class Stack:
             "endpoint_url": self.endpoint_url,
             "region": REGION,
             "users": self.users,
+            "token_key_secret": outputs["TokenKeySecret"],
             "queues": {
                 "work": outputs["WorkQueueUrl"],
                 "dead_letter": outputs["DeadLetterQueueUrl"],

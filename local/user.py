@@ -1,4 +1,4 @@
-"""Add a user, or change the password and roles of one and lift its lock.
+"""Add a user, change the password and roles of one and lift its lock, or remove one.
 
 To the local stack of `make run` (`make user` does this):
 
@@ -11,6 +11,8 @@ To a deployed stack, with the AWS credentials of the environment; the table is t
 `UsersTableName`:
 
     python -m local.user --table NAME --region eu-central-1 --email you@example.com --role operator
+
+`--remove` removes the user `--email`. Whoever is removed or changed is signed out within a minute.
 
 Roles are `producer` (send and read) and `operator` (that, and redrive). The
 password is asked for, or taken from an environment variable named by `--password-from-env`; there
@@ -31,7 +33,7 @@ from workflows.access.roles import ROLES
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Add the user that the arguments describe; return the exit status."""
+    """Add or remove the user that the arguments describe; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         table = options.table or _local_table()
@@ -39,8 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
             os.environ["AWS_ENDPOINT_URL"] = options.endpoint_url
         if options.region:
             boto3.setup_default_session(region_name=options.region)
-        _take_settings(options)
+        if not options.remove:
+            _take_settings(options)
         email = options.email or input("E-mail: ")
+        if options.remove:
+            users.remove_user(email, table=table)
+            print(f"{email.strip().lower()} is removed, and signed out within a minute.")
+            return 0
         roles = options.role or input(f"Roles ({', '.join(ROLES)}): ").split()
         users.add_user(email, _password(options.password_from_env), roles, table=table)
     except (ValueError, _Unusable, BotoCoreError, ClientError) as error:
@@ -64,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--email", help="asked for if missing")
+    parser.add_argument("--remove", action="store_true", help="remove the user")
     parser.add_argument("--role", action="append", choices=ROLES, help="asked for if missing")
     parser.add_argument("--password-from-env", metavar="VARIABLE", help="asked for if missing")
     parser.add_argument("--table", help="the Users table; without it, the running local stack's")

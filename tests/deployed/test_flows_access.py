@@ -1,5 +1,7 @@
 """Over HTTP: who gets in, who may what, and what is open to everybody."""
 
+import subprocess
+import sys
 import time
 import uuid
 from urllib.parse import urlsplit
@@ -69,6 +71,62 @@ def test_repeated_failures_lock_the_email(anybody):
     retry_after = answer.json["error"]["details"]["retry_after"]
     assert 0 < retry_after <= 900
     assert answer.headers["Retry-After"] == str(retry_after)
+
+
+# What ends a session; API Gateway keeps an answer for a minute, so each token is new to it
+
+
+def a_user(stack):
+    """Return what signs a new operator in."""
+    user = {"email": f"{uuid.uuid4()}@example.com", "password": "correct horse battery"}
+    command = [
+        sys.executable, "-m", "local.user", "--table", stack.outputs["UsersTableName"],
+        "--email", user["email"], "--role", "operator", "--password-from-env", "PASSWORD",
+    ]  # fmt: skip
+    run_as(stack, command, PASSWORD=user["password"])
+    return user
+
+
+def run_as(stack, command, **variables):
+    environment = stack.process_environment() | variables
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_removed_user_is_signed_out(stack, anybody):
+    user = a_user(stack)
+    session = anybody.signed_in(**user)
+    table = stack.outputs["UsersTableName"]
+    command = [sys.executable, "-m", "local.user", "--remove", "--table", table]
+    assert "is removed" in run_as(stack, [*command, "--email", user["email"]])
+
+    assert_problem(session.status(), 401, "unauthorized")
+    assert_problem(anybody.call("POST", "/users/login", user), 401, "wrong_credentials")
+
+
+def test_demoted_user_is_signed_out_and_less_when_back(stack, anybody):
+    user = a_user(stack)
+    before = anybody.signed_in(**user)
+    command = [
+        sys.executable, "-m", "local.user", "--table", stack.outputs["UsersTableName"],
+        "--email", user["email"], "--role", "producer", "--password-from-env", "PASSWORD",
+    ]  # fmt: skip
+    run_as(stack, command, PASSWORD=user["password"])
+
+    assert_problem(before.status(), 401, "unauthorized")
+    after = anybody.signed_in(**user)
+    assert after.status().status == 200
+    assert_problem(after.call("GET", "/audit"), 403, "forbidden")
+
+
+def test_rotation_of_the_key_signs_nobody_out(stack, anybody):
+    before = anybody.signed_in(**stack.users["producer"])
+    secret = ["--secret", stack.outputs["TokenKeySecret"]]
+    run_as(stack, [sys.executable, "-m", "local.token_key", *secret])
+
+    before.status().expect(200)
+    anybody.signed_in(**stack.users["producer"]).status().expect(200)
 
 
 # Who may what

@@ -118,7 +118,7 @@ def test_nothing_that_a_snapshot_would_freeze_is_made_while_a_function_is_loaded
     made = (
         "from workflows.access import tokens; from workflows.runtime import aws, settings;"
         " made = [aws.session, aws.dynamodb, aws.sqs, aws.stepfunctions, aws.functions,"
-        " aws.secrets,"
+        " aws.secrets, aws.typed_dynamodb,"
         " settings.settings, tokens.key_store];"
         " print([one.__name__ for one in made if one.cache_info().currsize])"
     )

@@ -105,7 +105,14 @@ def forget() -> None:
     It keeps its session, with the credentials that it met first: all tests in process have the same
     ones, and to read botocore's endpoints takes longer than most tests.
     """
-    clients = (aws.dynamodb, aws.sqs, aws.stepfunctions, aws.functions, aws.secrets)
+    clients = (
+        aws.dynamodb,
+        aws.sqs,
+        aws.stepfunctions,
+        aws.functions,
+        aws.secrets,
+        aws.typed_dynamodb,
+    )
     for cached in (settings, *clients, tokens.key_store):
         cached.cache_clear()
     registered_types.forget()

@@ -10,13 +10,12 @@ lock that only users get would tell which e-mails exist. In a row of a user, `ex
 set.
 """
 
-import hashlib
-import hmac
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from workflows.access import passwords
 from workflows.access.credentials import check_password, clean_email
 from workflows.access.roles import ROLES
 from workflows.runtime import clock
@@ -28,12 +27,6 @@ MAX_FAILED_LOGINS = 5
 WINDOW_SECONDS = 900
 MIN_PASSWORD_CHARACTERS = 12
 
-# RFC 7914's parameters for interactive logins: 16 MiB and some 50 ms a guess. They stand in each
-# row, so that stronger ones can be set here without locking anybody out.
-_SCRYPT = {"n": 2**14, "r": 8, "p": 1}
-_SCRYPT_MEMORY = 2**26
-_SALT_BYTES = 16
-_HASH_BYTES = 32
 # Each lost race means that another attempt was counted, and a window takes only five.
 _LOST_RACES = 2 * MAX_FAILED_LOGINS
 
@@ -65,10 +58,13 @@ class User:
 
     email: str
     roles: tuple[str, ...]
+    session_version: str
 
 
 def add_user(email: str, password: str, roles: Iterable[str], *, table: str | None = None) -> None:
     """Add a user, or give an existing one this password and these roles and lift its lock.
+
+    Tokens that an existing one has end with it.
 
     Args:
         email: upper and lower case are the same.
@@ -92,18 +88,37 @@ def add_user(email: str, password: str, roles: Iterable[str], *, table: str | No
         raise InvalidUser(f"The password has fewer than {MIN_PASSWORD_CHARACTERS} characters.")
     if not granted or not set(granted) <= set(ROLES):
         raise InvalidUser(f"Roles are one or more of {', '.join(ROLES)}.")
-    scrypt = _SCRYPT | {"salt": secrets.token_bytes(_SALT_BYTES)}
     # The whole row: counter, lock and, if the e-mail was nobody's before, `expires_at` go with it.
     dynamodb().put_item(
         TableName=table or settings().users_table,
         Item={
             "email": key,
             "roles": granted,
-            "password_hash": _hash(password.encode(), scrypt),
-            "scrypt": scrypt,
+            **passwords.columns(password.encode()),
+            "session_version": _new_version(),
             "updated_at": clock.now(),
         },
     )
+
+
+def remove_user(email: str, *, table: str | None = None) -> None:
+    """Remove a user, whose tokens end with it.
+
+    Raises:
+        InvalidUser: no user has the e-mail.
+    """
+    try:
+        key = clean_email(email)
+    except ValueError as error:
+        raise InvalidUser(f"The e-mail {error}.") from None
+    try:
+        dynamodb().delete_item(
+            TableName=table or settings().users_table,
+            Key={"email": key},
+            ConditionExpression="attribute_exists(password_hash)",
+        )
+    except dynamodb().exceptions.ConditionalCheckFailedException:
+        raise InvalidUser("No user has this e-mail.") from None
 
 
 def sign_in(email: str, password: str) -> User:
@@ -120,7 +135,7 @@ def sign_in(email: str, password: str) -> User:
     row = _read(key)
     _refuse_if_locked(row)
     known = "password_hash" in row
-    if not (_matches(secret, row if known else _NOBODY) and known):
+    if not (passwords.matches(secret, row if known else passwords.NOBODY) and known):
         _count_failure(key)
         raise WrongCredentials
     forgotten, now = _forget_failures(key, row)
@@ -129,7 +144,12 @@ def sign_in(email: str, password: str) -> User:
         _refuse_if_locked(now)
         _count_failure(key)  # the password was changed, or the user removed, while it was checked
         raise WrongCredentials
-    return User(key, tuple(str(role) for role in row["roles"]))
+    return User(key, tuple(str(role) for role in now["roles"]), str(now["session_version"]))
+
+
+def _new_version() -> str:
+    """Return what no token carries: whoever is removed and added again begins anew."""
+    return secrets.token_hex(8)
 
 
 def _read(email: str) -> dict[str, Any]:
@@ -204,35 +224,15 @@ def _forget_failures(email: str, row: dict[str, Any]) -> tuple[bool, dict[str, A
     """
     return _update(
         email,
-        "REMOVE failed_logins, window_ends",
+        # A row of before there were versions gets its first.
+        "SET session_version = if_not_exists(session_version, :version)"
+        " REMOVE failed_logins, window_ends",
         "password_hash = :password_hash AND (attribute_not_exists(window_ends)"
         " OR window_ends <= :now OR failed_logins < :limit)",
         {
             ":password_hash": row["password_hash"],
+            ":version": _new_version(),
             ":now": clock.epoch(),
             ":limit": MAX_FAILED_LOGINS,
         },
     )
-
-
-def _matches(secret: bytes, row: dict[str, Any]) -> bool:
-    return hmac.compare_digest(_hash(secret, row["scrypt"]), bytes(row["password_hash"]))
-
-
-def _hash(secret: bytes, scrypt: dict[str, Any]) -> bytes:
-    return hashlib.scrypt(
-        secret,
-        salt=bytes(scrypt["salt"]),
-        n=int(scrypt["n"]),
-        r=int(scrypt["r"]),
-        p=int(scrypt["p"]),
-        maxmem=_SCRYPT_MEMORY,
-        dklen=_HASH_BYTES,
-    )
-
-
-# What a guess for an e-mail that nobody has is checked against, to take as long as any other.
-_NOBODY: dict[str, Any] = {
-    "password_hash": secrets.token_bytes(_HASH_BYTES),
-    "scrypt": _SCRYPT | {"salt": secrets.token_bytes(_SALT_BYTES)},
-}

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from moto.dynamodb.models import DynamoDBBackend
 
-from workflows.access import users
+from workflows.access import passwords, users
 from workflows.access.users import (
     InvalidUser,
     TooManyFailures,
@@ -23,16 +23,16 @@ NOBODY = "nobody@example.com"
 NOW = 1_764_000_000
 
 
-SHIPPED = users._SCRYPT
-OF_NOBODY = users._NOBODY["scrypt"]
+SHIPPED = passwords.SCRYPT
+OF_NOBODY = passwords.NOBODY["scrypt"]
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Let a hash cost a thousandth, alike for those who are there and who are not."""
     cheap = SHIPPED | {"n": 2**4}
-    monkeypatch.setattr(users, "_SCRYPT", cheap)
-    monkeypatch.setitem(users._NOBODY, "scrypt", OF_NOBODY | cheap)
+    monkeypatch.setattr(passwords, "SCRYPT", cheap)
+    monkeypatch.setitem(passwords.NOBODY, "scrypt", OF_NOBODY | cheap)
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +58,8 @@ def fail(email=EMAIL, times=1):
 def test_email_has_no_case_and_no_spaces_around_it(tables):
     add_user("  Bob@Example.COM ", PASSWORD, ["operator", "producer", "operator"])
 
-    assert sign_in("bob@EXAMPLE.com\n", PASSWORD) == User(
-        "bob@example.com", ("operator", "producer")
-    )
+    user = sign_in("bob@EXAMPLE.com\n", PASSWORD)
+    assert (user.email, user.roles) == ("bob@example.com", ("operator", "producer"))
     assert row(tables, "bob@example.com")
 
 
@@ -69,7 +68,7 @@ def test_guess_for_nobody_is_hashed_as_dearly_as_any_other():
 
 
 def test_row_holds_salt_and_parameters_but_no_password(tables, monkeypatch):
-    monkeypatch.setattr(users, "_SCRYPT", SHIPPED)
+    monkeypatch.setattr(passwords, "SCRYPT", SHIPPED)
     add_user(EMAIL, PASSWORD, ["producer"])
     first = row(tables)
     add_user(EMAIL, PASSWORD, ["producer"])
@@ -80,11 +79,18 @@ def test_row_holds_salt_and_parameters_but_no_password(tables, monkeypatch):
     assert {name: first["scrypt"][name] for name in "nrp"} == {"n": 2**14, "r": 8, "p": 1}
     assert first["password_hash"] != second["password_hash"]
     assert PASSWORD not in str(first)
-    assert set(first) == {"email", "roles", "password_hash", "scrypt", "updated_at"}
+    assert set(first) == {
+        "email",
+        "roles",
+        "password_hash",
+        "scrypt",
+        "session_version",
+        "updated_at",
+    }
 
 
 def test_parameters_of_the_row_are_used_not_todays(monkeypatch):
-    monkeypatch.setattr(users, "_SCRYPT", {"n": 2**10, "r": 8, "p": 1})
+    monkeypatch.setattr(passwords, "SCRYPT", {"n": 2**10, "r": 8, "p": 1})
     assert sign_in(EMAIL, PASSWORD)
     add_user(EMAIL, "another password", ["producer"])
     monkeypatch.undo()
@@ -100,7 +106,7 @@ def test_wrong_password_is_refused(password):
 def test_unknown_email_and_wrong_password_are_told_apart_by_nothing(monkeypatch, tables):
     calls: dict[str, list[str]] = {EMAIL: [], NOBODY: []}
     for email, recorded in calls.items():
-        monkeypatch.setattr(users, "_hash", spy(recorded, "scrypt", users._hash))
+        monkeypatch.setattr(passwords, "hashed", spy(recorded, "scrypt", passwords.hashed))
         monkeypatch.setattr(users, "_update", spy(recorded, "update", users._update))
         monkeypatch.setattr(users, "_read", spy(recorded, "read", users._read))
         for _ in range(users.MAX_FAILED_LOGINS):
@@ -188,7 +194,7 @@ def test_adding_a_user_lifts_the_lock_and_keeps_the_row(tables):
     add_user(NOBODY, PASSWORD, ["operator"])
 
     assert not {"expires_at", "failed_logins", "window_ends"} & set(row(tables, NOBODY))
-    assert sign_in(NOBODY, PASSWORD) == User(NOBODY, ("operator",))
+    assert sign_in(NOBODY, PASSWORD).roles == ("operator",)
 
 
 def test_adding_again_replaces_password_and_roles():
@@ -236,20 +242,21 @@ def test_of_a_parallel_burst_five_guesses_are_told(serial_updates, email, tables
 
 
 def test_parallel_right_logins_do_not_lock_each_other_out(serial_updates, tables):
-    assert burst(12, EMAIL, PASSWORD) == [User(EMAIL, ("producer",))] * 12
+    version = row(tables)["session_version"]
+    assert burst(12, EMAIL, PASSWORD) == [User(EMAIL, ("producer",), version)] * 12
     assert "failed_logins" not in row(tables)
 
 
 def overtaken(monkeypatch, by):
     """Have something happen while the next login is checked."""
-    check = users._matches
+    check = passwords.matches
 
     def slowly(secret, stored):
-        monkeypatch.setattr(users, "_matches", check)
+        monkeypatch.setattr(passwords, "matches", check)
         by()
         return check(secret, stored)
 
-    monkeypatch.setattr(users, "_matches", slowly)
+    monkeypatch.setattr(passwords, "matches", slowly)
 
 
 @pytest.mark.parametrize("password", [PASSWORD, "a wrong password"])
@@ -294,7 +301,7 @@ def test_password_changed_while_it_was_checked_is_wrong(monkeypatch, tables):
         add_user(EMAIL, "another password", ["producer"])
         return True
 
-    monkeypatch.setattr(users, "_matches", change_meanwhile)
+    monkeypatch.setattr(passwords, "matches", change_meanwhile)
     with pytest.raises(WrongCredentials):
         users.sign_in(EMAIL, PASSWORD)
 
@@ -350,7 +357,7 @@ def test_password_within_bounds_is_taken(password):
 
 
 def test_overlong_password_costs_no_hash(monkeypatch):
-    monkeypatch.setattr(users, "_hash", lambda *_: pytest.fail("it was hashed"))
+    monkeypatch.setattr(passwords, "hashed", lambda *_: pytest.fail("it was hashed"))
     with pytest.raises(WrongCredentials):
         sign_in(EMAIL, "p" * 1_025)
 

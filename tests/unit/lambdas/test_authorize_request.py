@@ -2,6 +2,7 @@
 
 import json
 import time
+from unittest.mock import Mock
 
 import boto3
 import pytest
@@ -13,17 +14,24 @@ from tests.support.invocations import CONTEXT
 from tests.support.template import template
 from workflows.access import tokens
 from workflows.access.users import User
-from workflows.runtime import clock
+from workflows.runtime import aws, clock
 
 API = "arn:aws:execute-api:us-east-1:123456789012:api1234567"
-ANN = User("ann@example.com", ("operator", "producer"))
+ANN = User("ann@example.com", ("operator", "producer"), "v1")
 
-pytestmark = pytest.mark.usefixtures("token_key")
+pytestmark = pytest.mark.usefixtures("token_key", "tables")
 
 
 @pytest.fixture
-def token():
-    return tokens.issue(ANN).access_token
+def token(tables):
+    return token_of(ANN)
+
+
+def token_of(user):
+    """Return a token of a user, whose row is as little as there may be."""
+    given = {"email": user.email, "roles": list(user.roles), "session_version": "v1"}
+    aws.dynamodb().put_item(TableName="Users", Item=given)
+    return tokens.issue(user).access_token
 
 
 def authorize(authorization, method_arn=f"{API}/v1/GET/messages/status"):
@@ -57,7 +65,7 @@ def test_valid_token_gets_policy_and_context(token):
     [(("operator",), "operator producer"), (("producer",), "producer")],
 )
 def test_operator_may_do_what_a_producer_may(token, own, roles):
-    issued = tokens.issue(User("bob@example.com", own)).access_token
+    issued = token_of(User("bob@example.com", own, "v1"))
 
     assert authorize(f"Bearer {issued}")["context"]["roles"] == roles
 
@@ -100,7 +108,7 @@ def test_token_without_or_with_another_scheme_is_unauthorized(token):
 
 def test_expired_token_is_unauthorized(monkeypatch, output):
     monkeypatch.setattr(clock, "epoch", lambda: int(time.time()) - 21_601)
-    refuse(f"Bearer {tokens.issue(ANN).access_token}")
+    refuse(f"Bearer {token_of(ANN)}")
     assert _errors(output())[-1]["details"]["reason"] == "ExpiredSignatureError"
 
 
@@ -125,6 +133,40 @@ def test_accepted_token_is_not_logged(token, output):
     assert "success" in text
     for part in token.split("."):
         assert part not in text
+
+
+def test_ended_session_is_unauthorized_and_logged_as_that(token, output):
+    assert authorize(f"Bearer {token}")
+    aws.dynamodb().delete_item(TableName="Users", Key={"email": ANN.email})
+
+    refuse(f"Bearer {token}")
+
+    text = output()
+    assert _errors(text)[-1]["details"]["reason"] == "SessionEnded"
+    assert ANN.email not in text
+
+
+def test_session_that_has_ended_goes_on_for_a_minute_at_most():
+    """API Gateway keeps the policy for so long, and nothing here keeps anything."""
+    (authorizer,) = template()["Resources"]["Api"]["Properties"]["Auth"]["Authorizers"].values()
+    assert authorizer["Identity"]["ReauthorizeEvery"] <= 60
+
+
+def test_user_is_read_with_the_last_write_in_it(token, monkeypatch):
+    read = Mock(wraps=aws.typed_dynamodb().get_item)
+    monkeypatch.setattr(aws.typed_dynamodb(), "get_item", read)
+    for _ in range(2):
+        authorize(f"Bearer {token}")
+    assert [call.kwargs["ConsistentRead"] for call in read.call_args_list] == [True, True]
+
+
+def test_users_that_cannot_be_read_are_an_error_not_unauthorized(token, output):
+    aws.dynamodb().delete_table(TableName="Users")
+
+    with pytest.raises(Exception, match=r"^(?!Unauthorized).*$"):
+        authorize(f"Bearer {token}")
+
+    assert _errors(output())[-1]["details"]["error"] == "ResourceNotFoundException"
 
 
 def test_key_that_cannot_be_read_is_an_error_not_unauthorized(token, output):
