@@ -149,7 +149,6 @@ class Stack:
             "endpoint_url": self.endpoint_url,
             "region": REGION,
             "users": self.users,
-            "token_key_secret": outputs["TokenKeySecret"],
             "queues": {
                 "work": outputs["WorkQueueUrl"],
                 "dead_letter": outputs["DeadLetterQueueUrl"],

@@ -27,6 +27,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import running
+from local.stack import STACK_NAME
 from workflows.access import tokens
 
 _LONGEST_LIFETIME = 86_400  # MaxValue of the parameter `TokenLifetimeSeconds`
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.region:
             boto3.setup_default_session(region_name=options.region)
-        secret = options.secret or running.connect()["token_key_secret"]
+        secret = options.secret or _local_secret()
         if options.endpoint_url:
             os.environ["AWS_ENDPOINT_URL"] = options.endpoint_url
         print(rotate(secret, options.token_lifetime, end_sessions=options.end_sessions))
@@ -75,6 +76,13 @@ def rotate(secret: str, lifetime: int, *, end_sessions: bool = False) -> str:
     _put(store, secret)
     over = tokens.counts_until(time.time(), lifetime)
     return f"The new key signs in five minutes; the one before it counts until {_text(over)}."
+
+
+def _local_secret() -> str:
+    running.connect()
+    stack: Any = boto3.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    return str(outputs["TokenKeySecret"])
 
 
 def _put(store: Any, secret: str) -> None:
