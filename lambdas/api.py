@@ -95,6 +95,16 @@ class _Api(APIGatewayRestResolver):
 app = _Api(enable_validation=True, json_body_deserializer=_read_body)
 app.use([unknown_input.refuse])
 
+# https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html#security-headers
+# Nothing of an answer is for a browser to show, but for the page of `show_docs`.
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
 _OURS = "internal_error"  # is logged where it is found, by its class and place
 # What each kind of refusal is in HTTP; the words and the code are the error's own.
 _STATUSES: dict[type[refusals.Refusal], HTTPStatus] = {
@@ -121,9 +131,14 @@ def serve(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         body = base64.b64decode(event["body"] or "").decode(errors="surrogateescape")
         event |= {"body": body, "isBase64Encoded": False}
     try:
-        return app.resolve(event, context)
+        answer = app.resolve(event, context)
     finally:
         telemetry.flush()
+    answer["multiValueHeaders"] = {
+        **{name: [value] for name, value in _HEADERS.items()},
+        **answer.get("multiValueHeaders", {}),
+    }
+    return answer
 
 
 def trace_id() -> str:

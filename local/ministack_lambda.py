@@ -23,6 +23,22 @@ def patch(functions: Any, runtime: Any, apigateway: Any) -> None:
     _keep_workers_as_aws_does(runtime)
     runtime._NODEJS_WORKER_SCRIPT = with_names_of_errors(runtime._NODEJS_WORKER_SCRIPT)
     _answer_failed_lambdas_as_aws_does(apigateway)
+    _find_throttles_as_aws_does(apigateway)
+
+
+def _find_throttles_as_aws_does(apigateway: Any) -> None:
+    """Throttle a method by the settings of its path, whose slashes CloudFormation wants as `~1`.
+
+    MiniStack keeps them so, looks for the path as it is, and throttles no login:
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-apigateway-stage-methodsetting.html
+    """
+    find = apigateway._method_throttle_settings
+
+    def find_as_aws_does(stage: dict[str, Any], path: str, method: str) -> Any:
+        own = f"/{path.replace('/', '~1')}/{method}"
+        return (stage.get("methodSettings") or {}).get(own) or find(stage, path, method)
+
+    apigateway._method_throttle_settings = find_as_aws_does
 
 
 def _name_errors_as_aws_does(functions: Any) -> None:

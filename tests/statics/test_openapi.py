@@ -280,7 +280,7 @@ def test_docs_are_the_swagger_ui_through_the_stage(environment):
     assert answer["multiValueHeaders"]["Content-Type"] == ["text/html"]
     page = answer["body"]
     assert "SwaggerUIBundle(" in page
-    assert "persistAuthorization: true" in page
+    assert "persistAuthorization: false" in page
     assert "<script src=" not in page  # no other host is asked for anything
     assert f'"url": "/{STAGE}"' in page or f'"url":"/{STAGE}"' in page
 
