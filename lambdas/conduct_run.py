@@ -62,6 +62,7 @@ def _run(event: dict[str, Any]) -> Run:
     else:
         execution = event["execution"]
         run = new(execution["Name"], execution["Id"], execution["Input"])
+        ownership.known(run)
     run.failure = event.get("failure") or run.failure
     return run
 

@@ -36,7 +36,7 @@ def begin(run_id: str, execution_arn: str, given: Any, at: str, waves: int) -> R
     """
     run = new(run_id, execution_arn, given)
     run.waves = waves
-    row = runs.find(run_id)
+    row = ownership.known(run)
     queue = runs.queue_of(row) if row else destination.of_input(run.request, _queue(run.request))
     run.queue = queue.bare
     found, missing = _attributes(queue)

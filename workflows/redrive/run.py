@@ -79,8 +79,13 @@ class Run(BaseModel):
 
 
 def new(run_id: str, execution_arn: str, given: Any) -> Run:
-    """Return a run of which nothing is known but its input, which may be anything."""
+    """Return a run of which nothing is known but its input, which may be anything.
+
+    Whoever may start executions may write any input, so none is believed that names a person or the
+    API: `ownership.known` has what the record says.
+    """
     said = given if isinstance(given, dict) else {}
+    trigger = "schedule" if said.get("trigger") == "schedule" else "console"
     request = said.get("request")
     if isinstance(request, dict):
         request = {name: value for name, value in request.items() if value is not None}
@@ -88,8 +93,8 @@ def new(run_id: str, execution_arn: str, given: Any) -> Run:
         run_id=run_id,
         execution_arn=execution_arn,
         trace_id=_text(said.get("trace_id"), run_id),
-        trigger=_text(said.get("trigger"), "console"),
-        requested_by=_text(said.get("requested_by"), "console"),
+        trigger=trigger,
+        requested_by=trigger,
         request={} if request is None else request,
         queue=default(),
     )

@@ -22,7 +22,7 @@ def input_that_is_not_understood(world: World) -> None:
 
 @scenario()
 def nobody_says_who_asked(world: World) -> None:
-    """A run is the console's if its input names nobody whom the audit's keys can hold."""
+    """A run of no record is the console's, whomever its input names, and of any trace."""
     nobodies: tuple[Any, ...] = ("", 5, None, [], "o" * 255)
     for wrong in nobodies:
         unknown = dict.fromkeys(("requested_by", "trigger", "trace_id"), wrong)

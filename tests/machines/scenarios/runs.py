@@ -222,7 +222,7 @@ def many_legs(world: World) -> None:
     with given.one_a_turn(world) as size:
         for message in (first, left, second):
             world.dead_letter(message, size)
-        run = world.run({"request": request, "requested_by": "o@example.com"}, machine=short)
+        run = world.run({"request": request, "trace_id": "incident-7"}, machine=short)
     sends, leaves = [*LEG, *MEASURED, *WAVE], [*LEG, *MEASURED, *NOTHING_GOES, *STAYS]
     assert run.states == [*BEGUN, *sends, *LEG_OVER, *leaves, *LEG_OVER, *sends, *FINISH]
     assert (run.output["redriven"], run.output["left"]) == (2, 1)
@@ -231,7 +231,7 @@ def many_legs(world: World) -> None:
         assert (found["redrive_mark"], found["redriven_by"]) == (f"{run.name}#0.{leg}", run.name)
         assert found["execution_arns"] == [leg_arn(world.stack, run.arn, leg)]
     record = world.run_row(run.name)
-    assert (record["requested_by"], record["execution_arn"]) == ("o@example.com", run.arn)
+    assert (record["trace_id"], record["execution_arn"]) == ("incident-7", run.arn)
     assert (record["round"], record["working"]) == (3, [0])
     assert row(world.stack, "Runs", LOCK) == {}
     assert all_visible(world.stack)

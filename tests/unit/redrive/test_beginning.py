@@ -195,18 +195,41 @@ NOBODY = ("console", "console", "run-1")
 @pytest.mark.parametrize(
     ("said", "kept"),
     [
-        ({"trigger": "t" * 254, "requested_by": "o", "trace_id": "t-1"}, ("t" * 254, "o", "t-1")),
-        ({"trigger": "t" * 255, "requested_by": "", "trace_id": None}, NOBODY),
+        ({"trigger": "api", "requested_by": "o@example.com"}, NOBODY),
+        ({"trigger": "schedule", "requested_by": "o"}, ("schedule", "schedule", "run-1")),
+        ({"trace_id": "t" * 254}, ("console", "console", "t" * 254)),
+        ({"trace_id": "t" * 255}, NOBODY),
+        ({"trigger": "t", "requested_by": "", "trace_id": None}, NOBODY),
         ({"trigger": 1, "requested_by": [], "trace_id": {}}, NOBODY),
         ([], NOBODY),
         ("text", NOBODY),
         (None, NOBODY),
     ],
 )
-def test_who_asks_is_a_text_of_some_length_or_the_console(said, kept):
+def test_no_input_names_a_person_or_the_api(said, kept):
     run = new("run-1", "arn", said)
 
     assert (run.trigger, run.requested_by, run.trace_id) == kept
+
+
+def test_run_of_the_api_is_whose_its_record_says_whatever_its_input_says():
+    ownership.acquire("run-1", default(), "api", an_operator(), {})
+
+    run = begin({"trigger": "schedule", "requested_by": "another@example.com", "trace_id": "t-9"})
+
+    actor = an_operator()
+    assert (run.trigger, run.requested_by, run.trace_id) == ("api", actor.email, actor.trace_id)
+    ownership.close(run, AT)
+    assert {(one["actor"], one["role"]) for one in audited()} >= {(actor.email, "api")}
+    assert not [one for one in audited() if one["actor"] == "another@example.com"]
+
+
+def test_run_of_no_record_names_nobody_in_the_audit():
+    run = begin({"trigger": "api", "requested_by": "another@example.com"})
+    ownership.close(run, AT)
+
+    (end,) = audited()
+    assert (end["actor"], end["role"]) == ("console", "console")
 
 
 @pytest.mark.parametrize(
