@@ -30,6 +30,7 @@ ELSEWHERE = {
     ".venv/bin/python -m tests.statics.asl_linters": "tests/statics/test_asl_linters.py",
     ".venv/bin/uv tool install": "needs a network; see tests/statics/test_pre_commit.py",
     "docker run": "needs Docker; never run",
+    "python -m local.token_key": "tests/deployed/test_flows_access.py rotates the key by it",
     "AWS_ENDPOINT_URL_SFN=": "tests/engines/test_stepfunctions_local.py, with `make soak`",
 }
 _SECONDS = 120.0
