@@ -124,7 +124,10 @@ FIELDS = {
     "counts": "How many messages have which verdict.",
     "Plan.groups": "In how many message groups something would be redriven.",
     "Plan.messages": "The verdict on each message; the first 1,000.",
-    "Plan.complete": "Whether every dead letter was looked at: a plan is of 5,000 at most.",
+    "Plan.complete": "Whether every dead letter was looked at: a plan is of 5,000 at most, of 1,000"
+    " where bodies point to S3, and of 100 where a schema or the filter has to see those.",
+    "payloads_missing": "Messages that a run would quarantine because their bodies point to an"
+    " object that is not in S3 any more.",
     "unnoted": "About how many lie on the queue that the ledger has not met.",
     "missing": "Dead in the ledger, and no longer on the dead-letter queue: no run finds them.",
     "estimated_seconds": "How long the run would take, a canary's watching left out.",

@@ -29,8 +29,9 @@ REGISTERED = {
     **each("error", "Queue", _EXPRESSION.format("the class of the error that it died of")),
     "schema": "JSON Schema 2020-12 that a body must fit to be redriven, of 32 KB at most.",
     "unwrap": "What a body may be packed in, from the outside in: `base64`, `gzip` (in base64),"
-    " `sns`, `eventbridge`. Only for looking: what is inside is what expressions, schema and"
-    " filters see.",
+    " `sns`, `eventbridge`, `s3` (a pointer of the SQS Extended Client, to a bucket that the"
+    " template's parameter `RedrivePayloadBucketArns` names). Only for looking: what is inside is"
+    " what expressions, schema and filters see.",
     "mask": "Paths into {body, attributes, group}, 20 at most: what is told of them, such as type,"
     " group and reason, is `***` to all but operators, and identity may read none.",
     "max_redrives": "So many redrives a message has before it is quarantined; unset, the"

@@ -20,6 +20,7 @@ SWITCHED = {
     "EffectFunctionArns": _ARN.format("lambda", "function:ship-order"),
     "KmsKeyArn": _ARN.format("kms", "key/ours"),
     "RedriveLaneType": "EXPRESS",
+    "RedrivePayloadBucketArns": "arn:aws:s3:::payloads",
     "RedriveQueueArns": _ARN.format("sqs", "orders"),
     "RedriveQueueKeyArns": _ARN.format("kms", "key/theirs"),
     "WebAclArn": _ARN.format("wafv2", "regional/webacl/ours/1"),
@@ -69,9 +70,22 @@ def _lists(value: Any) -> Any:
         return value
     if "Fn::Split" in value:
         comma, text = value["Fn::Split"]
-        whole = text["Fn::Sub"] if isinstance(text, dict) else text
-        return [{"Fn::Sub": part} for part in whole.split(comma)]
+        return [{"Fn::Sub": part} for part in _text(text).split(comma)]
     found = {name: _lists(part) for name, part in value.items()}
     if isinstance(found.get("Statement"), dict):
         found["Statement"] = [found["Statement"]]
     return found
+
+
+def _text(value: Any) -> str:
+    """Return what comes of `Fn::Sub`, and of `Fn::Join` of what is split, of texts."""
+    if isinstance(value, str):
+        return value
+    if "Fn::Join" in value:
+        between, parts = value["Fn::Join"]
+        comma, text = parts["Fn::Split"]
+        return str(between.join(_text(text).split(comma)))
+    text, given = value["Fn::Sub"] if isinstance(value["Fn::Sub"], list) else (value["Fn::Sub"], {})
+    for name, one in given.items():
+        text = text.replace(f"${{{name}}}", _text(one))
+    return str(text)

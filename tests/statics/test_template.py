@@ -466,9 +466,8 @@ def test_functions_are_built_small_and_for_one_platform():
 
 
 def statements(properties, *, more_queues=True):
-    conditions = dict.fromkeys(
-        ("RedriveQueues", "RedriveQueueKeys", "EffectFunctions", "HasDemoType"), more_queues
-    )
+    names = ("RedriveQueues", "RedriveQueueKeys", "RedrivePayloadBuckets", "EffectFunctions")
+    conditions = dict.fromkeys((*names, "HasDemoType"), more_queues)
     for policy in chosen(properties.get("Policies", []), conditions):
         found = policy.get("Statement", [])
         yield from found if isinstance(found, list) else [found]
@@ -510,7 +509,8 @@ def test_no_role_can_change_or_delete_an_audit_record():
     for name, actions in allowed.items():
         assert actions <= {"dynamodb:PutItem", "dynamodb:PartiQLInsert", "dynamodb:Query"}, name
     assert "TimeToLiveSpecification" not in TABLES["AuditTable"]
-    for policy in (p for found in FUNCTIONS.values() for p in found.get("Policies", [])):
+    policies = [p for found in FUNCTIONS.values() for p in found.get("Policies", [])]
+    for policy in chosen(policies, {"RedrivePayloadBuckets": True}):
         assert not any(name.startswith("DynamoDB") for name in policy)  # SAM's own allow too much
 
 
@@ -591,7 +591,34 @@ def test_who_sends_to_registered_queues_or_receives_from_them_may_use_their_keys
         if action in ("sqs:SendMessage", "sqs:ReceiveMessage") and name != "RegisterQueuesFunction"
     }
 
-    assert using == {(name, action) for name in moving for action in permissions.KEY}
+    # Whoever reads what they point to needs the keys of the buckets.
+    reading = {name for name, _ in allowed_where("RedrivePayloadBucketArns", more_queues=True)}
+    assert using == {(name, action) for name in moving for action in permissions.KEY} | {
+        (name, "kms:Decrypt") for name in reading
+    }
+
+
+def test_who_looks_into_bodies_may_read_what_they_point_to_and_nobody_else():
+    looking = {
+        f"{name}Function"
+        for name in (
+            "DiscardMessages", "RetryMessages", "EditMessages", "ReprocessDeadLetters",
+            "ValidateMessages", "ReceiveLargeDeadLetters",
+        )
+    }  # fmt: skip
+    may = {(name, action) for name in looking for action in permissions.PAYLOADS}
+
+    assert allowed_where("RedrivePayloadBucketArns", more_queues=True) == may
+    assert {action for _, action in may} == set(permissions.PAYLOADS)
+    assert DEFAULTS["RedrivePayloadBucketArns"] == ""
+    assert allowed_where("RedrivePayloadBucketArns", more_queues=False) == set()
+    reads = [
+        statement["Resource"]
+        for statement in statements(FUNCTIONS["ValidateMessagesFunction"], more_queues=True)
+        if statement["Action"] == "s3:GetObject"
+    ]
+    # By AWS's documentation the one is of objects and the other of the bucket.
+    assert [resource[1][0] for resource in reads] == ["${Objects}/*"]
 
 
 def test_functions_are_invoked_where_effects_are_had_and_asked_for_where_types_are_registered():

@@ -54,6 +54,7 @@ ENVIRONMENT = {
     # The queues of a team of this account, and all of another account.
     "REDRIVE_QUEUE_ARNS": f"arn:aws:sqs:{REGION}:{ACCOUNT}:team-*,arn:aws:sqs:{REGION}:{OTHER}:*",
     "EFFECT_FUNCTION_ARNS": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:team-*",
+    "REDRIVE_PAYLOAD_BUCKET_ARNS": "arn:aws:s3:::team-payloads*",
     "REDRIVE_QUEUE_KEY_ARNS": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-*",
 }
 # A table that a message type brought along.
@@ -112,6 +113,7 @@ def forget() -> None:
         aws.functions,
         aws.secrets,
         aws.typed_dynamodb,
+        aws.s3,
     )
     for cached in (settings, *clients, tokens.key_store):
         cached.cache_clear()

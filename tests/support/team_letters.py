@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from tests.support import objects
 from workflows.messages.envelope import Message
 
 QUEUE = "orders"
@@ -25,7 +26,12 @@ class Letter:
 
     @property
     def identity(self) -> str:
-        """The ledger's key of all letters of its identity: an id in its body, or all it holds."""
+        """The ledger's key of all letters of its identity: an id in its body, or all it holds.
+
+        An object that a body points to is called by the id in it.
+        """
+        if key := objects.key_of(self.body):
+            return f"sqs:{QUEUE}:{key}"
         try:
             return f"sqs:{QUEUE}:{json.loads(self.body)['message_id']}"
         except (ValueError, TypeError, KeyError):

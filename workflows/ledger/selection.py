@@ -6,7 +6,7 @@ about payloads, is decided on the rows, whole ones where need be.
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from itertools import islice
+from itertools import compress, islice
 from typing import Any
 
 from workflows.ledger import lookup
@@ -84,7 +84,32 @@ def select(
         yield from rows
         return
     for found in shards.side_by_side(lambda chunk: whole(trouble, chunk), _chunks(rows)):
-        yield from (row for row in found if matches(wanted, subject(row, wrappings)))
+        yield from meant(wanted, found, wrappings)
+
+
+def meant(
+    wanted: Filter, rows: Iterable[dict[str, Any]], wrappings: Iterable[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield those of whole rows that a filter means; what lies in S3 is read side by side.
+
+    Raises:
+        workflows.queues.payloads.PayloadUnreadable: S3 does not give what a body points to.
+    """
+    if not read_s3(wrappings):
+        yield from (row for row in rows if matches(wanted, subject(row, wrappings)))
+        return
+    from workflows.queues.payloads import AT_ONCE
+
+    rows = list(rows)
+    yield from compress(
+        rows,
+        shards.side_by_side(lambda row: matches(wanted, subject(row, wrappings)), rows, AT_ONCE),
+    )
+
+
+def read_s3(wrappings: Iterable[str]) -> bool:
+    """Tell whether it may take a call of S3 to look into a body."""
+    return "s3" in wrappings
 
 
 def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -102,9 +127,13 @@ def whole(trouble: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _inside(body: str, wrappings: Iterable[str]) -> str:
     if not wrappings:
         return body
+    from workflows.queues.payloads import PayloadMissing
     from workflows.queues.wrappings import inner
 
-    return inner(body, wrappings)
+    try:
+        return inner(body, wrappings)
+    except PayloadMissing:
+        return ""
 
 
 def _payload(body: str, message_id: str) -> dict[str, Any] | None:

@@ -25,6 +25,8 @@ LISTED = (Trouble.DEAD, Trouble.QUARANTINED)
 READ_AT_MOST = 100_000
 # Of a shard, at a time, when most of it may not match.
 _READ_AT_ONCE = 1_000
+# Where it takes an object in S3 to look into a body, before a sweep may ask how late it is.
+_OBJECTS_AT_ONCE = 10
 # Of each shard of a registered queue's list.
 _OLDEST_AMONG = 100
 # So far may the clocks of two workers be apart.
@@ -121,7 +123,7 @@ def every(
             trouble, [one for one in ids if queue_of(one["message_id"]) == queue]
         )
         wrappings = selection.wrappings_of(queue, wanted)
-        rows = [row for row in found if matches(wanted, selection.subject(row, wrappings))]
+        rows = selection.meant(wanted, found, wrappings)
         yield from sorted(rows, key=lambda row: str(row["updated_at"]))
         return
     condition = selection.condition(wanted) | ({"Limit": max(100, bodies // 10)} if bodies else {})
@@ -152,15 +154,16 @@ def chunks(
     by_record = wanted.model_copy(update={"payload": None, "jmespath": None})
     condition = selection.condition(wanted)
     wrappings = selection.wrappings_of(queue, wanted)
+    at_once = _OBJECTS_AT_ONCE if selection.read_s3(wrappings) else selection.BODIES_AT_ONCE
     for looked in shards.in_order(index(), known, after=after, until=began, **condition):
         likely = iter([row for row in looked.rows if matches(by_record, selection.subject(row))])
-        while chunk := list(islice(likely, selection.BODIES_AT_ONCE)):
+        while chunk := list(islice(likely, at_once)):
             # Of the index: a row that was written since stands elsewhere in it, or soon will.
             cursors = {row["message_id"]: _cursor(known, _place(row), began) for row in chunk}
             whole = (row for row in selection.whole(trouble, chunk) if row["updated_at"] <= began)
-            found = (row for row in whole if matches(wanted, selection.subject(row, wrappings)))
+            meant = selection.meant(wanted, whole, wrappings)
             last = cursors[chunk[-1]["message_id"]]
-            yield [(row, cursors[row["message_id"]]) for row in found], last
+            yield [(row, cursors[row["message_id"]]) for row in meant], last
         yield [], looked.upto and _cursor(known, looked.upto, began)
 
 

@@ -114,6 +114,8 @@ def _means(body: str) -> Any:
 
 
 def _check(queue: Queue, after: Letter) -> None:
+    if after.is_missing:
+        raise UnfitBody("The object in S3 that it points to is not there.")
     if queue.schema is None:
         return
     from workflows.messages import schemas  # it takes half as long to load as all the rest

@@ -19,7 +19,7 @@ Expression = Annotated[
     str, Field(min_length=1, max_length=expressions.LENGTH), AfterValidator(expressions.check)
 ]
 Identity = Annotated[Expression, AfterValidator(expressions.check_identity)]
-Wrapping = Literal["base64", "gzip", "sns", "eventbridge"]
+Wrapping = Literal["base64", "gzip", "sns", "eventbridge", "s3"]
 Mask = Annotated[str, AfterValidator(masks.check)]
 Schema = Annotated[dict[str, Any] | bool, AfterValidator(schemas.check)]
 

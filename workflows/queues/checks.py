@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 from workflows.messages.ids import DEFAULT_QUEUE
-from workflows.queues import addresses, permissions, registry
+from workflows.queues import addresses, permissions, registry, wrappings
 from workflows.queues.queue import Queue, default
 from workflows.runtime.refusals import Invalid
 
@@ -65,6 +65,8 @@ def check(queue: Queue) -> Queue:
         )
     permissions.check(queue.source_url, queue.source_arn, permissions.SENDING)
     permissions.check(queue.dead_letter_url, queue.dead_letter_arn, permissions.TAKING)
+    if wrappings.S3 in queue.unwrap:
+        permissions.check_buckets()
     permissions.check_key(queue.source_arn, source)
     permissions.check_key(queue.dead_letter_arn, dead_letters)
     return replace(queue, retention_seconds=int(dead_letters["MessageRetentionPeriod"]))

@@ -54,6 +54,17 @@ def check_identity(expression: str) -> str:
     return expression
 
 
+def reads_body(expression: str) -> bool:
+    """Tell whether a checked expression may look at a message's body."""
+    nodes = [expressions.parse(expression)]
+    for node in nodes:
+        nodes += () if node["type"] == "slice" else node["children"]  # which are numbers
+    return any(
+        node["type"] == "current" or (node["type"], node.get("value")) == ("field", "body")
+        for node in nodes
+    )
+
+
 def evaluate(expression: str, subject: Subject) -> Any:
     """Return what a checked expression selects of a message; None if it fails on it."""
     return expressions.value(expression, subject)

@@ -14,6 +14,7 @@ from workflows.messages.canonical import as_floats
 from workflows.messages.reasons import reason
 from workflows.queues import expressions, wrappings
 from workflows.queues.expressions import Subject
+from workflows.queues.payloads import PayloadMissing
 from workflows.queues.queue import Queue
 from workflows.runtime.strict_json import loads
 
@@ -32,6 +33,8 @@ class Letter:
     """A dead letter: its id in the ledger, its labels, and why it is dead.
 
     `parsed` is what its body holds where that is JSON, else None; `body_hash` knows the very bytes.
+    `is_missing`: what the body holds would lie in S3, and is not there. Its `message_id` is "" if
+    only that could tell.
     """
 
     message_id: str
@@ -40,6 +43,7 @@ class Letter:
     parsed: Any
     body_hash: str
     reason: dict[str, str]
+    is_missing: bool = False
 
     @property
     def is_unread(self) -> bool:
@@ -55,7 +59,7 @@ class Letter:
 def read(
     queue: Queue, body: str, attributes: Mapping[str, str], group: str, receives: str = ""
 ) -> Letter:
-    """Return what a dead letter of a queue is; never raises, whatever it holds.
+    """Return what a dead letter of a queue is, whatever it holds.
 
     Args:
         queue: which has it.
@@ -63,24 +67,39 @@ def read(
         attributes: the values of its message attributes that are texts or numbers.
         group: its message group; "" for none.
         receives: how often SQS says that it was received.
+
+    Raises:
+        workflows.queues.payloads.PayloadUnreadable: S3 does not give what it points to.
     """
-    inside = wrappings.inner(body, queue.unwrap)
+    inside, is_missing = _inside(queue, body)
     parsed = _parsed(inside)
     about = _subject(inside, parsed, attributes, group)
     body_hash = hash_of(body)
+    # Of what is not there nobody knows how the identity would have been found.
+    is_nameless = is_missing and (not queue.identity or expressions.reads_body(queue.identity))
+    message_id = _known(queue, attributes, body_hash) or (
+        "" if is_nameless else _identity(queue, about, group, body_hash)
+    )
     return Letter(
-        message_id=_identity(queue, about, attributes, group, body_hash),
+        message_id=message_id,
         type=_label(queue.type, about) or queue.name,
         group_id=_label(queue.group, about) or group,
         parsed=parsed,
         body_hash=body_hash,
         reason=_reason(queue, about, attributes, receives),
+        is_missing=is_missing,
     )
 
 
 def told_id(queue: Queue, body: str, attributes: Mapping[str, str], group: str) -> str:
-    """Return the id that a registration's expression tells of a message; "" if it finds nothing."""
-    inside = wrappings.inner(body, queue.unwrap)
+    """Return the id that a registration's expression tells of a message; "" if it finds nothing.
+
+    Raises:
+        workflows.queues.payloads.PayloadUnreadable: S3 does not give what it points to.
+    """
+    inside, is_missing = _inside(queue, body)
+    if is_missing and expressions.reads_body(queue.identity):
+        return ""
     found = _text(queue.identity, _subject(inside, _parsed(inside), attributes, group))
     return ids.of_queue(queue.name, found) if found else ""
 
@@ -99,18 +118,24 @@ def identity_attribute(message_id: str, body: str) -> dict[str, dict[str, str]]:
     return {IDENTITY_ATTRIBUTE: {"DataType": "String", "StringValue": value}}
 
 
-def _identity(
-    queue: Queue,
-    about: Subject,
-    attributes: Mapping[str, str],
-    group: str,
-    body_hash: str,
-) -> str:
+def _inside(queue: Queue, body: str) -> tuple[str, bool]:
+    """Return what a body holds, and whether that is missing."""
+    try:
+        return wrappings.inner(body, queue.unwrap), False
+    except PayloadMissing:
+        return "", True
+
+
+def _known(queue: Queue, attributes: Mapping[str, str], body_hash: str) -> str:
+    """Return the id that our attribute tells of a copy whose body was edited; "" of any other."""
     message_id, _, of_body = attributes.get(IDENTITY_ATTRIBUTE, "").partition(" ")
     # Before the expression, which may find in an edited body what it did not find before. Anybody
     # can write an attribute: it may name no message of another queue, nor another body.
-    if of_body == body_hash and ids.names_one_of(queue.name, message_id):
-        return message_id
+    is_ours = of_body == body_hash and ids.names_one_of(queue.name, message_id)
+    return message_id if is_ours else ""
+
+
+def _identity(queue: Queue, about: Subject, group: str, body_hash: str) -> str:
     found = _text(queue.identity, about)
     if found:
         return ids.of_queue(queue.name, found)

@@ -33,6 +33,8 @@ _NOTHING: dict[str, Callable[[str], Any]] = {
 }
 SENDING = ("sqs:SendMessage",)
 TAKING = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility")
+# Without the second one S3 says of an object that is not there that nobody may see it.
+PAYLOADS = ("s3:GetObject", "s3:ListBucket")
 KEY = ("kms:Decrypt", "kms:GenerateDataKey")
 # SQS's own key, which everybody of the account may use through SQS.
 _OF_SQS = "alias/aws/sqs"
@@ -125,6 +127,19 @@ def check_key(arn: str, found: dict[str, str]) -> None:
         raise PermissionMissing(
             f"{arn} is encrypted with {whole}, which the template's parameter RedriveQueueKeyArns"
             f" does not name, so the stack lacks {' and '.join(KEY)} on it."
+        )
+
+
+def check_buckets() -> None:
+    """Tell whether there are buckets at all in which the stack may look for payloads.
+
+    Raises:
+        PermissionMissing: the template's parameter names none.
+    """
+    if not settings().redrive_payload_bucket_arns:
+        raise PermissionMissing(
+            "The template's parameter RedrivePayloadBucketArns names no bucket, so the stack lacks"
+            f" {' and '.join(PAYLOADS)} on all of them, and cannot unwrap s3."
         )
 
 

@@ -7,30 +7,51 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from workflows.messages.canonical import as_floats
+from workflows.queues import payloads
 from workflows.runtime.strict_json import loads
 
-# As many bytes a body may have in SQS: what unpacks to more is not looked into.
-BYTES = 1_048_576
+# What unpacks to more bytes is not looked into.
+BYTES = payloads.BYTES
 MOST = 5
+S3 = "s3"
 _GZIP = 31  # zlib's window of 32 KB, and a header of gzip around it
 
 
 def inner(body: str, wrappings: Iterable[str]) -> str:
-    """Return what a body holds; never raises, whatever it is.
+    """Return what a body holds, whatever it is.
 
     Args:
         body: as SQS gave it.
         wrappings: what it may be packed in, from the outside in; one that it is not, or that cannot
             be opened, is passed over.
+
+    Raises:
+        workflows.queues.payloads.PayloadMissing: it lies in S3, where its object is gone.
+        workflows.queues.payloads.PayloadUnreadable: it lies in S3, which does not give it.
     """
     for name in wrappings:
         found = KINDS[name](body)
         body = body if found is None else found
     return body
+
+
+def is_missing(body: str, wrappings: Sequence[str]) -> bool:
+    """Tell whether what a body holds lies in S3, where its object is gone; the object is not read.
+
+    Raises:
+        workflows.queues.payloads.PayloadUnreadable: nobody can tell.
+    """
+    if S3 not in wrappings:
+        return False
+    around = len(wrappings) - 1 - wrappings[::-1].index(S3)
+    try:
+        return payloads.is_missing(inner(body, wrappings[:around]))
+    except payloads.PayloadMissing:
+        return True
 
 
 def _base64(body: str) -> str | None:
@@ -73,11 +94,16 @@ def _eventbridge(body: str) -> str | None:
     return json.dumps(as_floats(found["detail"]), ensure_ascii=False)
 
 
+def _s3(body: str) -> str | None:
+    return _text(payloads.look_into(body))
+
+
 KINDS: dict[str, Callable[[str], str | None]] = {
     "base64": _base64,
     "gzip": _gzip,  # in base64, because SQS takes texts
     "sns": _sns,
     "eventbridge": _eventbridge,
+    S3: _s3,  # by a pointer of the SQS Extended Client
 }
 
 

@@ -12,7 +12,7 @@ from workflows.messages.filters import Filter, Subject
 from workflows.messages.reasons import fingerprint
 from workflows.queues.letters import Letter
 from workflows.queues.queue import Queue
-from workflows.redrive import judgement, registered, superseded
+from workflows.redrive import judgement, reading, registered, superseded
 from workflows.redrive.verdict import DeadLetter, Edited, Verdict
 
 _Payload = dict[str, Any] | None
@@ -33,8 +33,8 @@ class Judge:
     def judge(self, dead_letters: list[DeadLetter]) -> list[Verdict]:
         """Return a verdict for each dead letter of a batch of at most 50, in their order.
 
-        Raises only when the ledger does not answer. The verdict is what the ledger said a moment
-        ago: the machine's conditional writes have the last word.
+        Raises only when the ledger does not answer, or S3 where bodies point to it. The verdict is
+        what the ledger said a moment ago: the machine's conditional writes have the last word.
         """
         return self.decide(dead_letters, self.look_up(dead_letters))
 
@@ -70,7 +70,7 @@ class Judge:
         if isinstance(found, Letter):
             now = found
             if edited is not None:
-                now = registered.letter(superseded.edited(letter, edited), self._queue)
+                now = reading.letter(superseded.edited(letter, edited), self._queue)
             verdict = registered.of(
                 letter, found, now, known.rows, known.sent, self._run_id, self._queue
             )
@@ -121,9 +121,9 @@ def _look_up(dead_letters: list[DeadLetter]) -> Known:
 
 
 def _look_up_registered(dead_letters: list[DeadLetter], queue: Queue) -> Known:
-    read = [registered.letter(dead_letter, queue) for dead_letter in dead_letters]
+    read = reading.letters(dead_letters, queue)
     both = zip(dead_letters, read, strict=True)
-    ids = [one for pair in both for one in registered.ids_of(*pair, queue)]
+    ids = [one for pair in both for one in reading.ids_of(*pair, queue)]
     rows = lookup.get_many(ids)
     old = {
         index: row["message_id"]

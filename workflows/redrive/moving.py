@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from workflows.ledger import large
 from workflows.messages.carried import Carried
+from workflows.queues.payloads import PayloadUnreadable
 from workflows.queues.queue import Queue
 from workflows.redrive import batch, partiql, turns
 from workflows.redrive.batch import Entry
@@ -68,7 +69,12 @@ def move(
     if not _claim(turn.run_id, lane, tried):
         turns.fail(lane, UNANSWERED)
         return {}
-    asked, told = batch.ask(turn, lane, request, [letter])
+    try:
+        asked, told = batch.ask(turn, lane, request, [letter])
+    except PayloadUnreadable as error:  # nothing was done, but a later try could not know that
+        _Steps(letter, turn.queue, lane.mark).hold(0)
+        turns.fail(lane, type(error).__name__)
+        return {"unreadable": str(error)}
     (verdict,) = asked["verdicts"]
     steps = _Steps(letter, turn.queue, lane.mark)
     try:

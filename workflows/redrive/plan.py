@@ -18,20 +18,18 @@ from workflows.ledger import lost, selection, trouble
 from workflows.ledger.status import Trouble
 from workflows.messages import filters
 from workflows.messages.filters import Filter
-from workflows.messages.ids import FOREIGN_PREFIX
+from workflows.queues.payloads import PayloadMissing
 from workflows.queues.queue import Queue
-from workflows.redrive import estimate, registered, shares
+from workflows.redrive import estimate, looked_at, shares
 from workflows.redrive.estimate import Estimate
 from workflows.redrive.judge import Judge
 from workflows.redrive.progress import depth
-from workflows.redrive.verdict import DeadLetter, Verdict
+from workflows.redrive.verdict import Verdict
 from workflows.runtime import shards
 from workflows.runtime.settings import settings
 
-# A plan is answered within one request, and read by people.
-_LOOKED_AT = 5_000
+# A plan is read by people.
 _SHOWN = 1_000
-_CHUNK = 50
 _MISSING = "missing"
 # Of both machines: states of a run, of each of its lanes with its two empty polls, and of a full
 # batch.
@@ -62,7 +60,9 @@ class Plan(BaseModel):
     `messages` shows the first 1,000; counts and hash are of all that were looked at. `complete` is
     false if there are more than 5,000 dead letters: then the plan is of the first 5,000. `unnoted`
     is about how many lie on the queue that the ledger has not met, `missing` how many the ledger
-    lists as dead that are not on it: those that it knows to be lost, or more by SQS's numbers. The
+    lists as dead that are not on it: those that it knows to be lost, or more by SQS's numbers. Of
+    `payloads_missing` the body is in S3 no more. Of a queue whose bodies point there fewer are
+    looked at: 1,000, or 100 if schema or filter have to read them. The
     estimates are for messages of distinct groups and leave out a canary's watching. It would send
     to the `destination`'s consumers, if there is one.
     """
@@ -74,6 +74,7 @@ class Plan(BaseModel):
     complete: bool
     unnoted: int
     missing: int
+    payloads_missing: int
     estimated_seconds: int
     estimated_transitions: int
     estimate: Estimate
@@ -97,27 +98,27 @@ def draw(
         queue: which it redrives.
     """
     gone: list[trouble.Row] = []
-    looked_at = list(_judged(options, only, max_messages, gone, queue))
+    judged = list(_judged(options, only, max_messages, gone, queue))
     missing = [_missing(row) for row in gone if _is_meant(row, only, queue)]
-    chosen = [verdict for verdict in looked_at if verdict["verdict"] != "left"]
+    chosen = [verdict for verdict in judged if verdict["verdict"] != "left"]
     redriven = [verdict for verdict in chosen if verdict["verdict"] == "redrive"]
-    batches = -(-len(chosen) // 10)
+    batches, on_queue = -(-len(chosen) // 10), depth(queue)
     dead, lost_ones = trouble.count(Trouble.DEAD, queue.name), lost.count_gone(queue.name)
-    on_queue = depth(queue)
     lanes = _lanes(options, on_queue, max_messages)
     seconds = _SECONDS_A_RUN + max(
         _SECONDS_A_BATCH * batches / lanes, len(redriven) / rate if rate else 0
     )
     transitions = _transitions(lanes, batches)
-    planned = [_planned(verdict) for verdict in looked_at] + missing
+    planned = [_planned(verdict) for verdict in judged] + missing
     return Plan(
         plan_hash=_hash(options, chosen),
         counts=Counter(message.verdict for message in planned),
         groups=len({verdict["group"] for verdict in redriven}),
         messages=planned[:_SHOWN],
-        complete=dead <= _LOOKED_AT,
+        complete=dead <= looked_at.most(only, queue),
         unnoted=max(0, on_queue - (dead - lost_ones)),
         missing=max(lost_ones, dead - on_queue),
+        payloads_missing=sum(map(_lacks_payload, judged)),
         estimated_seconds=round(seconds),
         estimated_transitions=transitions,
         estimate=estimate.of(
@@ -161,7 +162,9 @@ def _judged(
     """Yield the verdicts on what a run would meet; add to `gone` what it would not."""
     judge, taken = Judge("", only, queue, looks="look" in options), 0
     read = shards.side_by_side(
-        lambda letters: (letters, judge.look_up(letters)), _chunks(gone, queue)
+        lambda letters: (letters, judge.look_up(letters)),
+        looked_at.chunks(gone, only, queue),
+        looked_at.at_once(queue),
     )
     for letters, known in read:
         for verdict in judge.decide(letters, known):
@@ -169,36 +172,6 @@ def _judged(
                 return
             taken += verdict["verdict"] != "left"
             yield verdict
-
-
-def _chunks(gone: list[trouble.Row], queue: Queue) -> Iterator[list[DeadLetter]]:
-    chunk: list[DeadLetter] = []
-    for number, row in enumerate(
-        trouble.every(Trouble.DEAD, Filter(), queue.name, bodies=_LOOKED_AT)
-    ):
-        if number == _LOOKED_AT:
-            break
-        if lost.is_gone(row):
-            gone.append(row)
-            continue
-        chunk.append(_letter(row, queue))
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    yield chunk
-
-
-def _letter(row: dict[str, Any], queue: Queue) -> DeadLetter:
-    """Return a row as the dead letter that SQS would hand out, without a body if it has none."""
-    if not queue.is_default:
-        return registered.letter_of(row)
-    letter: DeadLetter = {
-        "MessageId": row["message_id"].removeprefix(FOREIGN_PREFIX),
-        "Attributes": {"MessageGroupId": row["group_id"]},
-    }
-    if "body" in row:
-        letter["Body"] = row["body"]
-    return letter
 
 
 def _planned(verdict: Verdict) -> Planned:
@@ -211,8 +184,14 @@ def _planned(verdict: Verdict) -> Planned:
     )
 
 
+def _lacks_payload(verdict: Verdict) -> bool:
+    is_kept = verdict["verdict"] == "quarantine"
+    return is_kept and verdict["reason"]["type"] == PayloadMissing.__name__
+
+
 def _is_meant(row: trouble.Row, only: Filter, queue: Queue) -> bool:
-    return filters.matches(only, selection.subject(row, queue.unwrap))
+    wrappings = queue.unwrap if only.wants_payload else ()
+    return filters.matches(only, selection.subject(row, wrappings))
 
 
 def _missing(row: trouble.Row) -> Planned:

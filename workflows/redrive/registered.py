@@ -11,15 +11,15 @@ from typing import Any
 
 from workflows.ledger import conditions
 from workflows.ledger.status import Status, Trouble
-from workflows.messages.carried import Carried
-from workflows.messages.ids import of_letter
 from workflows.messages.limits import RedriveLimitReached
 from workflows.messages.message_types import TooOld
 from workflows.messages.reasons import reason_of
-from workflows.queues.letters import MESSAGE_GROUP, Letter, read
+from workflows.queues.letters import MESSAGE_GROUP, Letter
+from workflows.queues.payloads import PayloadMissing
 from workflows.queues.queue import Queue
 from workflows.redrive import runs, settled, superseded
 from workflows.redrive.judgement import group_of, sent_at
+from workflows.redrive.reading import own_id
 from workflows.redrive.verdict import DeadLetter, Verdict
 from workflows.runtime import clock
 from workflows.runtime.settings import settings
@@ -33,42 +33,12 @@ class AlreadySettled(Exception):
     """A message of this identity was given up before; this other one is kept by itself."""
 
 
-def letter(dead_letter: DeadLetter, queue: Queue) -> Letter:
-    """Return what a dead letter is, as SQS gave it or a plan made it."""
-    if "Body" not in dead_letter:  # of a plan: the ledger lacks it
-        return Letter(dead_letter["MessageId"], "", "", None, "", reason={})
-    attributes = dead_letter.get("MessageAttributes", {})
-    texts = {name: one["StringValue"] for name, one in attributes.items() if "StringValue" in one}
-    receives = dead_letter.get("Attributes", {}).get("ApproximateReceiveCount", "")
-    body = dead_letter["Body"]
-    return read(queue, body, texts, group_of(dead_letter), receives)
-
-
-def letter_of(row: dict[str, Any]) -> DeadLetter:
-    """Return a row as the dead letter that SQS would hand out; one without a body has our id."""
-    group = row.get(MESSAGE_GROUP, row["group_id"])
-    attributes = {"MessageGroupId": group} if group else {}
-    if "body" not in row:
-        return {"MessageId": row["message_id"], "Attributes": attributes}
-    return {
-        "MessageId": row["letter_id"],
-        "Body": row["body"],
-        "Attributes": attributes,
-        "MessageAttributes": Carried.beside(row).attributes,  # type: ignore[typeddict-item]
-    }
-
-
 def columns(verdict: Verdict, dead_letter: DeadLetter) -> dict[str, Any]:
     """Return what a row that is made of a dead letter has beside what every row has."""
     group = group_of(dead_letter)
     return {"redrive_limit": verdict["redrive_limit"]} | (
         {} if verdict["group_id"] == group else {MESSAGE_GROUP: group}
     )
-
-
-def ids_of(dead_letter: DeadLetter, found: Letter, queue: Queue) -> list[str]:
-    """Return under which ids the ledger may have a dead letter."""
-    return [found.message_id, _own_id(dead_letter, queue)]
 
 
 def of(
@@ -92,29 +62,29 @@ def of(
         queue: whose it is.
     """
     verdict = _unmet(dead_letter, found, queue)
-    own_id = _own_id(dead_letter, queue)
-    if own_id in rows:
-        return _kept_by_itself(verdict, own_id, rows[own_id])
+    own = own_id(dead_letter, queue)
+    if own in rows:
+        return _kept_by_itself(verdict, own, rows[own], found)
     row = rows.get(found.message_id)
     if row is None:
         return _gated(verdict, found, queue)
     if row["status"] in (Status.QUARANTINED, Status.DISCARDED):
-        return _given_up(verdict, dead_letter, found, row, own_id)
+        return _given_up(verdict, dead_letter, found, row, own)
     is_of_this, is_old = speaks_of(row, dead_letter), superseded.is_old(found, row)
     # Once a run, or a run would burn all redrives of a message that fails at once.
     is_mine = run_id != "" and str(row.get("redrive_mark", "")).startswith(f"{run_id}#")
     is_sent = found.message_id in sent and (is_of_this or (is_old and superseded.was_sent(row)))
     if is_old and now is found and not (is_mine or is_sent):
-        verdict["ledger_id"] = own_id
+        verdict["ledger_id"] = own
         return _because(verdict, superseded.Superseded())
     _fill(verdict, found.message_id, row)
-    verdict |= {"type": now.type, "group_id": now.group_id}
+    _label(verdict, now, row)
     if "superseded_hashes" in row:
         verdict["sent_hash"] = now.body_hash
     # An old copy is none that came back: what was sent since the edit has another body.
     verdict["unnoted"] = row["status"] == Status.REDRIVEN and not (is_of_this or is_old)
-    if found.is_unread:  # of a plan: what it is, the row says
-        verdict |= {"type": row["type"], "group_id": row["group_id"], "unnoted": False}
+    if found.is_unread:  # it is of a plan
+        verdict["unnoted"] = False
     if is_sent and not is_mine:
         verdict["verdict"] = "settled"  # its copy was sent, so this one is not
         return verdict
@@ -130,7 +100,7 @@ def superseded_by(
     dead_letter: DeadLetter, found: Letter, rows: dict[str, dict[str, Any]], queue: Queue
 ) -> dict[str, Any] | None:
     """Return the row by whose edit a dead letter has an old body; None if there is none."""
-    row = rows.get(_own_id(dead_letter, queue), rows.get(found.message_id))
+    row = rows.get(own_id(dead_letter, queue), rows.get(found.message_id))
     return row if row is not None and superseded.is_old(found, row) else None
 
 
@@ -198,12 +168,19 @@ def _fill(verdict: Verdict, ledger_id: str, row: dict[str, Any]) -> None:
     }
 
 
+def _label(verdict: Verdict, now: Letter, row: dict[str, Any]) -> None:
+    """Say what a message is; of one that nobody has read, its row says so."""
+    is_read = not (now.is_unread or now.is_missing)
+    verdict["type"] = now.type if is_read else row["type"]
+    verdict["group_id"] = now.group_id if is_read else row["group_id"]
+
+
 def _given_up(
-    verdict: Verdict, dead_letter: DeadLetter, found: Letter, row: dict[str, Any], own_id: str
+    verdict: Verdict, dead_letter: DeadLetter, found: Letter, row: dict[str, Any], own: str
 ) -> Verdict:
     """Return the verdict on a letter of whose identity a message was quarantined or discarded."""
     if not speaks_of(row, dead_letter):
-        verdict["ledger_id"] = own_id
+        verdict["ledger_id"] = own
         return _because(verdict, AlreadySettled())
     _fill(verdict, found.message_id, row)
     is_discarded = row["status"] == Status.DISCARDED
@@ -211,17 +188,23 @@ def _given_up(
     return verdict
 
 
-def _kept_by_itself(verdict: Verdict, own_id: str, row: dict[str, Any]) -> Verdict:
+def _kept_by_itself(verdict: Verdict, own: str, row: dict[str, Any], found: Letter) -> Verdict:
     """Return the verdict on a letter with a row under SQS's id: it was stored, or only noted."""
-    _fill(verdict, own_id, row)
+    _fill(verdict, own, row)
+    _label(verdict, found, row)
     if row["status"] == Status.DEAD:
-        return _because(verdict, AlreadySettled())
+        was_missing = row.get("reason", {}).get("type") == PayloadMissing.__name__
+        return _because(
+            verdict, PayloadMissing() if found.is_missing or was_missing else AlreadySettled()
+        )
     verdict["verdict"] = "settled"
     return verdict
 
 
 def _gated(verdict: Verdict, found: Letter, queue: Queue) -> Verdict:
     """Return the verdict on a letter that may be redriven if it is as its queue wants it."""
+    if found.is_missing:
+        return _because(verdict, PayloadMissing())
     age = clock.seconds_since(verdict["first_sent_at"])
     if queue.max_age_seconds is not None and age > queue.max_age_seconds:
         limit = queue.max_age_seconds
@@ -243,7 +226,3 @@ def _problem(queue: Queue, found: Letter) -> str | None:
 def _because(verdict: Verdict, error: Exception) -> Verdict:
     verdict |= {"verdict": "quarantine", "reason": reason_of(error)}
     return verdict
-
-
-def _own_id(dead_letter: DeadLetter, queue: Queue) -> str:
-    return of_letter(queue.name, dead_letter["MessageId"])

@@ -11,6 +11,7 @@ class DeadLetter(TypedDict):
     """What SQS's ReceiveMessage says of one message, as Step Functions hands it on.
 
     A plan has none of SQS's: where the ledger lacks the body it has none, and `MessageId` is ours.
+    Where its row tells enough of it, `LedgerId` is the row's.
     """
 
     MessageId: str
@@ -18,6 +19,7 @@ class DeadLetter(TypedDict):
     Attributes: NotRequired[dict[str, str]]
     MessageAttributes: NotRequired[dict[str, dict[str, str]]]
     ReceiptHandle: NotRequired[str]
+    LedgerId: NotRequired[str]
 
 
 @dataclass(frozen=True)

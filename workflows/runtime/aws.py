@@ -35,6 +35,8 @@ _EFFECT_CONFIG = Config(
     read_timeout=EFFECT_SECONDS,
     retries={"mode": "standard", "total_max_attempts": 1},
 )
+# S3 is asked for no checksums: TLS sees to what arrives.
+_S3_CONFIG = _CONFIG.merge(Config(response_checksum_validation="when_required"))
 # API Gateway gives an authorizer 10 s: two tries of 2 s leave time to say what failed.
 _QUICK_CONFIG = Config(
     connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2}
@@ -52,7 +54,7 @@ class _Services(Loader):
     """Has the services that are used here; botocore looks through the folders of all of AWS's."""
 
     def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's
-        return ["dynamodb", "lambda", "secretsmanager", "sqs", "stepfunctions"]
+        return ["dynamodb", "lambda", "s3", "secretsmanager", "sqs", "stepfunctions"]
 
 
 _SERVICES = _Services()
@@ -167,6 +169,12 @@ def sqs() -> "SQSClient":
     """Return an SQS client."""
     found: SQSClient = session().create_client("sqs", config=_CONFIG)
     return found
+
+
+@cache
+def s3() -> Any:
+    """Return an S3 client, of which one call is used."""
+    return session().create_client("s3", config=_S3_CONFIG)
 
 
 @cache

@@ -73,6 +73,8 @@ class Settings:
     # Of queues beside the built-in pair, and of their keys: ARNs with wildcards, between commas.
     redrive_queue_arns: str = _list()
     redrive_queue_key_arns: str = _list()
+    # Of buckets whose objects bodies of such queues may point to, likewise.
+    redrive_payload_bucket_arns: str = _list()
     # Of functions that may be effects, likewise.
     effect_function_arns: str = _list()
 

@@ -160,13 +160,15 @@ def first(index: Index, of: str) -> Row | None:
     return min((row for items in found for row in items), key=index.place, default=None)
 
 
-def side_by_side(act: Callable[[_T], _R], parts: Iterable[_T]) -> Iterator[_R]:
-    """Do the same to each part, some at a time; yield what came of them, in their order."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+def side_by_side(
+    act: Callable[[_T], _R], parts: Iterable[_T], at_once: int = AT_ONCE
+) -> Iterator[_R]:
+    """Do the same to each part, `at_once` at a time; yield what came of them, in their order."""
+    with ThreadPoolExecutor(at_once) as pool:
         begun: deque[Future[_R]] = deque()
         for part in parts:
             begun.append(pool.submit(act, part))
-            if len(begun) > AT_ONCE:
+            if len(begun) > at_once:
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()

@@ -19,7 +19,7 @@ REGISTERED_MUTANTS = [
     Mutant(
         "Our attribute is believed, whatever body it stands beside.",
         "names_another_in_an_attribute",
-        ((f"{_LETTERS}._identity", "of_body == body_hash and ", ""),),
+        ((f"{_LETTERS}._known", "of_body == body_hash and ", ""),),
     ),
     Mutant(
         "A first redrive is sent though the ledger has a row by then.",
@@ -103,6 +103,26 @@ REGISTERED_MUTANTS = [
         "The lock goes by the queue's name, whosever it is.",
         "queue_of_another_account_is_locked",
         (("workflows.redrive.run_lock.key", "queue.key", "queue.dead_letter_queue_name"),),
+    ),
+    Mutant(
+        "A pointer is not followed.",
+        "bodies_lie_in_s3",
+        (("workflows.queues.letters._inside", "queue.unwrap", "()"),),
+    ),
+    Mutant(
+        "A letter whose object is gone is sent.",
+        "bodies_lie_in_s3",
+        ((f"{_JUDGE}._gated", "if found.is_missing", "if False"),),
+    ),
+    Mutant(
+        "A pointer is followed to whatever bucket.",
+        "points_to_a_foreign_bucket",
+        (("workflows.queues.payloads._pointer", "if _may_be_read(bucket) and", "if"),),
+    ),
+    Mutant(
+        "What S3 denies is taken for gone.",
+        "points_to_what_s3_denies",
+        (("workflows.queues.payloads._get", "if status == _NOT_FOUND or", "if True or"),),
     ),
     Mutant(
         "A run that looks sends.",

@@ -4,6 +4,7 @@ Judged by `tests/proofs/faults/registered_broken.py`: what became of each letter
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from tests.engines.moto_engine.stack import MotoStack
@@ -11,11 +12,16 @@ from tests.proofs.faults import ten
 from tests.proofs.faults.registered_world import RegisteredWorld
 from tests.proofs.redrivers.stories import Told
 from tests.proofs.redrivers.weather import refusing, stop_before
-from tests.support import engines
+from tests.support import engines, objects
 from tests.support.cloud import OTHER, REGION
+from tests.support.messages import an_operator
 from tests.support.stack_fixtures import put
-from tests.support.team_letters import BUDGET, ledger_id
+from tests.support.stack_fixtures import row as stack_row
+from tests.support.team_letters import BUDGET, QUEUE, ledger_id
 from workflows.messages.envelope import Message
+from workflows.operator import retry_by_hand
+from workflows.operator.retry_by_hand import RetryRequest
+from workflows.queues import registry
 from workflows.redrive import run_lock
 from workflows.runtime import clock
 
@@ -205,3 +211,79 @@ def somebody_only_looks(world: RegisteredWorld) -> Iterator[str]:
         yield f"Sent: {len(world.arrived)} were, by a run that was to look."
     if run.output["left"] != 3 or any(world.row(m).get("trouble") != "DEAD" for m in world.healthy):
         yield "Not moved: what was looked at is not listed."
+
+
+def _follow_pointers() -> None:
+    objects.create()
+    registry.register(replace(registry.get(QUEUE), unwrap=("s3",)), None)
+
+
+def _points(world: RegisteredWorld, message: Message, bucket: str = objects.BUCKET) -> str:
+    """Put a dead letter whose body lies in S3; return its body on the queue."""
+    objects.put(message.message_id, message.body(), bucket)
+    body = objects.pointer(message.message_id, bucket)
+    world.put_on_dlq(body, message.group_id)
+    return body
+
+
+@story(14, fifo=True)
+def bodies_lie_in_s3(world: RegisteredWorld) -> Iterator[str]:
+    """Of three letters that point to S3 one is out of redrives, one points to what is gone."""
+    _follow_pointers()
+    there, spent, gone = (world.message() for _ in range(3))
+    put(world.stack, "Messages", world.met(spent, redrives=BUDGET))
+    bodies = [_points(world, message) for message in (there, spent, gone)]
+    objects.delete(gone.message_id)
+    world.redrive()
+    world.settle()
+
+    if [one["Body"] for one in world.processed] != bodies[:1]:
+        yield f"Bytes: {len(world.processed)} came, and not one as it was."
+    if (row := world.row(there)).get("redrives") != 1:
+        yield f"Guard: what came was not counted by what it points to: {row.get('redrives')}."
+    if (status := world.row(spent).get("status")) != "QUARANTINED":
+        yield f"Guard: what is out of redrives by what it points to is {status}."
+    own_id = world.letters[-1].own_id
+    kept = stack_row(world.stack, "Messages", own_id)
+    if (kept.get("body"), kept.get("reason", {}).get("type")) != (bodies[2], "PayloadMissing"):
+        yield f"Lost: what points to nothing is not kept for that: {kept.get('reason')}."
+        return
+    objects.put(gone.message_id, gone.body())
+    retry_by_hand.retry(own_id, RetryRequest(reset_redrives=True), an_operator())
+    world.retried[world.letters[-1].number] += 1  # and counted under its own id
+    world.consume()
+    if world.processed[-1]["Body"] != bodies[2]:
+        yield "Not moved: what a person retried did not come as it was."
+
+
+@story(18, fifo=False)
+def points_to_a_foreign_bucket(world: RegisteredWorld) -> Iterator[str]:
+    """A letter points to an object that is not the team's, and says that it is another message."""
+    _follow_pointers()
+    objects.create("somebody-s")
+    named = world.message()
+    put(world.stack, "Messages", world.met(named, redrives=BUDGET))
+    body = _points(world, named, "somebody-s")
+    world.redrive()
+    world.settle()
+    if [one["Body"] for one in world.processed] != [body]:
+        yield "Not moved: a letter is taken for what stands in a bucket that is not the team's."
+
+
+@story(12, fifo=False)
+def points_to_what_s3_denies(world: RegisteredWorld) -> Iterator[str]:
+    """S3 does not let the stack read what one of two letters points to, until somebody lets it."""
+    _follow_pointers()
+    denied, other = world.message(), world.message()
+    for message in (denied, other):
+        _points(world, message)
+    world.healthy += [denied, other]
+    objects.deny(denied.message_id)
+    run = world.redrive()
+    world.settle()
+    if run.error != "PayloadUnreadable":
+        yield f"Not moved: the run ends as {run.error}, and does not say why."
+    if world.arrived or any("reason" in world.row(message) for message in world.healthy):
+        yield "Guard: what nobody could look into was taken for something else."
+    objects.put(denied.message_id, denied.body())
+    yield from _go_on(world)

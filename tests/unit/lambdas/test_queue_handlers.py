@@ -16,6 +16,7 @@ from workflows.operator import in_use
 from workflows.queues import registry
 from workflows.queues.queue import Queue, default
 from workflows.runtime import aws
+from workflows.runtime.settings import settings
 
 pytestmark = pytest.mark.usefixtures("tables", "queues", "machines", "recursion_limit")
 
@@ -281,7 +282,7 @@ def test_producer_reads_and_operator_writes():
         ({"identiti": "body.id"}, "identiti", "did you mean identity?"),
         ({"body_schema": {}}, "body_schema", "is not known"),
         ({"acknowledge_receives": "yes"}, "acknowledge_receives", "valid boolean"),
-        ({"unwrap": ["zip"]}, "unwrap.0", "'base64', 'gzip', 'sns' or 'eventbridge'"),
+        ({"unwrap": ["zip"]}, "unwrap.0", "'base64', 'gzip', 'sns', 'eventbridge' or 's3'"),
         ({"unwrap": ["sns"] * 6}, "unwrap", "at most 5 items"),
         ({"mask": ["card"]}, "mask.0", "must begin at body, attributes or group"),
         ({"mask": ["body.card"] * 21}, "mask", "at most 20 items"),
@@ -386,3 +387,16 @@ def test_registered_queue_is_what_others_read():
             | {name: tuple(ALL[name]) for name in ("mask", "unwrap")},
         )
     )
+
+
+def test_pointers_to_s3_are_followed_only_where_a_parameter_names_buckets(monkeypatch):
+    assert put(body=LEAST | {"unwrap": ["sns", "s3"]})[0] == 201
+    monkeypatch.setenv("REDRIVE_PAYLOAD_BUCKET_ARNS", "")
+    settings.cache_clear()
+
+    answer = put(body=LEAST | {"unwrap": ["s3"]})
+
+    assert code(answer) == (422, "permission_missing")
+    assert "RedrivePayloadBucketArns names no bucket" in answer[1]["error"]["message"]
+    assert "s3:GetObject and s3:ListBucket" in answer[1]["error"]["message"]
+    assert get("orders")[1]["unwrap"] == ["sns", "s3"]

@@ -23,6 +23,7 @@ ANSWERS = {
     "Masked": (403, "forbidden"), "NoPayload": (422, "invalid_request"),
     "BodyTooLarge": (413, "body_too_large"),
     "UnfitDestination": (422, "unfit_destination"), "UnfitBody": (422, "unfit_body"),
+    "PayloadUnreadable": (409, "payload_unreadable"),
     "BodiesTooLarge": (413, "message_too_large"),
     "BeingTried": (409, "message_being_tried"), "BodyMissing": (409, "body_missing"),
     "ConflictingMessage": (409, "message_id_conflict"), "Forbidden": (403, "forbidden"),

@@ -12,8 +12,9 @@ from tests.support.cloud import ENVIRONMENT, drain
 from tests.support.invocations import CONTEXT
 from tests.support.messages import a_message
 from workflows.ledger import large, lookup
+from workflows.queues.payloads import PayloadUnreadable
 from workflows.queues.queue import default
-from workflows.redrive import run_lock, state_bytes
+from workflows.redrive import batch, run_lock, state_bytes
 from workflows.redrive.lane import Lane, begin_leg
 from workflows.runtime import aws, clock
 
@@ -96,6 +97,21 @@ def test_as_many_more_are_asked_for_as_fit():
 
     assert lane.size == 10
     assert receive(Lane(size=2, measured=True, poll=2, attempt_id="a"))[1].size == 4
+
+
+def test_one_that_points_to_what_s3_does_not_give_is_left_and_ends_the_leg(monkeypatch):
+    message = dead(1, LARGE)
+
+    def denied(*_):
+        raise PayloadUnreadable("S3 says AccessDenied of an object in team-payloads.")
+
+    monkeypatch.setattr(batch, "ask", denied)
+
+    messages, lane = receive()
+
+    assert (messages, lane.moved, lane.failure) == ([], True, "PayloadUnreadable")
+    assert (lane.over_because, lane.counts["redriven"]) == ("It failed.", 0)
+    assert visible() == {message.body()}
 
 
 def test_one_that_fits_no_state_is_sent_and_deleted_under_its_guard():

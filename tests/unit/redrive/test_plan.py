@@ -14,7 +14,7 @@ from workflows.messages.filters import Filter
 from workflows.messages.message_types import TYPES
 from workflows.operator import edit, retry_by_hand
 from workflows.queues.queue import default
-from workflows.redrive import estimate, plan, prices, requests
+from workflows.redrive import estimate, looked_at, plan, prices, requests
 from workflows.redrive.judge import Judge
 from workflows.redrive.requests import RedriveRequest
 from workflows.runtime import aws, clock
@@ -332,7 +332,7 @@ def test_hash_is_of_the_options_too(option):
 
 
 def test_plan_of_more_than_it_looks_at_says_so(monkeypatch):
-    monkeypatch.setattr(plan, "_LOOKED_AT", 3)
+    monkeypatch.setattr(looked_at, "_LOOKED_AT", 3)
     for number in range(1, 4):
         dead(number)
     assert drawn().complete

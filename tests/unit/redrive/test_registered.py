@@ -11,7 +11,7 @@ from tests.support.pairs import STANDARD
 from workflows.ledger import conditions, listing, lookup, trouble
 from workflows.messages.filters import Filter
 from workflows.queues.queue import Queue
-from workflows.redrive import batch, partiql, registered, statements
+from workflows.redrive import batch, partiql, reading, statements
 from workflows.redrive.columns import Turn
 from workflows.redrive.judge import Judge
 from workflows.redrive.lane import Guarded, Lane
@@ -246,7 +246,7 @@ def test_message_whose_body_the_ledger_lacks_is_planned_by_what_its_row_says():
             reason={"type": "Theirs", "message": "It said so."},
         )  # fmt: skip
     rows = lookup.get_many([f"sqs:orders:o-{number}" for number in (1, 2)], whole=True)
-    letters = [registered.letter_of(rows[f"sqs:orders:o-{number}"]) for number in (1, 2)]
+    letters = [reading.letter_of(rows[f"sqs:orders:o-{number}"]) for number in (1, 2)]
 
     found = Judge("", Filter(type="order"), schema).judge(letters)
 
