@@ -13,6 +13,7 @@ from local.stack import ROOT, Stack
 from tests.deployed import permissions
 from tests.deployed.flows import credit, dead_message, finished, settled
 from tests.deployed.team_functions import create
+from tests.support import objects
 from tests.support.redrive_runs import COUNTERS, LOCK, QUEUE, consume, is_visible_again
 from tests.support.stack_fixtures import (
     dead_letter,
@@ -51,6 +52,7 @@ def test_every_function_may_do_what_it_must():
     named = {
         "RedriveQueueArns": f"arn:aws:sqs:{REGION}:*:team-*",
         "EffectFunctionArns": f"arn:aws:lambda:{REGION}:*:function:team-*",
+        "RedrivePayloadBucketArns": f"arn:aws:s3:::{objects.BUCKET},arn:aws:s3:::nobody-s",
     }
     with Stack(enforce_iam=True, wait_scale=0.01, parameters=named) as stack:
         anybody = Client(stack.api_url)
@@ -296,6 +298,7 @@ def queue_is_registered_and_removed(stack, producer, operator):
     assert refused.expect(422)["error"]["code"] == "permission_missing"
     registered_queue_is_redriven(stack, producer, operator)
     letter_that_fits_no_state_is_moved(stack, operator)
+    bodies_in_s3_are_looked_into(stack, operator, pair)
     operator.call("DELETE", "/queues/a").expect(200)
 
 
@@ -384,7 +387,44 @@ def letter_that_fits_no_state_is_moved(stack, operator):
         settled(operator, message.message_id, "PROCESSED")
 
 
+def bodies_in_s3_are_looked_into(stack, operator, pair):
+    """Let each function look that does: by a filter, for a plan, in a run."""
+    operator.call("PUT", "/queues/a", pair | {"identity": "body.id", "unwrap": ["s3"]}).expect(200)
+    s3, sqs = stack.client("s3"), stack.client("sqs")
+    s3.create_bucket(Bucket=objects.BUCKET)
+    dead = sqs.get_queue_url(QueueName="team-a-dead")["QueueUrl"]
+    for number in range(4):
+        content = json.dumps({"id": f"p-{number}"}).encode()
+        s3.put_object(Bucket=objects.BUCKET, Key=f"k-{number}", Body=content)
+        # One that fits no state, and is a pointer though.
+        body = objects.pointer(f"k-{number}").ljust(330_000 if number == 3 else 0)
+        sqs.send_message(QueueUrl=dead, MessageBody=body)
+    looked = finished(operator, operator.reprocess(queue="a", look=True).expect(202)["run_id"])
+    assert looked["left"] == 4
+    acts: tuple[tuple[str, str, dict[str, object]], ...] = (
+        ("POST", "/messages/discard", {"reason": "It is a test."}),
+        ("POST", "/messages/retry", {}),
+        ("PATCH", "/messages", {"merge": {"b": 1}}),
+    )
+    for number, (method, path, more) in enumerate(acts):
+        wanted = {"queue": "a", "filter": {"payload": {"id": f"p-{number}"}}}
+        done = operator.call(method, path, wanted | more).expect(200)["results"]
+        assert [result["message_id"] for result in done] == [f"sqs:a:p-{number}"]
+    s3.delete_object(Bucket=objects.BUCKET, Key="k-2")
+    assert operator.reprocess(queue="a", dry_run=True).expect(200)["payloads_missing"] == 1
+    run = finished(operator, operator.reprocess(queue="a").expect(202)["run_id"])
+    assert (run["status"], run["redriven"], run["quarantined"]) == ("SUCCEEDED", 1, 1)
+    for status in ("QUARANTINED", "DEAD"):  # the copy of it, and what the look had noted
+        rest = {"filter": {}, "queue": "a", "status": status, "reason": "It is a test."}
+        (done,) = operator.call("POST", "/messages/discard", rest).expect(200)["results"]
+        assert done["status"] == "DISCARDED"
+
+
 # Granted and not asked for above, each with its reason.
+LOOKING = (
+    "DiscardMessages", "RetryMessages", "EditMessages", "ReprocessDeadLetters",
+    "ValidateMessages", "ReceiveLargeDeadLetters",
+)  # fmt: skip
 _POLLER = "AWS's poller needs it, in the function's name; the local one asks nobody."
 UNUSED = {
     ("ConsumeMessages", "sqs:DeleteMessage", "work.fifo"): _POLLER,
@@ -399,6 +439,20 @@ UNUSED = {
         (function, "sqs:SendMessage", "UndeliveredQueue"): "Lambda keeps there, by the function's"
         " role, what it failed at three times."
         for function in ("RecoverExecutions", "NoteRunEnds")
+    },
+    **{
+        (
+            name,
+            "s3:ListBucket",
+            "team",
+        ): "Nothing is listed: without it S3 says of an object that"
+        " is not there that nobody may see it. The local one says the same in any case."
+        for name in LOOKING
+    },
+    **{
+        (name, action, "nobody"): "A second bucket, for the policy that two make."
+        for name in LOOKING
+        for action in ("s3:ListBucket", "s3:GetObject")
     },
     ("ConductRun", "dynamodb:PutItem", "RunsTable"): "To note a message that is too large for a"
     " state, which nothing is here; tests/machines/scenarios/limits.py has that.",

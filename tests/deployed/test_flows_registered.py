@@ -8,6 +8,7 @@ import pytest
 from local.deadline import wait_until
 from tests.deployed.flows import assert_problem
 from tests.deployed.pair import ATTRIBUTES, Pair, order, register, run
+from tests.support import objects
 
 pytestmark = pytest.mark.xdist_group("flows")
 
@@ -222,3 +223,45 @@ def test_body_that_does_not_fit_its_schema_is_kept_with_the_reason(operator, pai
     assert (found["redriven"], found["quarantined"]) == (1, 2)
     assert {one["reason"]["type"] for one in kept} == {"InvalidBody"}
     assert {one["body"] for one in kept} == {json.dumps({"id": "order-2"}), "text"}
+
+
+def test_body_in_s3_is_looked_into_kept_if_it_is_gone_and_retried_by_hand_when_it_is_back(
+    operator, producer, pair, stack
+):
+    s3, bucket = stack.client("s3"), f"payloads-{pair.name}"
+    s3.create_bucket(Bucket=bucket)
+    register(pair, operator, identity="body.id", type="body.kind", unwrap=["s3"])
+    bodies = [objects.pointer(f"key-{number}", bucket) for number in range(3)]
+    for number, body in enumerate(bodies):
+        content = json.dumps({"id": f"order-{number}", "kind": f"k-{number}"})
+        s3.put_object(Bucket=bucket, Key=f"key-{number}", Body=content.encode())
+        pair.send(pair.dead, body, f"g-{number}", ATTRIBUTES)
+    run(operator, pair, look=True)
+    wanted = {"filter": {"payload": {"kind": "k-1"}}}
+    listed = producer.dead_letters(queue=pair.name).expect(200)["messages"]
+    content = s3.get_object(Bucket=bucket, Key="key-2")["Body"].read()
+    s3.delete_object(Bucket=bucket, Key="key-2")
+
+    plan = operator.reprocess(queue=pair.name, dry_run=True).expect(200)
+    some = operator.reprocess(queue=pair.name, dry_run=True, **wanted).expect(200)
+    found = run(operator, pair, plan_hash=plan["plan_hash"])
+    pair.consume()
+
+    assert {one["message_id"] for one in listed} == {f"sqs:{pair.name}:order-{n}" for n in range(3)}
+    assert {one["type"] for one in listed} == {"k-0", "k-1", "k-2"}
+    assert (plan["counts"], plan["payloads_missing"]) == ({"redrive": 2, "quarantine": 1}, 1)
+    assert some["counts"]["redrive"] == 1
+    assert (found["status"], found["redriven"], found["quarantined"]) == ("SUCCEEDED", 2, 1)
+    assert {one["Body"] for one in pair.processed} == set(bodies[:2])
+    (kept,) = operator.quarantine(queue=pair.name).expect(200)["messages"]
+    assert (kept["body"], kept["reason"]["type"]) == (bodies[2], "PayloadMissing")
+
+    s3.put_object(Bucket=bucket, Key="key-2", Body=content)
+    by_hand = {"queue": pair.name, "status": "QUARANTINED", "reset_redrives": True}
+    by_hand |= {"filter": {"payload": {"kind": "k-2"}}}
+    retried = operator.call("POST", "/messages/retry", by_hand).expect(200)["results"]
+    pair.consume()
+
+    assert [one["message_id"] for one in retried] == [kept["message_id"]]
+    assert pair.processed[-1]["Body"] == bodies[2]
+    assert pair.processed[-1]["MessageAttributes"].keys() == ATTRIBUTES.keys()
