@@ -21,7 +21,7 @@ class AuditRecord(BaseModel):
 
     entry: str = Field(description="The record's own id; it sorts by time.")
     at: str = Field(description="ISO 8601 in UTC.")
-    actor: str = Field(description="An e-mail, `schedule` or `console`.")
+    actor: str = Field(description="An e-mail, `schedule`, `console` or an AWS identity's ARN.")
     role: str | None = None
     source_ip: str | None = None
     action: str = Field(description="`start_run`, `discard_message` and so on.")

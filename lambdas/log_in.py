@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from lambdas.api import app, serve, trace_id
 from lambdas.responses import answers, problems
-from workflows.access import credentials, tokens, users
+from workflows.access import credentials, failures, sign_in, tokens
 from workflows.runtime import telemetry
 from workflows.runtime.asked import Asked
 
@@ -37,8 +37,9 @@ class Token(BaseModel):
     "/users/login",
     summary="Sign in",
     description="Answers with an access token. After five failed logins within 15 minutes the"
-    " e-mail takes no more of them until those 15 minutes are over: 429 with `retry_after`. Right"
-    " ones lock nobody out, however many come at once.",
+    " e-mail takes no more of them from that IP address until those 15 minutes are over: 429 with"
+    " `retry_after`. After 480 within a day it takes none but from addresses where somebody has"
+    " signed in with it. Right ones lock nobody out, however many come at once.",
     tags=["Users"],
     responses=answers(200, Token, "An access token") | problems(401, 422, 429),
     security=[],
@@ -47,8 +48,9 @@ def log_in(login: Annotated[Login, Body(openapi_examples=_EXAMPLES)]) -> Token:
     """Sign a user in; an e-mail appears in the log only once its password was right."""
     with telemetry.operation("user_login", trace_id()) as details:
         try:
-            user = users.sign_in(login.email, login.password)
-        except (users.WrongCredentials, users.TooManyFailures):
+            source_ip = app.current_event.request_context.identity.source_ip
+            user = sign_in.sign_in(login.email, login.password, source_ip)
+        except (sign_in.WrongCredentials, failures.TooManyFailures):
             telemetry.count("FailedLogins")
             raise
         details["email"] = user.email

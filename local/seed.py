@@ -84,7 +84,7 @@ def own_environment(endpoint_url: str, region: str, access_key: str) -> dict[str
 
 
 def _add(users: dict[str, dict[str, str]]) -> None:
-    from workflows.access.users import add_user
+    from workflows.operator.user_changes import add_user
 
     for role, user in users.items():
         try:

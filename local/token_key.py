@@ -4,10 +4,9 @@ Of the local stack of `make run`:
 
     python -m local.token_key
 
-Of a deployed one, with the AWS credentials of the environment; the secret is the stack's output
-`TokenKeySecret`:
+Of a deployed one, with the AWS credentials of the environment:
 
-    python -m local.token_key --secret ARN --region eu-central-1
+    python -m local.token_key --stack NAME --region eu-central-1
 
 Nobody is signed out: the new key signs after five minutes, and the one before it is believed until
 its last token is over, which is told. Before then there is no further rotation, unless
@@ -17,7 +16,6 @@ have to be repeated during these minutes.
 """
 
 import argparse
-import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -26,11 +24,9 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import running
-from local.stack import STACK_NAME
+from local.administrator import NoStack, add_options, administered
+from local.running import NotRunning
 from workflows.access import tokens
-
-_LONGEST_LIFETIME = 86_400  # MaxValue of the parameter `TokenLifetimeSeconds`
 
 
 class NotYet(Exception):
@@ -41,13 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Rotate the key that the arguments name; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        if options.region:
-            boto3.setup_default_session(region_name=options.region)
-        secret = options.secret or _local_secret()
-        if options.endpoint_url:
-            os.environ["AWS_ENDPOINT_URL"] = options.endpoint_url
-        print(rotate(secret, options.token_lifetime, end_sessions=options.end_sessions))
-    except (NotYet, running.NotRunning, BotoCoreError, ClientError) as error:
+        stack = administered(options)
+        secret, lifetime = stack.token_key_secret, stack.token_lifetime
+        print(rotate(secret, lifetime, end_sessions=options.end_sessions))
+    except (NotYet, NoStack, NotRunning, BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -78,13 +71,6 @@ def rotate(secret: str, lifetime: int, *, end_sessions: bool = False) -> str:
     return f"The new key signs in five minutes; the one before it counts until {_text(over)}."
 
 
-def _local_secret() -> str:
-    running.connect()
-    stack: Any = boto3.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-    return str(outputs["TokenKeySecret"])
-
-
 def _put(store: Any, secret: str) -> None:
     # As the template does: 64 letters and digits are 380 bits.
     key = store.get_random_password(PasswordLength=64, ExcludePunctuation=True)["RandomPassword"]
@@ -106,16 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--secret", help="name or ARN; without it, the running local stack's")
-    parser.add_argument("--region", help="of the secret; by default your AWS profile's")
-    parser.add_argument("--endpoint-url", help="of an emulator that is not the local stack")
-    parser.add_argument(
-        "--token-lifetime",
-        type=int,
-        default=_LONGEST_LIFETIME,
-        metavar="SECONDS",
-        help="the stack's TokenLifetimeSeconds; without it, the longest there can be: a day",
-    )
+    add_options(parser)
     parser.add_argument("--end-sessions", action="store_true", help="sign everybody out")
     return parser
 

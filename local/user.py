@@ -7,10 +7,12 @@ To the local stack of `make run` (`make user` does this):
 This adds the operator that `APP_USER_EMAIL` and `APP_USER_PASSWORD` name, in the environment or in
 `.env`; what they do not say is asked.
 
-To a deployed stack, with the AWS credentials of the environment; the table is the stack's output
-`UsersTableName`:
+To a deployed stack, with the AWS credentials of the environment, whose identity the audit names:
 
-    python -m local.user --table NAME --region eu-central-1 --email you@example.com --role operator
+    python -m local.user --stack NAME --region eu-central-1 --email you@example.com --role operator
+
+`--service 90` adds a service, such as a pipeline, with one role, for 90 days, and prints its
+secret, which is shown once: it signs in by that as a person does by a password.
 
 `--remove` removes the user `--email`. Whoever is removed or changed is signed out within a minute.
 
@@ -24,33 +26,36 @@ import getpass
 import os
 import sys
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import env_file, running
+from local import env_file
+from local.administrator import NoStack, add_options, administered, identity
+from local.running import NotRunning
 from workflows.access import users
 from workflows.access.roles import ROLES
+from workflows.operator.user_changes import Tables, add_service, add_user, remove_user
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Add or remove the user that the arguments describe; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        table = options.table or _local_table()
-        if options.endpoint_url:
-            os.environ["AWS_ENDPOINT_URL"] = options.endpoint_url
-        if options.region:
-            boto3.setup_default_session(region_name=options.region)
-        if not options.remove:
-            _take_settings(options)
-        email = options.email or input("E-mail: ")
+        stack = administered(options)
+        tables = Tables(stack.users_table, stack.audit_table)
         if options.remove:
-            users.remove_user(email, table=table)
+            email = options.email or input("E-mail: ")
+            remove_user(email, by=identity(), tables=tables)
             print(f"{email.strip().lower()} is removed, and signed out within a minute.")
             return 0
+        _take_settings(options)
+        email = options.email or input("E-mail: ")
         roles = options.role or input(f"Roles ({', '.join(ROLES)}): ").split()
-        users.add_user(email, _password(options.password_from_env), roles, table=table)
-    except (ValueError, _Unusable, BotoCoreError, ClientError) as error:
+        if options.service:
+            _add_service(email, roles, options.service, tables)
+            return 0
+        password = _password(options.password_from_env)
+        add_user(email, password, roles, by=identity(), tables=tables)
+    except (ValueError, _Unusable, NoStack, NotRunning, BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return 1
     except EOFError:
@@ -58,6 +63,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(f"{email.strip().lower()} may now sign in as {', '.join(sorted(set(roles)))}.")
     return 0
+
+
+def _add_service(email: str, roles: list[str], days: int, tables: Tables) -> None:
+    if len(roles) != 1:
+        raise _Unusable("A service has one role.")
+    secret = add_service(email, roles[0], days, by=identity(), tables=tables)
+    print(f"{email.strip().lower()} may sign in as {roles[0]} for {days} days, by", file=sys.stderr)
+    print(secret)
 
 
 class _Unusable(Exception):
@@ -71,18 +84,19 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--email", help="asked for if missing")
+    parser.add_argument(
+        "--service", type=int, metavar="DAYS", help="add a service; its secret is printed, once"
+    )
     parser.add_argument("--remove", action="store_true", help="remove the user")
     parser.add_argument("--role", action="append", choices=ROLES, help="asked for if missing")
     parser.add_argument("--password-from-env", metavar="VARIABLE", help="asked for if missing")
-    parser.add_argument("--table", help="the Users table; without it, the running local stack's")
-    parser.add_argument("--region", help="of the table; by default your AWS profile's")
-    parser.add_argument("--endpoint-url", help="of an emulator that is not the local stack")
+    add_options(parser)
     return parser
 
 
 def _take_settings(options: argparse.Namespace) -> None:
     """Let the settings name the user, of the local stack only, and only if no option does."""
-    if options.table or options.email:
+    if options.stack or options.email:
         return
     env_file.load()
     options.email = os.environ.get("APP_USER_EMAIL")
@@ -90,13 +104,6 @@ def _take_settings(options: argparse.Namespace) -> None:
         options.role = options.role or ["operator"]
         if os.environ.get("APP_USER_PASSWORD"):
             options.password_from_env = options.password_from_env or "APP_USER_PASSWORD"
-
-
-def _local_table() -> str:
-    try:
-        return str(running.connect()["tables"]["users"])
-    except running.NotRunning as error:
-        raise _Unusable(f"{error.args[0].removesuffix('.')}, or give --table.") from None
 
 
 def _password(variable: str | None) -> str:

@@ -11,6 +11,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from local.client import Client
+from local.stack import STACK_NAME
 from tests.deployed.flows import assert_problem, credit
 
 pytestmark = pytest.mark.xdist_group("flows")
@@ -80,7 +81,7 @@ def a_user(stack):
     """Return what signs a new operator in."""
     user = {"email": f"{uuid.uuid4()}@example.com", "password": "correct horse battery"}
     command = [
-        sys.executable, "-m", "local.user", "--table", stack.outputs["UsersTableName"],
+        sys.executable, "-m", "local.user", "--stack", STACK_NAME,
         "--email", user["email"], "--role", "operator", "--password-from-env", "PASSWORD",
     ]  # fmt: skip
     run_as(stack, command, PASSWORD=user["password"])
@@ -97,8 +98,7 @@ def run_as(stack, command, **variables):
 def test_removed_user_is_signed_out(stack, anybody):
     user = a_user(stack)
     session = anybody.signed_in(**user)
-    table = stack.outputs["UsersTableName"]
-    command = [sys.executable, "-m", "local.user", "--remove", "--table", table]
+    command = [sys.executable, "-m", "local.user", "--remove", "--stack", STACK_NAME]
     assert "is removed" in run_as(stack, [*command, "--email", user["email"]])
 
     assert_problem(session.status(), 401, "unauthorized")
@@ -109,7 +109,7 @@ def test_demoted_user_is_signed_out_and_less_when_back(stack, anybody):
     user = a_user(stack)
     before = anybody.signed_in(**user)
     command = [
-        sys.executable, "-m", "local.user", "--table", stack.outputs["UsersTableName"],
+        sys.executable, "-m", "local.user", "--stack", STACK_NAME,
         "--email", user["email"], "--role", "producer", "--password-from-env", "PASSWORD",
     ]  # fmt: skip
     run_as(stack, command, PASSWORD=user["password"])
@@ -120,10 +120,28 @@ def test_demoted_user_is_signed_out_and_less_when_back(stack, anybody):
     assert_problem(after.call("GET", "/audit"), 403, "forbidden")
 
 
+def test_service_signs_in_by_the_secret_that_was_shown_and_all_of_it_is_in_the_audit(
+    stack, anybody
+):
+    email = f"ci-{uuid.uuid4()}@example.com"
+    command = [
+        sys.executable, "-m", "local.user", "--stack", STACK_NAME, "--email", email,
+        "--service", "90", "--role", "operator",
+    ]  # fmt: skip
+    secret = run_as(stack, command).strip()
+
+    service = anybody.signed_in(email, secret)
+
+    records = service.call("GET", "/audit?limit=100").expect(200)["records"]
+    (record,) = [one for one in records if one["input"].get("email") == email]
+    assert (record["action"], record["result"]) == ("add_user", "ADDED")
+    assert record["actor"].startswith("arn:aws:")
+    assert secret not in str(records)
+
+
 def test_rotation_of_the_key_signs_nobody_out(stack, anybody):
     before = anybody.signed_in(**stack.users["producer"])
-    secret = ["--secret", stack.outputs["TokenKeySecret"]]
-    run_as(stack, [sys.executable, "-m", "local.token_key", *secret])
+    run_as(stack, [sys.executable, "-m", "local.token_key", "--stack", STACK_NAME])
 
     before.status().expect(200)
     anybody.signed_in(**stack.users["producer"]).status().expect(200)

@@ -28,7 +28,7 @@ from tests.support.messages import a_transaction
 from tests.support.template import template
 from tests.support.world import World
 from workflows import send
-from workflows.access import users
+from workflows.operator import user_changes
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -79,7 +79,7 @@ def world():
     with MotoStack() as stack:
         secrets = stack.client("secretsmanager")
         secrets.create_secret(Name=ENVIRONMENT["TOKEN_KEY_SECRET"], SecretString=TOKEN_KEY)
-        users.add_user(USER["email"], USER["password"], ["producer", "operator"])
+        user_changes.add_user(USER["email"], USER["password"], ["producer", "operator"])
         yield World(stack)
 
 

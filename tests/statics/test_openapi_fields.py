@@ -10,8 +10,8 @@ from lambdas import show_docs
 from lambdas.glossary import FIELDS, PARAMETERS
 from tests.statics.test_openapi import operations
 from tests.support.invocations import CONTEXT, STAGE, api_event
-from workflows.access import users
 from workflows.messages.message_types import TYPES
+from workflows.operator import user_changes
 
 pytestmark = pytest.mark.usefixtures("recursion_limit")
 
@@ -117,7 +117,7 @@ def examples(document, route):
 
 @pytest.mark.parametrize("route", HANDLERS, ids=HANDLERS.values())
 def test_each_example_is_taken(document, route, tables, queues, machines, token_key):
-    users.add_user("ann@example.com", "correct horse battery staple", ["producer"])
+    user_changes.add_user("ann@example.com", "correct horse battery staple", ["producer"])
     module = importlib.import_module(f"lambdas.{HANDLERS[route]}")
 
     for value in examples(document, route):

@@ -9,10 +9,11 @@ from dataclasses import fields
 import pytest
 
 from local import env_file, run, seed, user
+from local.administrator import Administered
 from local.deployment import parameter_overrides
 from local.stack import ROOT
 from tests.support.template import template, template_tables
-from workflows.access import users
+from workflows.access import failures
 from workflows.messages import transaction
 from workflows.redrive import lane
 from workflows.runtime.settings import Settings
@@ -105,8 +106,13 @@ def test_settings_make_the_first_operator():
     assert seed.new_users()["operator"]["password"] != seed.new_users()["operator"]["password"]
 
 
+def of_the_stack(monkeypatch):
+    stack = Administered("Users", "Audit", "token-key", 21_600)
+    monkeypatch.setattr(user, "administered", lambda _options: stack)
+
+
 def test_command_adds_the_user_that_the_settings_name(tables, monkeypatch, capsys):
-    monkeypatch.setattr(user, "_local_table", lambda: "Users")
+    of_the_stack(monkeypatch)
     monkeypatch.setenv("APP_USER_EMAIL", OPERATOR["email"])
     monkeypatch.setenv("APP_USER_PASSWORD", OPERATOR["password"])
 
@@ -123,7 +129,8 @@ def test_settings_name_no_user_of_a_deployed_stack(tables, monkeypatch, capsys):
     monkeypatch.setenv("APP_USER_PASSWORD", OPERATOR["password"])
     monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: SIM115, PTH123 - nobody answers
 
-    assert user.main(["--table", "Users"]) == 1
+    of_the_stack(monkeypatch)
+    assert user.main(["--stack", "production"]) == 1
 
     assert "Nobody answers" in capsys.readouterr().err
     assert tables.scan(TableName="Users")["Count"] == 0
@@ -165,7 +172,7 @@ def numbers():
     return {
         f"A leg is over after {leg}": "docs/architecture.md",
         f"200 token for {hours} hours": "docs/adopting.md",
-        f"429 after {_WORDS[users.MAX_FAILED_LOGINS]} failures": "docs/adopting.md",
+        f"429 after {_WORDS[failures.MAX_FAILED_LOGINS]} failures": "docs/adopting.md",
         f"(a `transaction`: {transaction.MAX_AGE_SECONDS // 86_400} days)": "docs/operating.md",
         f"are tried {_WORDS[attempts]} times": "docs/operating.md",
         f"for {_WORDS[deliveries]} deliveries in a row ({_WORDS[minutes]} minutes)": (

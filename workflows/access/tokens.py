@@ -118,6 +118,8 @@ def issue(user: "User") -> Token:
         WeakTokenKey: the key would not protect anything.
     """
     now, lifetime = clock.epoch(), settings().token_lifetime_seconds
+    if user.valid_until is not None:
+        lifetime = min(lifetime, user.valid_until - now)
     claims = {
         "sub": user.email,
         "roles": list(user.roles),

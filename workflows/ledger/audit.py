@@ -1,4 +1,4 @@
-"""The `Audit` table: who did what to which message or run, when, from where, and how it ended.
+"""The `Audit` table: who did what to which message, run or user, when and from where, and the end.
 
 Records are only ever added. A record of what changed something is a part of the transaction that
 changes it, so there is none without the other; a record of a refusal is written by itself. The
@@ -30,6 +30,9 @@ Action = Literal[
     "remove_queue",
     "register_type",
     "remove_type",
+    "add_user",
+    "change_user",
+    "remove_user",
 ]
 ACTOR_INDEX = "ActorIndex"
 MESSAGE_INDEX = "MessageIndex"
@@ -62,6 +65,7 @@ def entry(
     counters: dict[str, int] | None = None,
     queue: str | None = None,
     once_at: str | None = None,
+    table: str | None = None,
 ) -> dict[str, Any]:
     """Return the record of an action as the part of a transaction; it never overwrites another.
 
@@ -76,6 +80,7 @@ def entry(
         counters: what a run did.
         queue: whose run or message it is, where message and input do not say so.
         once_at: when a run did it, for a record that a second try must not write again.
+        table: by default the one of the settings.
     """
     at = once_at or clock.now()
     named = {"message_id": message_id, "run_id": run_id, "execution_arn": execution_arn}
@@ -94,7 +99,7 @@ def entry(
     } | {name: value for name, value in also.items() if value is not None}
     return {
         "Put": {
-            "TableName": settings().audit_table,
+            "TableName": table or settings().audit_table,
             "Item": item,
             "ConditionExpression": "attribute_not_exists(#day)",
             "ExpressionAttributeNames": {"#day": "day"},

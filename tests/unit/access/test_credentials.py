@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.logins import EMAIL, sign_in
 from workflows.access.credentials import check_password, clean_email
-from workflows.access.users import InvalidUser, WrongCredentials, add_user, sign_in
+from workflows.access.sign_in import WrongCredentials
+from workflows.access.users import InvalidUser
+from workflows.operator.user_changes import add_user
 
-EMAIL = "ann@example.com"
 ACCENTS = "d\u00e9j\u00e0 vu \u1e69 \uac00\u212b"
 FORMS = ("NFC", "NFD")
 
@@ -18,7 +20,7 @@ def form(name, text=ACCENTS):
     return unicodedata.normalize(name, text)
 
 
-@pytest.mark.usefixtures("tables")
+@pytest.mark.usefixtures("tables", "quick")
 @pytest.mark.parametrize("stored", FORMS)
 @pytest.mark.parametrize("typed", FORMS)
 def test_password_is_the_same_in_either_form(stored, typed):
@@ -28,7 +30,7 @@ def test_password_is_the_same_in_either_form(stored, typed):
     assert sign_in(EMAIL, form(typed)).email == EMAIL
 
 
-@pytest.mark.usefixtures("tables")
+@pytest.mark.usefixtures("tables", "quick")
 @pytest.mark.parametrize("stored", FORMS)
 @pytest.mark.parametrize("typed", FORMS)
 def test_email_is_the_same_in_either_form_and_case(stored, typed):
@@ -39,14 +41,14 @@ def test_email_is_the_same_in_either_form_and_case(stored, typed):
     assert found.email == form("NFC", "zo\u00eb@example.com")
 
 
-@pytest.mark.usefixtures("tables")
+@pytest.mark.usefixtures("tables", "quick")
 @pytest.mark.parametrize(
     ("stored", "typed"),
     [
         ("stra\u00dfe-stra\u00dfe", "strasse-strasse"),
         ("correct horse", "Correct horse"),
         ("correct \ufb01horse", "correct fihorse"),
-        ("\uff41" * 12, "a" * 12),
+        ("\uff41bcdef horse", "abcdef horse"),
         ("correct horse", " correct horse"),
     ],
 )
@@ -57,7 +59,7 @@ def test_what_only_looks_alike_is_another_password(stored, typed):
         sign_in(EMAIL, typed)
 
 
-@pytest.mark.usefixtures("tables")
+@pytest.mark.usefixtures("tables", "quick")
 def test_space_of_whatever_width_is_a_space():
     add_user(EMAIL, "correct\u00a0horse\u3000battery", ["producer"])
 

@@ -2,20 +2,17 @@
 
 import pytest
 
-from workflows.access import passwords, tokens, users
+from tests.support.logins import EMAIL, PASSWORD, sign_in
+from workflows.access import tokens, users
 from workflows.access.sessions import SessionEnded, roles_of
-from workflows.access.users import add_user, remove_user, sign_in
+from workflows.access.sign_in import WrongCredentials
+from workflows.operator.user_changes import add_user, remove_user
 
-EMAIL = "ann@example.com"
-PASSWORD = "correct horse battery"
-
-pytestmark = pytest.mark.usefixtures("tables", "token_key")
+pytestmark = pytest.mark.usefixtures("tables", "token_key", "quick")
 
 
 @pytest.fixture(autouse=True)
-def ann(monkeypatch, tables):
-    cheap = passwords.SCRYPT | {"n": 2**4}
-    monkeypatch.setattr(passwords, "SCRYPT", cheap)
+def operator(tables, quick):
     add_user(EMAIL, PASSWORD, ["operator"])
 
 
@@ -68,7 +65,7 @@ def test_roles_are_those_of_the_row_even_if_a_hand_changed_it(tables):
 def test_row_that_only_counts_failures_is_no_user():
     claims = session()
     remove_user(EMAIL)
-    with pytest.raises(users.WrongCredentials):
+    with pytest.raises(WrongCredentials):
         sign_in(EMAIL, PASSWORD)
     with pytest.raises(SessionEnded):
         roles_of(claims)
@@ -86,7 +83,7 @@ def test_row_of_before_versions_gets_one_when_its_user_signs_in(tables):
 
 def test_failures_and_signing_in_end_no_session():
     claims = session()
-    with pytest.raises(users.WrongCredentials):
+    with pytest.raises(WrongCredentials):
         sign_in(EMAIL, "a wrong password")
     session()
     assert roles_of(claims) == ["operator"]
@@ -96,7 +93,7 @@ def test_nobody_can_be_removed_who_is_not_there():
     for email in ("bob@example.com", "no address"):
         with pytest.raises(users.InvalidUser):
             remove_user(email)
-    with pytest.raises(users.WrongCredentials):
+    with pytest.raises(WrongCredentials):
         sign_in("bob@example.com", PASSWORD)
     with pytest.raises(users.InvalidUser):
         remove_user("bob@example.com")  # whose row counts failures

@@ -1,5 +1,6 @@
 """The command that rotates the token key: what it leaves in the secret, and what it refuses."""
 
+import json
 import time
 from types import SimpleNamespace
 
@@ -21,8 +22,26 @@ def keys():
     return tokens.key_store().keys()
 
 
-def run(*options):
-    return token_key.main(["--secret", SECRET, "--token-lifetime", str(LIFETIME), *options])
+@pytest.fixture(autouse=True)
+def stack(token_key):
+    return deployed(LIFETIME)
+
+
+def deployed(lifetime):
+    """Deploy what the command asks a stack for, and no more."""
+    resource = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "any"}}
+    names = {"UsersTableName": "Users", "AuditTableName": "Audit", "TokenKeySecret": SECRET}
+    body = {
+        "Parameters": {"TokenLifetimeSeconds": {"Type": "Number", "Default": lifetime}},
+        "Resources": {"Any": resource},
+        "Outputs": {name: {"Value": value} for name, value in names.items()},
+    }
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.create_stack(StackName="production", TemplateBody=json.dumps(body))
+
+
+def run(*options, stack="production"):
+    return token_key.main(["--stack", stack, *options])
 
 
 def test_rotation_keeps_the_key_that_was_and_prints_none(capsys):
@@ -51,13 +70,6 @@ def test_second_rotation_waits_until_the_first_is_over(monkeypatch, capsys):
     assert keys().previous == before.current
 
 
-def test_without_a_lifetime_the_longest_there_can_be_is_waited_for(monkeypatch):
-    assert token_key.main(["--secret", SECRET]) == 0
-    after = time.time() + tokens.counts_until(0, LIFETIME) + 1
-    monkeypatch.setattr(token_key, "time", SimpleNamespace(time=lambda: after))
-    assert token_key.main(["--secret", SECRET]) == 1
-
-
 def test_ending_sessions_leaves_no_key_that_anybody_had(capsys):
     assert run() == 0
     had = {TOKEN_KEY, keys().current}
@@ -66,6 +78,11 @@ def test_ending_sessions_leaves_no_key_that_anybody_had(capsys):
 
     assert had & set(keys().believed) == set()
     assert "within five minutes" in capsys.readouterr().out
+
+
+def test_stack_that_is_not_there_is_told(capsys):
+    assert run(stack="none") == 1
+    assert "none" in capsys.readouterr().err
 
 
 def test_secret_that_is_not_there_is_told(capsys):
