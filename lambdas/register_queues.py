@@ -49,10 +49,10 @@ Force = Annotated[
     " both FIFO, also of another account; the template's parameter `RedriveQueueArns` must name"
     " them. The request is the whole: what it leaves out is unset. Refused with 422 if a run could"
     " not work with the queues: `unfit_queue`, `queue_missing`, `permission_missing`,"
-    " `dead_letter_queue_taken`. 409 `queue_in_use` if `identity` is another one while messages are"
-    " in trouble, each of which would be met as an unknown one, unless `force=true`. What may be"
-    " meant and is strange is told in `warnings`. The settings of `default`, the built-in pair, are"
-    " the template's.",
+    " `dead_letter_queue_taken`. 409 `queue_in_use` if `identity`, or the `unwrap` of what it"
+    " reads, is another one while messages are in trouble, each of which would be met as an unknown"
+    " one, unless `force=true`. What may be meant and is strange is told in `warnings`. The"
+    " settings of `default`, the built-in pair, are the template's.",
     tags=["Queues"],
     responses=answers(201, QueueRegistered, "Registered.")
     | answers(200, QueueRegistered, "Changed.")

@@ -4,6 +4,7 @@ from pydantic import BaseModel
 
 from workflows.ledger import trouble
 from workflows.ledger.status import Trouble
+from workflows.queues import expressions
 from workflows.queues.queue import Queue
 from workflows.redrive import run_lock
 
@@ -32,19 +33,29 @@ def active_run(queue: Queue) -> str | None:
 
 
 def why_known(before: Queue, after: Queue) -> str | None:
-    """Say why a queue's messages cannot be told by another `identity`, in a sentence.
+    """Say why a queue's messages cannot be told otherwise than before, in a sentence.
 
-    None if they can. Each that is in trouble would be met as another one, with a budget of its own.
+    By another `identity`, or by what another `unwrap` lets it read. None if they can. Each that is
+    in trouble would be met as another one, with a budget of its own.
     """
-    if before.identity == after.identity:
+    changed = _retold(before, after)
+    if changed is None:
         return None
     found = in_trouble(before)
     if not (found.dead or found.quarantined):
         return None
     return (
-        f"identity: {found.dead} dead and {found.quarantined} quarantined messages are known by the"
-        " one of before, and would be met as others; redrive or discard them, or use force."
+        f"{changed}: {found.dead} dead and {found.quarantined} quarantined messages are known by"
+        " that of before, and would be met as others; redrive or discard them, or use force."
     )
+
+
+def _retold(before: Queue, after: Queue) -> str | None:
+    """Return by which of its settings a queue's messages are told otherwise; None if by none."""
+    if before.identity != after.identity:
+        return "identity"
+    reads = bool(after.identity) and expressions.reads_body(after.identity)
+    return "unwrap" if reads and before.unwrap != after.unwrap else None
 
 
 def why(queue: Queue) -> str | None:

@@ -234,6 +234,24 @@ def test_identity_is_changed_by_force_alone_while_messages_of_it_are_in_trouble(
     assert put()[0] == 200  # none is in trouble any more
 
 
+@pytest.mark.parametrize(
+    ("identity", "status"),
+    [("body.id", 409), ("attributes.id", 200), (None, 200)],
+    ids=["of the body", "of attributes", "none"],
+)
+def test_what_identity_reads_is_unwrapped_otherwise_by_force_alone(monkeypatch, identity, status):
+    known = LEAST | ({"identity": identity} if identity else {})
+    put(body=known)
+    needed(monkeypatch, dead=2)
+
+    answer = put(body=known | {"unwrap": ["s3"]})
+
+    assert answer[0] == status
+    if status == 409:
+        assert answer[1]["error"]["message"].startswith("unwrap: 2 dead")
+        assert put(body=known | {"unwrap": ["s3"]}, query={"force": "true"})[0] == 200
+
+
 def test_no_registered_queue_is_needed_by_the_built_in_one_s_trouble():
     in_trouble()
     put()
