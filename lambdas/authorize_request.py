@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from workflows.access import roles, sessions, tokens
+from workflows.access import bearers, roles, tokens
 from workflows.runtime import telemetry
 
 
@@ -18,8 +18,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     try:
         # The event of a TOKEN authorizer has no request id: the invocation's must do.
         with telemetry.action("authorize_request", context.aws_request_id) as details:
-            claims = _verify(event.get("authorizationToken"), details)
-            own = _own_roles(claims, details)
+            claims, own = _verify(event.get("authorizationToken"), details)
     except tokens.InvalidToken:
         raise Exception("Unauthorized") from None
     return {
@@ -42,23 +41,18 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     }
 
 
-def _verify(authorization: str | None, details: dict[str, Any]) -> tokens.Claims:
+def _verify(
+    authorization: str | None, details: dict[str, Any]
+) -> tuple[tokens.Claims, list[roles.Role]]:
+    """Return what a token says, and the roles that its bearer has now."""
     scheme, _, token = (authorization or "").strip().partition(" ")
     if scheme.lower() != "bearer":
         details["reason"] = "NotBearer"
         raise tokens.InvalidToken
     try:
-        return tokens.verify(token.strip())
+        return bearers.of(token.strip())
     except tokens.InvalidToken as error:
-        details["reason"] = type(error.__cause__).__name__
-        raise
-
-
-def _own_roles(claims: tokens.Claims, details: dict[str, Any]) -> list[roles.Role]:
-    try:
-        return sessions.roles_of(claims)
-    except sessions.SessionEnded:
-        details["reason"] = "SessionEnded"
+        details["reason"] = type(error.__cause__ or error).__name__
         raise
 
 

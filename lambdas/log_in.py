@@ -41,7 +41,7 @@ class Token(BaseModel):
     " `retry_after`. After 480 within a day it takes none but from addresses where somebody has"
     " signed in with it. Right ones lock nobody out, however many come at once.",
     tags=["Users"],
-    responses=answers(200, Token, "An access token") | problems(401, 422, 429),
+    responses=answers(200, Token, "An access token") | problems(401, 403, 422, 429),
     security=[],
 )
 def log_in(login: Annotated[Login, Body(openapi_examples=_EXAMPLES)]) -> Token:

@@ -139,7 +139,7 @@ def test_every_failure_has_the_one_shape(document):
 @pytest.mark.parametrize(
     ("route", "codes"),
     [
-        (("/users/login", "post"), {"200", "401", "413", "422", "429", "500"}),
+        (("/users/login", "post"), {"200", "401", "403", "413", "422", "429", "500"}),
         (("/messages/send", "post"), {"200", "202", "401", "403", "409", "413", "422", "500"}),
         (("/messages/status", "get"), {"200", "401", "403", "404", "422", "500"}),
         (("/messages/{message_id}", "get"), {"200", "401", "403", "404", "422", "500"}),

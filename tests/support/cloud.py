@@ -55,6 +55,11 @@ ENVIRONMENT = {
     "REDRIVE_QUEUE_ARNS": f"arn:aws:sqs:{REGION}:{ACCOUNT}:team-*,arn:aws:sqs:{REGION}:{OTHER}:*",
     "EFFECT_FUNCTION_ARNS": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:team-*",
     "REDRIVE_PAYLOAD_BUCKET_ARNS": "arn:aws:s3:::team-payloads*",
+    "OIDC_ISSUER": "",
+    "OIDC_AUDIENCE": "",
+    "OIDC_CLAIMS": "sub,roles",
+    "OIDC_ROLES": "operator=operator,producer=producer",
+    "OWN_SIGN_IN": "true",
     "REDRIVE_QUEUE_KEY_ARNS": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-*",
 }
 # A table that a message type brought along.

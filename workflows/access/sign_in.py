@@ -7,7 +7,7 @@ from workflows.access.credentials import check_password, clean_email
 from workflows.access.failures import Tries
 from workflows.access.users import User
 from workflows.runtime.aws import dynamodb, plain
-from workflows.runtime.refusals import NotSignedIn
+from workflows.runtime.refusals import NotAllowed, NotSignedIn
 from workflows.runtime.settings import settings
 
 # A row changes once when it is hashed anew, and else only by an administrator's hand.
@@ -18,6 +18,12 @@ class WrongCredentials(NotSignedIn):
     """The e-mail or the password is wrong."""
 
     code = "wrong_credentials"
+
+
+class NoPasswords(NotAllowed):
+    """Here nobody signs in by password: send a token of your company's issuer."""
+
+    code = "no_passwords"
 
 
 def sign_in(email: str, password: str, source_ip: str) -> User:
@@ -33,7 +39,10 @@ def sign_in(email: str, password: str, source_ip: str) -> User:
     Raises:
         WrongCredentials: one of them is not; which one shows neither in the answer nor in the time.
         workflows.access.failures.TooManyFailures: too many attempts failed before.
+        NoPasswords: the stack takes none.
     """
+    if settings().own_sign_in != "true":
+        raise NoPasswords
     try:
         key, secret = clean_email(email), check_password(password).encode()
     except ValueError:

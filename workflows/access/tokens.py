@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # an authorizer needs no more of the users than their roles
     from workflows.access.users import User
 
 ISSUER = "guarded-redrive"
-_ALGORITHM = "HS256"
+ALGORITHM = "HS256"
 _CLAIMS = ("sub", "roles", "session_version", "iat", "exp", "jti", "iss")
 _MIN_KEY_BYTES = 32  # RFC 7518 3.2: a key of at least the size of the hash
 # Keys are kept for so long; with the `ReauthorizeEvery` of the template five minutes in all.
@@ -129,7 +129,7 @@ def issue(user: "User") -> Token:
         "jti": str(uuid.uuid4()),
         "iss": ISSUER,
     }
-    return Token(jwt.encode(claims, key_store().keys().signing, algorithm=_ALGORITHM), lifetime)
+    return Token(jwt.encode(claims, key_store().keys().signing, algorithm=ALGORITHM), lifetime)
 
 
 def verify(token: str) -> Claims:
@@ -154,7 +154,7 @@ def _claims(token: str, key: str) -> Claims:
         claims = jwt.decode(
             token,
             key,
-            algorithms=[_ALGORITHM],  # never what the token's own header asks for
+            algorithms=[ALGORITHM],  # never what the token's own header asks for
             issuer=ISSUER,
             options={"require": list(_CLAIMS)},
         )

@@ -27,6 +27,10 @@ def _list() -> Any:
     return field(metadata={"is": "a list, which may be empty", "pattern": r".*"})
 
 
+def _matching(what: str, pattern: str) -> Any:
+    return field(metadata={"is": what, "pattern": pattern})
+
+
 def _one_of(*words: str) -> Any:
     return field(metadata={"is": " or ".join(words), "pattern": "|".join(words)})
 
@@ -77,6 +81,16 @@ class Settings:
     redrive_payload_bucket_arns: str = _list()
     # Of functions that may be effects, likewise.
     effect_function_arns: str = _list()
+    # Of company sign-in; without an issuer there is none. Claims: the user's, the roles'.
+    oidc_issuer: str = _matching(
+        "an address of HTTPS, or empty", r"(https://\S+|http://(127\.0\.0\.1|localhost):\d+)?"
+    )
+    oidc_audience: str = _text_or_none()
+    oidc_claims: str = _matching("a claim's name, and another's", r"[^\s,]+,[^\s,]+")
+    oidc_roles: str = _matching(
+        "a list of role=theirs", r"(operator|producer)=[^\s,=]+(,(operator|producer)=[^\s,=]+)*"
+    )
+    own_sign_in: str = _one_of("true", "false")
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
@@ -91,6 +105,9 @@ class Settings:
             found[setting.name] = value
             if value is None:
                 wrong.append(f"{setting.name.upper()} is not {setting.metadata['is']}")
+        if found["oidc_issuer"] and not found["oidc_audience"]:
+            # Tokens that the issuer made for anybody else would be as good.
+            wrong.append("OIDC_AUDIENCE is not a text, and there is an OIDC_ISSUER")
         if wrong:
             raise InvalidSettings(f"{'; '.join(wrong)}.")
         return cls(**found)

@@ -38,6 +38,7 @@ ANSWERS = {
     "RunActive": (409, "run_active"), "RunEnded": (409, "run_ended"),
     "RunNotFound": (404, "run_not_found"), "TooManyFailures": (429, "too_many_failures"),
     "TransactionRejected": (422, "invalid_message"), "Unauthorized": (401, "unauthorized"),
+    "NoPasswords": (403, "no_passwords"),
     "UnknownType": (422, "invalid_message"), "WrongCredentials": (401, "wrong_credentials"),
     # Of message types
     "BuiltInType": (409, "built_in_type"), "TypeInUse": (409, "type_in_use"),
