@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import app, caller, serve, trace_id
+from lambdas.api import app, reader_of_all, serve, trace_id
 from lambdas.page_query import Cursor, Limit
 from lambdas.queue_query import OfQueue
 from lambdas.responses import answers, problems
@@ -53,7 +53,7 @@ def list_dead_letters(
     queue: OfQueue = DEFAULT_QUEUE,
 ) -> DeadLetterPage:
     """List a page of dead letters."""
-    reader = caller("producer")
+    reader = reader_of_all()
     with telemetry.operation("list_dead_letters", trace_id()):
         wanted = Filter(
             group_id=group_id,
@@ -80,7 +80,7 @@ def list_dead_letters(
 )
 def group_dead_letters(queue: OfQueue = DEFAULT_QUEUE) -> FailureGroups:
     """Group all dead letters of a queue."""
-    reader = caller("producer")
+    reader = reader_of_all()
     with telemetry.operation("group_dead_letters", trace_id()):
         return failures.causes(registry.get(queue), masked="operator" not in reader.roles)
 

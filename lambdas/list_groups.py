@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import app, caller, serve, trace_id
+from lambdas.api import app, reader_of_all, serve, trace_id
 from lambdas.page_query import Cursor, Limit
 from lambdas.responses import answers, problems
 from workflows.groups import view
@@ -34,7 +34,7 @@ def list_groups(
     cursor: Cursor = None,
 ) -> GroupPage:
     """List a page of groups."""
-    caller("producer")
+    reader_of_all()
     with telemetry.operation("list_groups", trace_id()):
         found, following = view.page(limit, cursor)
         return GroupPage(groups=found, cursor=following)

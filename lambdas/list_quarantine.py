@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import app, caller, serve, trace_id
+from lambdas.api import app, reader_of_all, serve, trace_id
 from lambdas.page_query import Cursor, Limit
 from lambdas.queue_query import OfQueue
 from lambdas.responses import answers, problems
@@ -52,7 +52,7 @@ def list_quarantine(
     queue: OfQueue = DEFAULT_QUEUE,
 ) -> QuarantinePage:
     """List a page of quarantined messages."""
-    reader = caller("producer")
+    reader = reader_of_all()
     with telemetry.operation("list_quarantine", trace_id()):
         wanted = Filter(
             group_id=group_id,

@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.api import app, caller, location, serve, trace_id
 from lambdas.responses import answers, problems
+from workflows.access import isolation
 from workflows.messages.ids import Identifier
 from workflows.runtime import telemetry
 from workflows.runtime.settings import settings
@@ -50,8 +51,9 @@ def send_message(
         request = request.model_copy(update={"message_id": idempotency_key})
     queue = settings().work_queue_name
     with telemetry.operation("send_message", trace_id(), queue_name=queue) as details:
-        sent = send(request, submitted_by=sender.email, trace_id=trace_id())
-        details |= {"message_id": sent.message_id, "duplicate": sent.duplicate}
+        scope = isolation.scope(sender.email, sender.roles)
+        sent = send(request, sender.email, trace_id(), scope)
+        details |= {"message_id": scope + sent.message_id, "duplicate": sent.duplicate}
     if not sent.duplicate:
         telemetry.count("MessagesSent")
     return Response(

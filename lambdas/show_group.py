@@ -6,6 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.api import PathId, app, caller, serve, trace_id
 from lambdas.responses import answers, problems
+from workflows.access import isolation
 from workflows.groups import view
 from workflows.runtime import telemetry
 
@@ -19,9 +20,10 @@ from workflows.runtime import telemetry
 )
 def show_group(group_id: PathId) -> view.FencedGroup:
     """Show one group."""
-    caller("producer")
-    with telemetry.operation("show_group", trace_id(), group_id=group_id):
-        return view.show(group_id)
+    reader = caller("producer")
+    scope = isolation.scope(reader.email, reader.roles)
+    with telemetry.operation("show_group", trace_id(), group_id=scope + group_id):
+        return view.show(group_id, scope)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

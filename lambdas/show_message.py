@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from lambdas.api import PathId, app, caller, serve, trace_id
 from lambdas.responses import answers, problems
+from workflows.access import isolation
 from workflows.ledger import journey, lookup
 from workflows.ledger.journey import Event
 from workflows.operator import failures
@@ -52,12 +53,15 @@ class LedgerRecord(BaseModel):
 def show_message(message_id: PathId) -> LedgerRecord:
     """Show one record."""
     reader = caller("producer")
-    with telemetry.operation("show_message", trace_id(), message_id=message_id):
-        row = lookup.get(message_id)
+    scope = isolation.scope(reader.email, reader.roles)
+    with telemetry.operation("show_message", trace_id(), message_id=scope + message_id):
+        row = lookup.get(scope + message_id, shown_as=message_id)
         seen = row if "operator" in reader.roles else failures.masked(row)
         return LedgerRecord.model_validate(
             seen
             | {
+                "message_id": message_id,
+                "group_id": row["group_id"].removeprefix(scope),
                 "fingerprint": lookup.fingerprint_of(row),
                 "redrives_left": lookup.redrives_left(row),
                 "edited": bool(row.get("superseded_hashes")),

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import PathId, app, caller, serve, trace_id
+from lambdas.api import PathId, app, reader_of_all, serve, trace_id
 from lambdas.responses import answers, problems
 from workflows.operator import queue_report
 from workflows.operator.queue_report import QueueReport, QueueSettings
@@ -27,7 +27,7 @@ class QueueList(BaseModel):
 )
 def list_queues() -> QueueList:
     """List all."""
-    caller("producer")
+    reader_of_all()
     with telemetry.operation("list_queues", trace_id()):
         return QueueList(queues=queue_report.every())
 
@@ -42,7 +42,7 @@ def list_queues() -> QueueList:
 )
 def show_queue(queue: PathId) -> QueueReport:
     """Show one."""
-    caller("producer")
+    reader_of_all()
     with telemetry.operation("show_queue", trace_id(), queue=queue):
         return queue_report.show(queue)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.api import app, caller, serve, trace_id
+from lambdas.api import app, reader_of_all, serve, trace_id
 from lambdas.queue_query import OfQueue
 from lambdas.responses import answers, problems
 from workflows.messages.ids import DEFAULT_QUEUE
@@ -23,7 +23,7 @@ from workflows.runtime import telemetry
 )
 def show_status(queue: OfQueue = DEFAULT_QUEUE) -> Status:
     """Show the overview."""
-    caller("producer")
+    reader_of_all()
     found = registry.get(queue)
     names = {
         "queue_name": found.source_queue_name,

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from workflows.access import isolation
 from workflows.ledger import lookup, lost, transitions
 from workflows.ledger.status import Status
 from workflows.messages import message_types
@@ -50,10 +51,16 @@ class Sent(BaseModel):
     duplicate: bool
 
 
-def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
+def send(request: SendRequest, submitted_by: str, trace_id: str, scope: str = "") -> Sent:
     """Send a message once for each message id, however often it is asked for.
 
     Under its id it is sent again only after the work queue is known to have lost it.
+
+    Args:
+        request: what to send.
+        submitted_by: the sender's address.
+        trace_id: of the request.
+        scope: how ids and groups begin that are the sender's own; the answer is without it.
 
     Raises:
         workflows.messages.envelope.InvalidMessage: type or payload are wrong; nothing was recorded.
@@ -67,10 +74,11 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
         check_message_id(message_id)
     except ValueError as error:
         raise InvalidRequest(f"message_id: {error}") from None
+    group_id = request.group_id or message_types.group_id(request.type, payload) or message_id
     message = Message(
-        message_id=message_id,
+        message_id=_scoped(scope, message_id=message_id),
         type=request.type,
-        group_id=request.group_id or message_types.group_id(request.type, payload) or message_id,
+        group_id=_scoped(scope, group_id=group_id),
         payload=request.payload,
         first_sent_at=clock.now(),
         trace_id=trace_id,
@@ -79,7 +87,7 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
     check_size(message.body(), settings().max_message_bytes)
     earlier = transitions.accept(message)
     if earlier is None:
-        return _put(message, duplicate=False, repeated=False)
+        return _put(message, scope, duplicate=False, repeated=False)
     # An operator may have edited it since: its producer's repetition is still the same message.
     if not lookup.is_copy(message, earlier):
         raise ConflictingMessage(f"message_id {message_id} was used for another message.")
@@ -92,16 +100,28 @@ def send(request: SendRequest, submitted_by: str, trace_id: str) -> Sent:
         # The queue lost it; or nobody knows whether it has it, because the first try may have
         # stopped between ledger and queue: the same bytes under the same deduplication id, which
         # SQS takes for one message.
-        return _put(copy, duplicate=not again, repeated=True)
+        return _put(copy, scope, duplicate=not again, repeated=True)
     return Sent(
         message_id=message_id,
-        group_id=message.group_id,
+        group_id=message.group_id.removeprefix(scope),
         status=earlier["status"],
         duplicate=True,
     )
 
 
-def _put(message: Message, *, duplicate: bool, repeated: bool) -> Sent:
+def _scoped(scope: str, **named: str) -> str:
+    """Return an id with its scope.
+
+    Raises:
+        InvalidRequest: it is too long for one.
+    """
+    ((field, text),) = named.items()
+    if scope and len(text) > isolation.LENGTH:
+        raise InvalidRequest(f"{field}: must have at most {isolation.LENGTH} characters")
+    return scope + text
+
+
+def _put(message: Message, scope: str, *, duplicate: bool, repeated: bool) -> Sent:
     # Of a message that nobody asks for again, the next word is its worker's. What was sent twice is
     # noted, so that it is not sent again at each further repetition.
     sqs().send_message(
@@ -113,8 +133,8 @@ def _put(message: Message, *, duplicate: bool, repeated: bool) -> Sent:
     if repeated:
         transitions.queued(message.message_id)
     return Sent(
-        message_id=message.message_id,
-        group_id=message.group_id,
+        message_id=message.message_id.removeprefix(scope),
+        group_id=message.group_id.removeprefix(scope),
         status=Status.QUEUED,
         duplicate=duplicate,
     )

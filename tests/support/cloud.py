@@ -60,6 +60,7 @@ ENVIRONMENT = {
     "OIDC_CLAIMS": "sub,roles",
     "OIDC_ROLES": "operator=operator,producer=producer",
     "OWN_SIGN_IN": "true",
+    "ISOLATE_PRODUCERS": "false",
     "REDRIVE_QUEUE_KEY_ARNS": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-*",
 }
 # A table that a message type brought along.

@@ -63,28 +63,33 @@ def page(limit: int, cursor: str | None) -> tuple[list[Group], str | None]:
     return [Group(**_describe(fence, statuses)) for fence in shown], paging.cursor(following)
 
 
-def show(group_id: str) -> FencedGroup:
+def show(group_id: str, scope: str = "") -> FencedGroup:
     """Return one fenced group.
+
+    Args:
+        group_id: as whoever asks calls it.
+        scope: how its ids begin, which the answer does not show.
 
     Raises:
         GroupNotFenced: it has no fence.
     """
-    fence = fences.find([group_id]).get(group_id)
+    key = scope + group_id
+    fence = fences.find([key]).get(key)
     if fence is None:
         raise GroupNotFenced(f"Group {group_id} is not fenced.")
     parked: Any = dynamodb().query(
         TableName=settings().groups_table,
         KeyConditionExpression="group_id = :group_id AND begins_with(#item, :parked)",
         ExpressionAttributeNames={"#item": "item"},
-        ExpressionAttributeValues={":group_id": group_id, ":parked": PARKED},
+        ExpressionAttributeValues={":group_id": key, ":parked": PARKED},
         ProjectionExpression="message_id",
         Limit=_PARKED_SHOWN,
         ConsistentRead=True,
     )
-    return FencedGroup(
-        **_describe(fence, rows.statuses([fence.holder])),
-        parked_message_ids=[item["message_id"] for item in parked["Items"]],
-    )
+    described = _describe(fence, rows.statuses([fence.holder]))
+    described |= {name: described[name].removeprefix(scope) for name in ("group_id", "holder")}
+    ids = [item["message_id"].removeprefix(scope) for item in parked["Items"]]
+    return FencedGroup(**described, parked_message_ids=ids)
 
 
 def counts() -> tuple[GroupCounts, int]:

@@ -49,8 +49,12 @@ def is_current(message: Message, row: dict[str, Any]) -> bool:
     return message.payload_hash == row["payload_hash"] or meaning_hash(message) == meant
 
 
-def get(message_id: str) -> dict[str, Any]:
+def get(message_id: str, shown_as: str = "") -> dict[str, Any]:
     """Return a message's row, read consistently.
+
+    Args:
+        message_id: its key in the ledger.
+        shown_as: what whoever asks calls it, if otherwise.
 
     Raises:
         MessageNotFound: the ledger has none, or it was forgotten after its retention.
@@ -59,7 +63,7 @@ def get(message_id: str) -> dict[str, Any]:
         TableName=settings().messages_table, Key={"message_id": message_id}, ConsistentRead=True
     )
     if "Item" not in found:
-        raise MessageNotFound(f"There is no message {message_id}.")
+        raise MessageNotFound(f"There is no message {shown_as or message_id}.")
     return large.whole(dict(found["Item"]))
 
 

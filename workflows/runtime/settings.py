@@ -91,6 +91,7 @@ class Settings:
         "a list of role=theirs", r"(operator|producer)=[^\s,=]+(,(operator|producer)=[^\s,=]+)*"
     )
     own_sign_in: str = _one_of("true", "false")
+    isolate_producers: str = _one_of("true", "false")
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
