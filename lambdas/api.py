@@ -20,7 +20,6 @@ from pydantic import AfterValidator
 
 from lambdas import unknown_input
 from lambdas.responses import ErrorBody, Problem
-from workflows.access import isolation
 from workflows.runtime import refusals, telemetry
 from workflows.runtime.asked import sentence
 from workflows.runtime.strict_json import loads
@@ -162,19 +161,6 @@ def caller(role: str) -> Caller:
         raise Forbidden(f"This needs the role {role}.")
     source_ip = app.current_event.request_context.identity.source_ip
     return Caller(str(context["email"]), roles, role, source_ip)
-
-
-def reader_of_all() -> Caller:
-    """Return who calls, of a route that shows messages of whichever producer.
-
-    Raises:
-        Unauthorized: as `caller`.
-        Forbidden: the caller lacks the role, or sees its own messages only.
-    """
-    found = caller("producer")
-    if isolation.scope(found.email, found.roles):
-        raise Forbidden("Producers see their own messages only; this needs the role operator.")
-    return found
 
 
 def location(path: str) -> dict[str, str | list[str]]:

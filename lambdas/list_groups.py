@@ -6,8 +6,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import app, reader_of_all, serve, trace_id
+from lambdas.api import app, serve, trace_id
 from lambdas.page_query import Cursor, Limit
+from lambdas.readers import reader_of_all
 from lambdas.responses import answers, problems
 from workflows.groups import view
 from workflows.runtime import telemetry

@@ -5,9 +5,10 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import app, reader_of_all, serve, trace_id
+from lambdas.api import app, serve, trace_id
 from lambdas.page_query import Cursor, Limit
 from lambdas.queue_query import OfQueue
+from lambdas.readers import reader_of_all
 from lambdas.responses import answers, problems
 from lambdas.trouble_query import (
     ByFingerprint,

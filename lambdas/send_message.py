@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.api import app, caller, location, serve, trace_id
 from lambdas.responses import answers, problems
-from workflows.access import isolation
+from workflows.messages import isolation
 from workflows.messages.ids import Identifier
 from workflows.runtime import telemetry
 from workflows.runtime.settings import settings

@@ -6,8 +6,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.api import PathId, app, caller, serve, trace_id
 from lambdas.responses import answers, problems
-from workflows.access import isolation
 from workflows.groups import view
+from workflows.messages import isolation
 from workflows.runtime import telemetry
 
 

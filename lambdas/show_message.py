@@ -7,9 +7,9 @@ from pydantic import BaseModel
 
 from lambdas.api import PathId, app, caller, serve, trace_id
 from lambdas.responses import answers, problems
-from workflows.access import isolation
 from workflows.ledger import journey, lookup
 from workflows.ledger.journey import Event
+from workflows.messages import isolation
 from workflows.operator import failures
 from workflows.operator.failures import Reason
 from workflows.runtime import telemetry
@@ -61,7 +61,7 @@ def show_message(message_id: PathId) -> LedgerRecord:
             seen
             | {
                 "message_id": message_id,
-                "group_id": row["group_id"].removeprefix(scope),
+                "group_id": seen["group_id"].removeprefix(scope),
                 "fingerprint": lookup.fingerprint_of(row),
                 "redrives_left": lookup.redrives_left(row),
                 "edited": bool(row.get("superseded_hashes")),

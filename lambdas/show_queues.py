@@ -5,7 +5,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from lambdas.api import PathId, app, reader_of_all, serve, trace_id
+from lambdas.api import PathId, app, serve, trace_id
+from lambdas.readers import reader_of_all
 from lambdas.responses import answers, problems
 from workflows.operator import queue_report
 from workflows.operator.queue_report import QueueReport, QueueSettings

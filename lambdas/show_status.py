@@ -4,8 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.api import app, reader_of_all, serve, trace_id
+from lambdas.api import app, serve, trace_id
 from lambdas.queue_query import OfQueue
+from lambdas.readers import reader_of_all
 from lambdas.responses import answers, problems
 from workflows.messages.ids import DEFAULT_QUEUE
 from workflows.operator.overview import Status, status

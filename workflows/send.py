@@ -4,10 +4,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflows.access import isolation
 from workflows.ledger import lookup, lost, transitions
 from workflows.ledger.status import Status
-from workflows.messages import message_types
+from workflows.messages import isolation, message_types
 from workflows.messages.envelope import Message
 from workflows.messages.ids import Identifier, check_message_id, new_message_id
 from workflows.messages.limits import check_size

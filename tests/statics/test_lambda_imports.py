@@ -20,7 +20,7 @@ LOADED = {
     "edit_messages": TROUBLE,
     "list_audit": {"ledger", "messages", "runtime"},
     "list_dead_letters": TROUBLE,
-    "list_groups": {"groups", "ledger", "runtime"},
+    "list_groups": {"groups", "ledger", "messages", "runtime"},
     "list_quarantine": TROUBLE,
     "list_runs": RUNS,
     "log_in": {"access", "runtime"},
@@ -33,7 +33,7 @@ LOADED = {
     | TROUBLE
     | RUNS
     | {"access", "queues", "send", "jsonschema_rs"},  # the routes are in it, all of them
-    "show_group": {"groups", "ledger", "runtime"},
+    "show_group": {"groups", "ledger", "messages", "runtime"},
     "show_message": TROUBLE,
     "show_queues": FENCES | TROUBLE | RUNS,
     "show_run": RUNS,
@@ -56,6 +56,7 @@ LOADED = {
     "registered_glossary": set(),
     "page_query": set(),
     "queue_query": {"messages"},
+    "readers": {"messages", "runtime"},
     "responses": set(),
     "run_record": RUNS,
     "trouble_query": {"messages", "runtime"},

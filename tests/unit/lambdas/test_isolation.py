@@ -18,8 +18,8 @@ from lambdas import (
 from tests.support.cloud import ENVIRONMENT, drain
 from tests.support.invocations import CONTEXT, api_event
 from tests.support.messages import a_transaction
-from workflows.access import isolation
 from workflows.groups.fence import raise_ahead
+from workflows.messages import isolation
 from workflows.messages.envelope import parse
 from workflows.runtime import aws
 from workflows.runtime.settings import settings

@@ -72,7 +72,7 @@ def test_each_refusal_has_its_answer():
 def test_refusal_is_answered_by_its_kind_and_code(monkeypatch, name):
     error = refusals()[name](*MADE_WITH.get(name, ()))
 
-    def refuse(_group_id):
+    def refuse(_group_id, _scope):
         raise error
 
     monkeypatch.setattr(view, "show", refuse)
