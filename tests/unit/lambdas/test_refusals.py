@@ -68,6 +68,7 @@ def test_each_refusal_has_its_answer():
     assert set(refusals()) == set(ANSWERS)
 
 
+@pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("name", ANSWERS)
 def test_refusal_is_answered_by_its_kind_and_code(monkeypatch, name):
     error = refusals()[name](*MADE_WITH.get(name, ()))
