@@ -62,7 +62,8 @@ def _run(event: dict[str, Any]) -> Run:
     else:
         execution = event["execution"]
         run = new(execution["Name"], execution["Id"], execution["Input"])
-        ownership.known(run)
+        if event["do"] == "fail":  # `begin` looks by itself
+            ownership.known(run)
     run.failure = event.get("failure") or run.failure
     return run
 

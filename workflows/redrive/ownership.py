@@ -74,7 +74,8 @@ def known(run: Run) -> dict[str, Any] | None:
     """
     row = runs.find(run.run_id)
     if row is not None:
-        run.trigger, run.requested_by = row["trigger"], row["requested_by"]
+        run.trigger = row["trigger"]
+        run.requested_by = row.get("requested_by", run.requested_by)
         run.trace_id = row.get("trace_id", run.run_id)
     return row
 
