@@ -17,6 +17,7 @@ DEFAULT: dict[str, str] = {}
 # Of each parameter that is a switch or a list, another value than its default.
 SWITCHED = {
     "ApiAccessLogs": "on",
+    "AuditBucketName": "ours",
     "EffectFunctionArns": _ARN.format("lambda", "function:ship-order"),
     "KmsKeyArn": _ARN.format("kms", "key/ours"),
     "RedriveLaneType": "EXPRESS",

@@ -46,6 +46,7 @@ LOADED = {
     "process_message": MESSAGES | {"retry"},
     "receive_large_dead_letters": RUNS,
     "recover_executions": FENCES | TROUBLE | RUNS | {"recovery"},
+    "copy_audit": {"ledger", "runtime"},
     "validate_messages": RUNS,
     # What they share
     "acting": {"ledger", "messages", "runtime"},

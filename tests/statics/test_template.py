@@ -424,7 +424,7 @@ def test_retention_that_the_sweep_goes_by_is_that_of_the_work_queue():
 
 
 def test_consumer_takes_ten_and_reports_what_failed():
-    (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
+    mapping = of_type("AWS::Lambda::EventSourceMapping")["ConsumeMessagesFunctionWorkQueue"]
 
     assert mapping["FunctionName"] == "ConsumeMessagesFunction"
     assert (mapping["EventSourceArn"], mapping["BatchSize"]) == ("WorkQueue.Arn", 10)
@@ -503,11 +503,29 @@ def acts(properties):
     return "acting(" in Path(f"{module}.py").read_text()
 
 
+_OF_A_STREAM = {"dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"}
+
+
+def test_copy_of_the_audit_is_made_where_there_is_a_bucket_alone():
+    """Its function may add objects, and read the stream of the table and nothing else of it."""
+    made = ["CopyAuditFunction", "CopyAuditFunctionAuditTable"]
+    resources = template()["Resources"]
+
+    assert [resources[name]["Condition"] for name in made] == ["CopyAudit"] * 2
+    condition, streaming, _ = TABLES["AuditTable"]["StreamSpecification"]
+    assert (condition, streaming) == ("CopyAudit", {"StreamViewType": "NEW_AND_OLD_IMAGES"})
+    mapping = of_type("AWS::Lambda::EventSourceMapping")["CopyAuditFunctionAuditTable"]
+    assert mapping["EventSourceArn"] == "AuditTable.StreamArn"
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert "Enabled" not in mapping
+
+
 def test_no_role_can_change_or_delete_an_audit_record():
     allowed = allowed_on("AuditTable")
 
     for name, actions in allowed.items():
-        assert actions <= {"dynamodb:PutItem", "dynamodb:PartiQLInsert", "dynamodb:Query"}, name
+        reading = {"dynamodb:Query"} if name != "CopyAuditFunction" else _OF_A_STREAM
+        assert actions <= {"dynamodb:PutItem", "dynamodb:PartiQLInsert"} | reading, name
     assert "TimeToLiveSpecification" not in TABLES["AuditTable"]
     policies = [p for found in FUNCTIONS.values() for p in found.get("Policies", [])]
     for policy in chosen(policies, {"RedrivePayloadBuckets": True}):

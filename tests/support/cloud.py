@@ -31,6 +31,7 @@ ENVIRONMENT = {
     "GROUPS_TABLE": "Groups",
     "RUNS_TABLE": "Runs",
     "AUDIT_TABLE": "Audit",
+    "AUDIT_BUCKET": "",
     "USERS_TABLE": "Users",
     "QUEUES_TABLE": "Queues",
     "ACCOUNTS_TABLE": "Accounts",

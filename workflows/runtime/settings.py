@@ -52,6 +52,7 @@ class Settings:
     groups_table: str = _text()
     runs_table: str = _text()
     audit_table: str = _text()
+    audit_bucket: str = _text_or_none()  # without it, records are copied nowhere
     users_table: str = _text()
     queues_table: str = _text()
     accounts_table: str = _text_or_none()  # without it, there is no type `transaction`

@@ -227,7 +227,8 @@ def _request_id(headers: Any = None) -> str:
 
 def _request(method: str, url: str, headers: Any, body: Any = None) -> Request:
     parts = urlsplit(url)
-    data = body.encode() if isinstance(body, str) else body or b""
+    content = body.read() if hasattr(body, "read") else body  # S3's client makes a file of bytes
+    data = content.encode() if isinstance(content, str) else content or b""
     environ = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
