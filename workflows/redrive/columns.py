@@ -56,7 +56,8 @@ def in_trouble(
         **listed(trouble, verdict["ledger_id"]),
         **_body(verdict, letter, turn),
         "reason": verdict["reason"],
-        "updated_at": clock.now(),
+        # Of two of a batch, and of a group, the later one is listed later.
+        "updated_at": clock.later(verdict["index"]),
     }
 
 

@@ -1,12 +1,17 @@
 """One clock: UTC, in the two forms the tables use."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def now() -> str:
     """Return the time as ISO 8601 in UTC with milliseconds, as JSONata's `$now()` writes it."""
     return text(datetime.now(UTC))
+
+
+def later(milliseconds: int) -> str:
+    """Return the time that it will be then, in that form."""
+    return text(read(now()) + timedelta(milliseconds=milliseconds))
 
 
 def text(moment: datetime) -> str:

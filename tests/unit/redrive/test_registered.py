@@ -218,6 +218,23 @@ def test_run_that_looks_leaves_everything_and_notes_it():
     assert "orders/DEAD#" in json.dumps(statement)
 
 
+def test_letters_of_a_group_are_listed_in_their_order_though_noted_in_one_moment(monkeypatch):
+    """In which a bulk action of a person takes them."""
+    monkeypatch.setattr(clock, "now", lambda: "2026-11-30T12:00:00.000Z")
+    numbers = [9, 3, 7, 1, 5]
+    letters = [letter(number, sqs_id=f"sqs-{number}", group="g") for number in numbers]
+    turn = Turn(RUN, FIFO, "arn:leg", "mark")
+
+    found = [
+        statements.of(verdict, one, turn)
+        for verdict, one in zip(judge(*letters, queue=FIFO, looks=True), letters, strict=True)
+    ]
+    partiql.ask([one for one in found if one], [one["Body"] for one in letters])
+
+    listed = [row["message_id"] for row in trouble.every("DEAD", Filter(), "orders")]
+    assert listed == [f"sqs:orders:o-{number}" for number in numbers]
+
+
 @pytest.mark.parametrize(
     ("queue", "group", "names"),
     [
