@@ -1,6 +1,8 @@
 """An effect in Python: store an order, once for each message."""
 
+import json
 import os
+from decimal import Decimal
 
 import boto3
 
@@ -12,9 +14,11 @@ class InvalidMessage(Exception):
 
 
 def handler(event, context):
-    if event["payload"]["quantity"] < 1:
+    # DynamoDB takes no floats.
+    order = json.loads(json.dumps(event["payload"]), parse_float=Decimal)
+    if order.get("quantity", 0) < 1:
         raise InvalidMessage("An order of nothing.")
-    order = event["payload"] | {"message_id": event["message_id"], "attempt": event["attempt"]}
+    order |= {"message_id": event["message_id"], "attempt": event["attempt"]}
     try:
         orders.put_item(Item=order, ConditionExpression="attribute_not_exists(message_id)")
     except orders.meta.client.exceptions.ConditionalCheckFailedException:

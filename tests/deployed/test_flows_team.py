@@ -205,7 +205,7 @@ def test_team_s_dead_letters_are_redriven_once_its_consumer_is_repaired(operator
 
     halted = run(operator, team, canary={"messages": 5, "watch_seconds": 4})
     assert (halted["status"], halted["redriven"]) == ("HALTED", 5)
-    assert "came back; max_failures is 0." in halted["reason"]
+    assert "; max_failures is 0." in halted["reason"]
     team.at_rest(dead=count)
     began = len(team.records())
     assert began == count + 5

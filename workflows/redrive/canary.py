@@ -65,9 +65,9 @@ def _watch_by_looking(run: Run, most: int, seconds: int, *, is_over: bool) -> St
             lane.empty_polls = 0
         return Step("look")
     redriven = run.counts["redriven"]
-    returned = outcome.count(run.run_id, redriven, is_default=False).returned
+    returned = seen = outcome.count(run.run_id, redriven, is_default=False).returned
     if run.queue.fifo:
-        returned = max(returned, _grown(run))
+        returned = max(seen, _grown(run))
     is_seen = all(lane.empty_polls >= EMPTY_POLLS for lane in run.lanes)
     if returned <= most and not is_seen and run.looking < _MOST_ROUNDS:
         run.looking += 1
@@ -75,6 +75,9 @@ def _watch_by_looking(run: Run, most: int, seconds: int, *, is_over: bool) -> St
     _end_look(run)
     if returned > most:
         told = f"{returned} of {redriven} redriven messages came back"
+        if seen <= most:
+            told = f"The dead-letter queue has {returned} messages more than were left there, of"
+            told += f" the {redriven} redriven ones or others"
         return Step("halt", reason=f"{told}; max_failures is {most}.")
     if not is_seen:
         return Step("halt", reason="The dead-letter queue has more messages than a watch looks at.")
