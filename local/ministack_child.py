@@ -19,7 +19,7 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from local import ministack_quirks, root_docs
+from local import loopback, ministack_quirks, root_docs
 from local.emulator import HOST
 
 
@@ -62,6 +62,7 @@ def main(directory: str, listener: str) -> None:
         counts = ministack_counts.Counts()
         ministack_counts.patch(counts)
         served = ministack_counts.answering(served, counts)
+    served = loopback.for_this_computer(served)
     asyncio.run(serve(served, config))
 
 
