@@ -30,7 +30,9 @@ def _keep(record: DynamoDBRecord) -> None:
     stream: Any = record.dynamodb
     event: Any = record.event_name
     was, now = (stream.old_image or {}), (stream.new_image or {})
-    if audit_copy.keep(event.name, str(record.event_id), was, now):
-        about = {"day": (now or was)["day"], "change": event.name}
-        telemetry.ended("copy_audit", (now or was)["trace_id"], "AuditChanged", **about)
+    if event.name != "INSERT":
+        # First, because somebody may have made of it what cannot be kept.
+        trace_id = str(was.get("trace_id") or now.get("trace_id") or record.event_id)
+        telemetry.ended("copy_audit", trace_id, "AuditChanged", change=event.name)
         telemetry.count("AuditChanged")
+    audit_copy.keep(event.name, str(record.event_id), was, now)

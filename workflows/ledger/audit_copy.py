@@ -15,12 +15,15 @@ from workflows.runtime.aws import s3
 from workflows.runtime.settings import settings
 
 Change = Literal["INSERT", "MODIFY", "REMOVE"]
-# Another delivery of the same change: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-_IS_THERE = {"PreconditionFailed", "ConditionalRequestConflict"}
+# Of another delivery of the same change; a conflict (409) says nothing and is tried again:
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+_IS_THERE = "PreconditionFailed"
+# S3 takes 1,024 bytes. Ours are 50; whoever writes others must not keep them from being told of.
+_ENTRY_BYTES = 900
 
 
-def keep(change: Change, change_id: str, was: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Keep what became of a record; tell whether somebody changed one that was there. Repeatable.
+def keep(change: Change, change_id: str, was: dict[str, Any], now: dict[str, Any]) -> None:
+    """Keep what became of a record. May be repeated.
 
     Args:
         change: what DynamoDB's stream says.
@@ -32,12 +35,14 @@ def keep(change: Change, change_id: str, was: dict[str, Any], now: dict[str, Any
         ClientError: it could not be kept.
     """
     record = now or was
-    key = f"audit/{record['day']}/{record['entry']}"
+    entry = str(record["entry"])
+    if len(entry.encode()) > _ENTRY_BYTES:
+        entry = hashlib.sha256(entry.encode()).hexdigest()
+    key = f"audit/{record['day']}/{entry}"
     if change == "INSERT":
         _put(f"{key}.json", now)
-        return False
-    _put(f"{key}/{change.lower()}-{change_id}.json", {"was": was, "now": now})
-    return True
+    else:
+        _put(f"{key}/{change.lower()}-{change_id}.json", {"was": was, "now": now})
 
 
 def _put(key: str, content: dict[str, Any]) -> None:
@@ -54,5 +59,5 @@ def _put(key: str, content: dict[str, Any]) -> None:
             IfNoneMatch="*",
         )
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _IS_THERE:
+        if error.response["Error"]["Code"] != _IS_THERE:
             raise

@@ -1,9 +1,11 @@
 """The copy of the audit in a bucket: every record once, and whatever becomes of one told loudly."""
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from boto3.dynamodb.types import TypeSerializer
 
 from lambdas import copy_audit
@@ -113,8 +115,27 @@ def test_record_that_somebody_changed_is_told_of_and_stays_as_it_was(
     assert told["now"] == ({} if other is None else json.loads(json.dumps(other, default=str)))
     (line,) = caplog.records
     assert (line.levelname, line.details["error"]) == ("ERROR", "AuditChanged")
-    assert line.details == {"error": "AuditChanged", "day": record["day"], "change": change}
+    assert line.details == {"error": "AuditChanged", "change": change}
     assert '"AuditChanged":[1.0]' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cut", [("trace_id",), ("trace_id", "day"), ("entry",)])
+def test_what_somebody_made_of_a_record_is_told_of_though_it_can_not_be_kept(cut, capsys):
+    record = a_record()
+    less = {name: value for name, value in record.items() if name not in cut}
+
+    with suppress(BatchProcessingError):
+        copy_audit.handler(event("MODIFY", record, less), CONTEXT)
+
+    assert '"AuditChanged":[1.0]' in capsys.readouterr().out
+
+
+def test_record_with_a_key_that_s3_would_not_take_is_kept(bucket):
+    record = a_record() | {"entry": "2026-11-30T12:00:00.000Z#" + "x" * 1_000}
+
+    assert copy_audit.handler(event("INSERT", now=record), CONTEXT) == {"batchItemFailures": []}
+    (key,) = copies(bucket)
+    assert len(key) < 1_024
 
 
 def test_what_could_not_be_kept_comes_again(bucket, monkeypatch):
@@ -123,5 +144,5 @@ def test_what_could_not_be_kept_comes_again(bucket, monkeypatch):
     settings.cache_clear()
     aws.s3.cache_clear()
 
-    with pytest.raises(Exception, match="All records failed"):
+    with pytest.raises(BatchProcessingError):
         copy_audit.handler(event("INSERT", now=record), CONTEXT)
