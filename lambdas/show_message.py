@@ -62,7 +62,9 @@ def show_message(message_id: PathId) -> LedgerRecord:
             | {
                 "message_id": message_id,
                 "group_id": seen["group_id"].removeprefix(scope),
-                "fingerprint": lookup.fingerprint_of(row),
+                # Their names begin as the ledger's ids do.
+                "execution_arns": [] if scope else seen.get("execution_arns", []),
+                "fingerprint": lookup.fingerprint_of(seen),
                 "redrives_left": lookup.redrives_left(row),
                 "edited": bool(row.get("superseded_hashes")),
                 "journey": journey.told(seen),

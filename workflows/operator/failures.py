@@ -168,15 +168,16 @@ def _page(
     which: Trouble, wanted: Filter, limit: int, cursor: str | None, queue: Queue, *, masked: bool
 ) -> tuple[list[trouble.Row], str | None]:
     if masked:
-        masks.check_filter(queue, type=wanted.type, group_id=wanted.group_id, reason=wanted.reason)
+        by = {"type": wanted.type, "group_id": wanted.group_id, "reason": wanted.reason}
+        masks.check_filter(queue, **by, fingerprint=wanted.fingerprint)
     rows, following = trouble.page(which, wanted, limit, cursor, queue.name)
     return [_seen(row, queue, masked=masked) for row in rows], following
 
 
 def _seen(row: trouble.Row, queue: Queue, *, masked: bool) -> trouble.Row:
-    # The fingerprint stays what it is: by it failures that are alike are found.
-    told = row | {"fingerprint": lookup.fingerprint_of(row)}
-    return masks.masked(told, queue) if masked else told
+    # Of what is shown: one of what is masked would tell whether a guess of it is right.
+    told = masks.masked(row, queue) if masked else row
+    return told | {"fingerprint": lookup.fingerprint_of(told)}
 
 
 def _dead_letter(row: trouble.Row, queue: Queue) -> DeadLetter:

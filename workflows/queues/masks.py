@@ -80,14 +80,16 @@ def check_filter(queue: Queue, **wanted: str | None) -> None:
 
     Args:
         queue: whose messages are sought.
-        wanted: `type`, `group_id` and `reason`, the class of an error.
+        wanted: `type`, `group_id` and `reason`, the class of an error; and `fingerprint`, which is
+            made of the type, of that and of its sentence.
 
     Raises:
         Masked: naming what may not be given.
     """
     names = hidden(queue)
+    tells = {"reason": {"reason_type"}, "fingerprint": {"type", "reason_type", "reason"}}
     for name, value in wanted.items():
-        if value is not None and {"reason": "reason_type"}.get(name, name) in names:
+        if value is not None and tells.get(name, {name}) & names:
             raise Masked(f"{name}: the queue masks it; only operators may filter by it.")
 
 

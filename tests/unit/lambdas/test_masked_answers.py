@@ -84,3 +84,15 @@ def test_filter_by_a_masked_field_is_for_operators(by):
     status, body = ask(module, path, ("producer",), **{by: "x"})
     assert (status, json.loads(body)["error"]["code"]) == (403, "forbidden")
     assert ask(module, path, ("producer", "operator"), **{by: "x"})[0] == 200
+
+
+def test_fingerprint_of_what_is_masked_tells_no_guess_right():
+    module, path = PATHS["dead letters"]
+    (seen,) = json.loads(ask(module, path, ("producer",))[1])["messages"]
+    (whole,) = json.loads(ask(module, path, ("producer", "operator"))[1])["messages"]
+
+    assert seen["fingerprint"] != whole["fingerprint"]
+    assert json.loads(ask(*PATHS["record"], ("producer",))[1])["fingerprint"] == seen["fingerprint"]
+    asked = ask(module, path, ("producer",), fingerprint=whole["fingerprint"])
+    assert (asked[0], "only operators" in asked[1]) == (403, True)
+    assert ask(module, path, ("producer", "operator"), fingerprint=whole["fingerprint"])[0] == 200
