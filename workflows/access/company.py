@@ -65,7 +65,8 @@ def _claims(claims: dict[str, Any]) -> Claims:
     name = _value(claims, user_claim)
     if not (isinstance(name, str) and 0 < len(name) <= _NAME_LENGTH and name.isprintable()):
         raise ValueError("the user's claim is no name")
-    if name in _NOT_A_NAME or not name.strip():
+    # What stands for no person in the audit, however it is written.
+    if name != name.strip() or name.lower() in _NOT_A_NAME or name.lower().startswith("arn:"):
         raise ValueError("the user's claim is no name")
     if user_claim == "email" and claims.get("email_verified", True) is not True:
         raise ValueError("the e-mail is not verified")

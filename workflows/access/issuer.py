@@ -11,6 +11,7 @@ import json
 import re
 import time
 from functools import cache
+from http.client import HTTPException
 from typing import Any
 from urllib.error import URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -67,7 +68,7 @@ class IssuerKeys:
                 raise ValueError("it is another issuer's")
             keys = _read(str(found.get("jwks_uri"))).get("keys")
             self._keys, self._read_at = _usable(keys), now
-        except (URLError, OSError, ValueError) as error:
+        except (URLError, HTTPException, OSError, RecursionError, ValueError) as error:
             if now >= self._read_at + STALE_SECONDS:
                 raise IssuerUnread from error
 

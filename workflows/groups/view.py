@@ -88,6 +88,8 @@ def show(group_id: str, scope: str = "") -> FencedGroup:
     )
     described = _describe(fence, rows.statuses([fence.holder]))
     described |= {name: described[name].removeprefix(scope) for name in ("group_id", "holder")}
+    if scope:  # the execution's name begins as the ids do
+        described["execution_arn"] = None
     ids = [item["message_id"].removeprefix(scope) for item in parked["Items"]]
     return FencedGroup(**described, parked_message_ids=ids)
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 
 from workflows.runtime.settings import settings
 
-_LETTERS = 12
+# Of 96 bits: nobody finds another address with the same ones.
+_LETTERS = 24
 # So many characters of an id are left to the producer: of 120.
 LENGTH = 120 - _LETTERS - 1
 

@@ -31,6 +31,7 @@ _ENGINE = rs.RegexOptions(size_limit=_PATTERN_BYTES, dfa_size_limit=_PATTERN_BYT
 # So many combinations of a schema's alternatives are searched for a body that fits it, in a
 # fraction of a second; each further alternative can double the time.
 _COMBINATIONS = 1_000
+_DIVISORS = 20
 _PROBLEM_LENGTH = 200
 
 # Where a schema has further ones: https://json-schema.org/draft/2020-12/json-schema-core#section-10
@@ -137,7 +138,9 @@ def _refuses_all(schema: dict[str, Any]) -> bool:
         twofold = ("not", "if", "contains", "propertyNames")
         combinations <<= sum(keyword in node for keyword in twofold)
         combinations <<= sum(len(node.get(f"dependent{what}", {})) for what in _DEPENDENT)
-    if combinations > _COMBINATIONS:
+    # Of divisors the least common multiple is sought, whose digits grow with each.
+    divisors = sum("multipleOf" in node for node in _all(schema))
+    if combinations > _COMBINATIONS or divisors > _DIVISORS:
         return False
     refused = rs.canonical.find_unsatisfiable(
         schema, draft=rs.Draft202012, pattern_options=_ENGINE, offline=True

@@ -90,6 +90,8 @@ def test_wrong_header_is_refused(theirs, header):
     {"exp": "soon"}, {"exp": 4_102_444_800.5}, {"iat": None}, {"iat": 4_102_444_800},
     {"nbf": 4_102_444_800}, {"sub": None}, {"sub": ""}, {"sub": 7}, {"sub": " "},
     {"sub": "x" * 255}, {"sub": "a\nb"}, {"sub": "schedule"}, {"sub": "console"},
+    {"sub": "Console"}, {"sub": "ann "},
+    {"sub": "arn:aws:iam::111122223333:user/ann"},
 ], ids=str)  # fmt: skip
 def test_wrong_claim_is_refused(theirs, changes):
     refused(theirs.token(**changes))

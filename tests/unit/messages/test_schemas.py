@@ -210,3 +210,12 @@ def test_no_body_makes_it_fail(body):
 def test_no_schema_makes_it_fail_otherwise(schema):
     with suppress(ValueError):
         schemas.check(schema)
+
+
+def test_divisors_whose_common_multiple_nobody_could_reckon_are_taken_at_once():
+    """700 of them took eight seconds, in which the function does nothing else."""
+    schema = {"allOf": [{"multipleOf": number} for number in range(1, 1_200)]}
+    began = time.process_time()
+
+    assert schemas.check(schema) == schema
+    assert time.process_time() - began < 2
