@@ -29,20 +29,6 @@ def buckets(cloud):
         put("k", INSIDE, name)
 
 
-@pytest.fixture
-def asked(monkeypatch):
-    """Give what S3 is asked for."""
-    found: list[Any] = []
-    real = aws.s3().get_object
-
-    def get_object(**asked):
-        found.append(asked)
-        return real(**asked)
-
-    monkeypatch.setattr(aws.s3(), "get_object", get_object)
-    return found
-
-
 def id_of(body, **settings):
     return letters.read(replace(POINTING, **settings), body, {}, "").message_id
 

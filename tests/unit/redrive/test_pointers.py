@@ -43,20 +43,6 @@ def registered(tables, queues):
         put(f"k-{number}", json.dumps({"id": f"o-{number}", "kind": "a" if number < 3 else "b"}))
 
 
-@pytest.fixture
-def asked(monkeypatch):
-    """Give what S3 is asked for."""
-    found: list[Any] = []
-    real = aws.s3().get_object
-
-    def get_object(**asked):
-        found.append(asked)
-        return real(**asked)
-
-    monkeypatch.setattr(aws.s3(), "get_object", get_object)
-    return found
-
-
 def letter(number=1, sqs_id=None, **attributes) -> Any:
     return {
         "MessageId": sqs_id or f"sqs-{number}",
